@@ -1,0 +1,60 @@
+using System.Collections.Frozen;
+using System.Collections.Immutable;
+
+namespace Mesh.ControlPlane.Model;
+
+/// <summary>
+/// Everything the control plane knows at one moment: the only place where sources and the xDS server meet.
+/// Immutable; built by <see cref="WorldBuilder"/> from the slices of the sources.
+/// </summary>
+public sealed record World
+{
+    /// <summary>Nothing known.</summary>
+    public static World Empty { get; } = new();
+
+    /// <summary>Grows by one with each published world.</summary>
+    public long Version { get; init; }
+
+    /// <summary>Services by name, endpoints resolved, routes attached.</summary>
+    public FrozenDictionary<ServiceName, Service> Services { get; init; } = FrozenDictionary<ServiceName, Service>.Empty;
+
+    /// <summary>All instances of all sources, one for each id.</summary>
+    public FrozenDictionary<string, Instance> Instances { get; init; } = FrozenDictionary<string, Instance>.Empty;
+
+    /// <summary>What is odd but not wrong: a route to a service that does not exist, a selector that finds nothing.</summary>
+    public ImmutableArray<Notice> Notices { get; init; } = [];
+}
+
+/// <summary>Something an operator should know, with the place to look at.</summary>
+public sealed record Notice(Provenance Source, string Text);
+
+/// <summary>A service with everything resolved.</summary>
+public sealed record Service
+{
+    /// <summary>Namespace and name.</summary>
+    public required ServiceName Name { get; init; }
+
+    /// <summary>Ports with their endpoints, in declared order. The first is what a host without port means, unless one is port 80.</summary>
+    public required ImmutableArray<ResolvedPort> Ports { get; init; }
+
+    /// <summary>Routes attached to it, in precedence order of the documents; empty means: straight to its own endpoints.</summary>
+    public ImmutableArray<HttpRoute> Routes { get; init; } = [];
+
+    /// <summary>True when ports come from a registry only: any port a client names means its one port.</summary>
+    public bool AnyPort { get; init; }
+
+    /// <summary>Cluster addresses, empty when it has none.</summary>
+    public ImmutableArray<string> ClusterIPs { get; init; } = [];
+
+    /// <summary>Where it comes from.</summary>
+    public required Provenance Source { get; init; }
+}
+
+/// <summary>A port of a service and who serves it.</summary>
+public sealed record ResolvedPort(int Port, string Name, AppProtocol Protocol, ImmutableArray<Endpoint> Endpoints);
+
+/// <summary>An address that serves a port of a service.</summary>
+/// <param name="Address">IP address or host name.</param>
+/// <param name="Port">Port to connect to.</param>
+/// <param name="Instance">The instance behind it.</param>
+public sealed record Endpoint(string Address, int Port, Instance Instance);

@@ -1,0 +1,67 @@
+using System.Collections.Immutable;
+
+namespace Mesh.ControlPlane.Model;
+
+/// <summary>
+/// Holds the current <see cref="World"/>. Each source writes its own slice; a change rebuilds the world and raises <see cref="Changed"/>.
+/// Thread safe: writers are serialised by one lock, readers read one volatile reference.
+/// </summary>
+public sealed class WorldStore
+{
+    private readonly Lock gate = new();
+    private ImmutableSortedDictionary<string, ImmutableArray<Instance>> instances = ImmutableSortedDictionary<string, ImmutableArray<Instance>>.Empty;
+    private ImmutableSortedDictionary<string, RuleSet> rules = ImmutableSortedDictionary<string, RuleSet>.Empty;
+    private volatile World current = World.Empty;
+    private volatile Interest interest = Interest.None;
+
+    /// <summary>Raised after <see cref="Current"/> changed, on the writer's thread, in order. Handlers only signal; they must not block.</summary>
+    public event Action<World>? Changed;
+
+    /// <summary>Raised after <see cref="Interest"/> changed. Handlers only signal.</summary>
+    public event Action<Interest>? InterestChanged;
+
+    /// <summary>The newest world.</summary>
+    public World Current => current;
+
+    /// <summary>What connected nodes need.</summary>
+    public Interest Interest => interest;
+
+    /// <summary>Replaces the instances of one source. The order of source names decides who wins for one id: the first.</summary>
+    public void SetInstances(string source, ImmutableArray<Instance> slice)
+    {
+        lock (gate)
+        {
+            if (instances.TryGetValue(source, out var old) && old.SequenceEqual(slice)) return;
+            instances = instances.SetItem(source, slice);
+            Publish();
+        }
+    }
+
+    /// <summary>Replaces the rules of one source.</summary>
+    public void SetRules(string source, RuleSet set)
+    {
+        lock (gate)
+        {
+            rules = rules.SetItem(source, set);
+            Publish();
+        }
+    }
+
+    /// <summary>Says which services nodes need; written by the xDS server, read by sources.</summary>
+    public void SetInterest(Interest value)
+    {
+        lock (gate)
+        {
+            if (interest.All == value.All && interest.Services.SetEquals(value.Services)) return;
+            interest = value;
+        }
+
+        InterestChanged?.Invoke(value);
+    }
+
+    private void Publish()
+    {
+        current = WorldBuilder.Build(current, instances, rules);
+        Changed?.Invoke(current);
+    }
+}

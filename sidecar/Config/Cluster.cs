@@ -1,0 +1,121 @@
+using System.Collections.Immutable;
+using Mesh.Sidecar.Balancing;
+
+namespace Mesh.Sidecar.Config;
+
+/// <summary>A cluster with its endpoints, as of one snapshot. Immutable, but for <see cref="State"/>.</summary>
+public sealed class Cluster
+{
+    /// <summary>Name of the xDS resource, <c>outbound|80||web.default.svc.cluster.local</c>.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>How endpoints are found.</summary>
+    public required ClusterKind Kind { get; init; }
+
+    /// <summary>Balancing policy.</summary>
+    public required LbPolicy Policy { get; init; }
+
+    /// <summary>Bound of connecting, handshakes included.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>HTTP version towards the endpoints.</summary>
+    public UpstreamProtocol Protocol { get; init; }
+
+    /// <summary>Endpoints that may get traffic (UNKNOWN or HEALTHY), by priority, then as given.</summary>
+    public required ImmutableArray<Endpoint> Endpoints { get; init; }
+
+    /// <summary>The service behind it, for labels; <see cref="ServiceLabels.None"/> for local and foreign ones.</summary>
+    public required ServiceLabels Service { get; init; }
+
+    /// <summary>Where it was written, for error texts; empty when unknown.</summary>
+    public string Source { get; init; } = "";
+
+    /// <summary>What outlives snapshots: round-robin position, retry budget, connection pool. Kept while name and settings stay equal.</summary>
+    public required ClusterState State { get; init; }
+}
+
+/// <summary>How a cluster's endpoints are found.</summary>
+public enum ClusterKind
+{
+    /// <summary>In the cluster itself (STATIC) or by EDS.</summary>
+    Endpoints,
+
+    /// <summary>The destination the request names (ORIGINAL_DST): unknown hosts pass through.</summary>
+    Passthrough,
+}
+
+/// <summary>Balancing policies known so far.</summary>
+public enum LbPolicy
+{
+    /// <summary>Weighted round robin.</summary>
+    RoundRobin,
+
+    /// <summary>Fewest requests in flight of two random choices, weighted.</summary>
+    LeastRequest,
+
+    /// <summary>Weighted random.</summary>
+    Random,
+}
+
+/// <summary>HTTP version towards endpoints.</summary>
+public enum UpstreamProtocol
+{
+    /// <summary>HTTP/1.1.</summary>
+    Http1,
+
+    /// <summary>HTTP/2 by prior knowledge.</summary>
+    Http2,
+
+    /// <summary>What the client spoke (use_downstream_protocol_config).</summary>
+    Downstream,
+}
+
+/// <summary>Labels of a destination service.</summary>
+/// <param name="Host"><c>web.default.svc.cluster.local</c>.</param>
+/// <param name="Name">Short name.</param>
+/// <param name="Namespace">Namespace.</param>
+/// <param name="Port">Service port.</param>
+public sealed record ServiceLabels(string Host, string Name, string Namespace, int Port)
+{
+    /// <summary>No service of the mesh.</summary>
+    public static ServiceLabels None { get; } = new("unknown", "unknown", "unknown", 0);
+}
+
+/// <summary>
+/// Mutable state of a cluster, owned by the config builder's registry and carried from snapshot to snapshot.
+/// Thread safe. The HTTP layer hangs its connection pool here, so that a request finds it without a lookup.
+/// </summary>
+public sealed class ClusterState : IDisposable
+{
+    private int cursor = -1;
+    private HttpMessageInvoker? http1;
+    private HttpMessageInvoker? http2;
+
+    /// <summary>Requests in flight on the cluster; the base of the retry budget.</summary>
+    public int ActiveRequests;
+
+    /// <summary>Retries in flight.</summary>
+    public int ActiveRetries;
+
+    /// <summary>Next position of round robin.</summary>
+    public uint NextCursor() => (uint)Interlocked.Increment(ref cursor);
+
+    /// <summary>The connection pool for one HTTP version, made on first use.</summary>
+    public HttpMessageInvoker Pool(bool http2Wanted, Func<bool, HttpMessageInvoker> make)
+    {
+        ref var field = ref http2Wanted ? ref http2 : ref http1;
+        if (Volatile.Read(ref field) is { } ready) return ready;
+        var made = make(http2Wanted);
+        var winner = Interlocked.CompareExchange(ref field, made, null);
+        if (winner is null) return made;
+        made.Dispose();
+        return winner;
+    }
+
+    /// <summary>Ends idle connections; those in use end with their requests.</summary>
+    public void Dispose()
+    {
+        http1?.Dispose();
+        http2?.Dispose();
+    }
+}

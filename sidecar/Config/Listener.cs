@@ -1,0 +1,100 @@
+using System.Collections.Immutable;
+using System.Net;
+
+namespace Mesh.Sidecar.Config;
+
+/// <summary>A listener as xDS describes it, resolved. Immutable.</summary>
+public sealed class Listener
+{
+    /// <summary>Name of the xDS resource.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Position in <see cref="Snapshot.Listeners"/>; the same for the same name over the life of the process.</summary>
+    public required int Slot { get; init; }
+
+    /// <summary>Where it listens.</summary>
+    public required IPEndPoint Address { get; init; }
+
+    /// <summary>Which way its traffic goes.</summary>
+    public required Direction Direction { get; init; }
+
+    /// <summary>Chains in document order; the most specific match wins (Envoy's FilterChainMatch).</summary>
+    public ImmutableArray<FilterChain> Chains { get; init; } = [];
+
+    /// <summary>The chain for what no other matches; null refuses it.</summary>
+    public FilterChain? DefaultChain { get; init; }
+
+    /// <summary>True when the first bytes decide (http_inspector): wait for them, at most <see cref="DetectTimeout"/>.</summary>
+    public bool InspectsHttp { get; init; }
+
+    /// <summary>How long to wait for first bytes before the default chain is taken; zero waits for ever.</summary>
+    public TimeSpan DetectTimeout { get; init; }
+
+    /// <summary>Provenance text for admin, may be empty.</summary>
+    public string Source { get; init; } = "";
+}
+
+/// <summary>Which way traffic goes, seen from the application.</summary>
+public enum Direction
+{
+    /// <summary>From the application to the mesh; reporter "source".</summary>
+    Outbound,
+
+    /// <summary>From the mesh to the application; reporter "destination".</summary>
+    Inbound,
+}
+
+/// <summary>What a connection is handed to.</summary>
+public sealed class FilterChain
+{
+    /// <summary>Name, may be empty.</summary>
+    public string Name { get; init; } = "";
+
+    /// <summary>ALPN-like protocols it serves (<c>http/1.0</c>, <c>http/1.1</c>, <c>h2c</c>); empty is any.</summary>
+    public ImmutableArray<string> ApplicationProtocols { get; init; } = [];
+
+    /// <summary>HTTP connection manager, or null when this chain is TCP.</summary>
+    public HttpConnectionManager? Http { get; init; }
+
+    /// <summary>TCP proxy, or null when this chain is HTTP.</summary>
+    public TcpProxyConfig? Tcp { get; init; }
+}
+
+/// <summary>Settings of HTTP on a chain.</summary>
+public sealed class HttpConnectionManager
+{
+    /// <summary>Where requests go.</summary>
+    public required RouteTable Routes { get; init; }
+
+    /// <summary>Which engines serve it.</summary>
+    public HttpCodec Codec { get; init; } = HttpCodec.Auto;
+
+    /// <summary>Idle bound of a stream; zero is none.</summary>
+    public TimeSpan StreamIdleTimeout { get; init; }
+}
+
+/// <summary>HTTP version on a chain.</summary>
+public enum HttpCodec
+{
+    /// <summary>By the first bytes.</summary>
+    Auto,
+
+    /// <summary>HTTP/1 only.</summary>
+    Http1,
+
+    /// <summary>HTTP/2 by prior knowledge only.</summary>
+    Http2,
+}
+
+/// <summary>Settings of opaque TCP on a chain.</summary>
+public sealed class TcpProxyConfig
+{
+    /// <summary>Where connections go, by weight.</summary>
+    public required ImmutableArray<WeightedCluster> Clusters { get; init; }
+
+    /// <summary>Sum of all weights.</summary>
+    public required uint TotalWeight { get; init; }
+
+    /// <summary>Both directions silent for this long ends the connection. Default one hour.</summary>
+    public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromHours(1);
+}

@@ -1,0 +1,47 @@
+using System.Collections.Immutable;
+
+namespace Mesh.Sidecar.Config;
+
+/// <summary>
+/// Everything the data path reads, as one immutable value. Built off the hot path from a complete set of xDS resources and
+/// published with one volatile write; a request reads it once.
+/// </summary>
+public sealed class Snapshot
+{
+    /// <summary>Nothing configured.</summary>
+    public static Snapshot Empty { get; } = new();
+
+    /// <summary>Grows by one with each published snapshot.</summary>
+    public long Number { get; init; }
+
+    /// <summary>Listeners by slot (<see cref="Listener.Slot"/>); null where a listener was removed.</summary>
+    public ImmutableArray<Listener?> Listeners { get; init; } = [];
+
+    /// <summary>All clusters, for admin and telemetry. The data path has direct references.</summary>
+    public ImmutableArray<Cluster> Clusters { get; init; } = [];
+
+    /// <summary>All route tables, for admin.</summary>
+    public ImmutableArray<RouteTable> RouteTables { get; init; } = [];
+
+    /// <summary>Version of each resource type as last accepted, for admin and logs.</summary>
+    public ImmutableSortedDictionary<string, string> Versions { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
+}
+
+/// <summary>Holds the current snapshot. One writer (the config loop), any number of readers.</summary>
+public sealed class Snapshots
+{
+    private volatile Snapshot current = Snapshot.Empty;
+
+    /// <summary>The newest snapshot.</summary>
+    public Snapshot Current => current;
+
+    /// <summary>Raised after a swap, on the config loop. Handlers must not block.</summary>
+    public event Action<Snapshot>? Changed;
+
+    /// <summary>Swaps the snapshot: the one write that makes a new configuration serve.</summary>
+    public void Publish(Snapshot next)
+    {
+        current = next;
+        Changed?.Invoke(next);
+    }
+}
