@@ -1,7 +1,0 @@
-namespace Mesh.Api.Tests;
-
-public class SmokeTests
-{
-    [Fact]
-    public void One() => Assert.Equal(1, 1);
-}
