@@ -1,0 +1,14 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Mesh.Api.Operators;
+
+/// <summary>How the operators' API is written as JSON: camelCase, generated at build time so that it survives trimming.</summary>
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
+[JsonSerializable(typeof(OperatorsError))]
+[JsonSerializable(typeof(NodeList))]
+[JsonSerializable(typeof(ServiceList))]
+[JsonSerializable(typeof(ConfigDump))]
+[JsonSerializable(typeof(StatList))]
+[JsonSerializable(typeof(EdgeList))]
+public sealed partial class OperatorsJson : JsonSerializerContext;
