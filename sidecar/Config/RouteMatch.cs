@@ -4,7 +4,7 @@ using System.Text.RegularExpressions;
 namespace Mesh.Sidecar.Config;
 
 /// <summary>Matchers of a route (xDS RouteMatch), compiled. Immutable.</summary>
-public sealed class RouteMatch
+public sealed record RouteMatch
 {
     /// <summary>Kind of the path matcher.</summary>
     public required PathMatchKind Kind { get; init; }
@@ -66,17 +66,17 @@ public enum StringMatchKind
     Regex,
 }
 
-/// <summary>A compiled string matcher.</summary>
+/// <summary>A compiled string matcher. Immutable.</summary>
 public sealed record StringMatch(StringMatchKind Kind, string Value, bool IgnoreCase, Regex? Regex)
 {
     /// <summary>True when <paramref name="input"/> matches. Allocation-free.</summary>
-    public bool Matches(string input)
+    public bool Matches(ReadOnlySpan<char> input)
     {
         var comparison = IgnoreCase ? StringComparison.OrdinalIgnoreCase : StringComparison.Ordinal;
         return Kind switch
         {
             StringMatchKind.Present => true,
-            StringMatchKind.Exact => string.Equals(input, Value, comparison),
+            StringMatchKind.Exact => input.Equals(Value, comparison),
             StringMatchKind.Prefix => input.StartsWith(Value, comparison),
             StringMatchKind.Suffix => input.EndsWith(Value, comparison),
             StringMatchKind.Contains => input.Contains(Value, comparison),
@@ -87,7 +87,11 @@ public sealed record StringMatch(StringMatchKind Kind, string Value, bool Ignore
 }
 
 /// <summary>A header matcher. Several values of a header are joined with "," as Envoy does.</summary>
-public sealed record HeaderMatch(string Name, StringMatch Match, bool Invert);
+public sealed record HeaderMatch(string Name, StringMatch Match, bool Invert)
+{
+    /// <summary>A missing header counts as an empty one (treat_missing_header_as_empty).</summary>
+    public bool MissingIsEmpty { get; init; }
+}
 
 /// <summary>A query parameter matcher; the first value of the name counts.</summary>
 public sealed record QueryMatch(string Name, StringMatch Match);

@@ -9,7 +9,7 @@ public sealed class RouteTable
     /// <summary>Name of the xDS resource.</summary>
     public required string Name { get; init; }
 
-    /// <summary>Exact domains, lower case.</summary>
+    /// <summary>Exact domains. Compares without case; its comparer must be <see cref="StringComparer.OrdinalIgnoreCase"/>.</summary>
     public required FrozenDictionary<string, VirtualHost> Exact { get; init; }
 
     /// <summary><c>*suffix</c> domains (without the star), longest first.</summary>

@@ -1,0 +1,210 @@
+using System.Collections.Frozen;
+using System.Collections.Immutable;
+using System.Text.RegularExpressions;
+using Mesh.Sidecar.Config;
+using Microsoft.AspNetCore.Http;
+
+namespace Mesh.Sidecar.Tests.Config;
+
+/// <summary>Which virtual host and which route a request takes.</summary>
+public sealed class RouteMatchingTests
+{
+    [Theory]
+    [InlineData("web", "web")]
+    [InlineData("WEB", "web")]
+    [InlineData("web.", "web")]
+    [InlineData("web:80", "web")]
+    [InlineData("web.:80", "web")]
+    [InlineData("Web.:80", "web")]
+    [InlineData("web:81", "any")]
+    [InlineData("x.example.com", "example")]
+    [InlineData("a.b.example.com", "b.example")]
+    [InlineData(".example.com", "any")]
+    [InlineData("X.EXAMPLE.com", "example")]
+    [InlineData("x.example.com.", "example")]
+    [InlineData("shop.one", "shop")]
+    [InlineData("shop.west.one", "shop.west")]
+    [InlineData("shop.", "any")]
+    [InlineData("shop.example.com", "example")]
+    [InlineData("[::1]:8080", "v6port")]
+    [InlineData("[::1]", "v6")]
+    [InlineData("[::1]:81", "any")]
+    [InlineData("", "any")]
+    [InlineData(":", "any")]
+    [InlineData("]:", "any")]
+    [InlineData("[", "any")]
+    [InlineData(".", "any")]
+    public void Host_exact_then_suffix_then_prefix_then_any(string authority, string expected) =>
+        Assert.Equal(expected, RouteMatching.FindHost(Table(ignorePort: false), authority)?.Name);
+
+    [Theory]
+    [InlineData("web:81", "web")]
+    [InlineData("web.:81", "web")]
+    [InlineData("[::1]:81", "v6")]
+    [InlineData("x.example.com:9", "example")]
+    public void Host_without_port_where_the_table_ignores_it(string authority, string expected) =>
+        Assert.Equal(expected, RouteMatching.FindHost(Table(ignorePort: true), authority)?.Name);
+
+    [Fact]
+    public void Host_of_any_length_is_looked_up_without_harm() =>
+        Assert.Equal("any", RouteMatching.FindHost(Table(ignorePort: false), new string('a', 100_000) + ".:80")?.Name);
+
+    [Fact]
+    public void No_host_matches_without_a_star()
+    {
+        var table = new RouteTable { Name = "t", Exact = FrozenDictionary<string, VirtualHost>.Empty };
+        Assert.Null(RouteMatching.FindHost(table, "web"));
+    }
+
+    [Theory]
+    [InlineData(PathMatchKind.Prefix, "/a", "/a", true)]
+    [InlineData(PathMatchKind.Prefix, "/a", "/ab", true)]
+    [InlineData(PathMatchKind.Prefix, "/a", "/A", false)]
+    [InlineData(PathMatchKind.SegmentPrefix, "/a", "/a", true)]
+    [InlineData(PathMatchKind.SegmentPrefix, "/a", "/a/", true)]
+    [InlineData(PathMatchKind.SegmentPrefix, "/a", "/a/b?x", true)]
+    [InlineData(PathMatchKind.SegmentPrefix, "/a", "/a?x=/a/b", true)]
+    [InlineData(PathMatchKind.SegmentPrefix, "/a", "/ab", false)]
+    [InlineData(PathMatchKind.SegmentPrefix, "/a", "/", false)]
+    [InlineData(PathMatchKind.SegmentPrefix, "/a", "/a%2Fb", false)]
+    [InlineData(PathMatchKind.Exact, "/a", "/a", true)]
+    [InlineData(PathMatchKind.Exact, "/a", "/a?b=/c", true)]
+    [InlineData(PathMatchKind.Exact, "/a", "/a#f", true)]
+    [InlineData(PathMatchKind.Exact, "/a", "/a/", false)]
+    [InlineData(PathMatchKind.Exact, "/a%2Fb", "/a%2Fb", true)]
+    [InlineData(PathMatchKind.Exact, "/a/b", "/a%2Fb", false)]
+    [InlineData(PathMatchKind.Regex, "/v[0-9]+", "/v12", true)]
+    [InlineData(PathMatchKind.Regex, "/v[0-9]+", "/v12?x", true)]
+    [InlineData(PathMatchKind.Regex, "/v[0-9]+", "/v12/x", false)]
+    [InlineData(PathMatchKind.Regex, "/v[0-9]+", "/x/v12", false)]
+    public void Path(PathMatchKind kind, string value, string target, bool expected)
+    {
+        var regex = kind == PathMatchKind.Regex ? new Regex($@"\A(?:{value})\z", RegexOptions.NonBacktracking) : null;
+        Expect(expected, new RouteMatch { Kind = kind, Path = value, Regex = regex }, Request(target));
+    }
+
+    [Fact]
+    public void Path_without_case() =>
+        Expect(true, new RouteMatch { Kind = PathMatchKind.Exact, Path = "/Ab", CaseSensitive = false }, Request("/aB"));
+
+    [Theory]
+    [InlineData("x-a", StringMatchKind.Present, "", false, true)]
+    [InlineData("x-none", StringMatchKind.Present, "", false, false)]
+    [InlineData("x-none", StringMatchKind.Present, "", true, true)]
+    [InlineData("x-a", StringMatchKind.Exact, "one", false, true)]
+    [InlineData("X-A", StringMatchKind.Exact, "one", false, true)]
+    [InlineData("x-a", StringMatchKind.Exact, "ONE", false, false)]
+    [InlineData("x-a", StringMatchKind.Exact, "two", true, true)]
+    [InlineData("x-none", StringMatchKind.Exact, "two", true, false)]
+    [InlineData("x-many", StringMatchKind.Exact, "1,2", false, true)]
+    [InlineData("x-a", StringMatchKind.Prefix, "on", false, true)]
+    [InlineData("x-a", StringMatchKind.Suffix, "ne", false, true)]
+    [InlineData("x-a", StringMatchKind.Contains, "n", false, true)]
+    [InlineData("x-a", StringMatchKind.Contains, "z", false, false)]
+    [InlineData(":method", StringMatchKind.Exact, "GET", false, true)]
+    [InlineData(":authority", StringMatchKind.Exact, "web:80", false, true)]
+    [InlineData("host", StringMatchKind.Exact, "web:80", false, true)]
+    [InlineData(":path", StringMatchKind.Exact, "/p?q=1", false, true)]
+    [InlineData(":scheme", StringMatchKind.Exact, "http", false, true)]
+    [InlineData(":other", StringMatchKind.Present, "", false, false)]
+    public void Header(string name, StringMatchKind kind, string value, bool invert, bool expected) =>
+        Expect(expected, Any with { Headers = [new HeaderMatch(name, new StringMatch(kind, value, false, null), invert)] }, Request("/p?q=1"));
+
+    [Fact]
+    public void Missing_header_as_empty()
+    {
+        var match = new HeaderMatch("x-none", new StringMatch(StringMatchKind.Exact, "two", false, null), Invert: true) { MissingIsEmpty = true };
+        Expect(true, Any with { Headers = [match] }, Request("/"));
+    }
+
+    [Theory]
+    [InlineData("/p?a=1", true)]
+    [InlineData("/p?b=2&a=1", true)]
+    [InlineData("/p?a=1&a=2", true)]
+    [InlineData("/p?a=2&a=1", false)]
+    [InlineData("/p?aa=1", false)]
+    [InlineData("/p?A=1", false)]
+    [InlineData("/p?a", false)]
+    [InlineData("/p?a=%31", false)]
+    [InlineData("/p", false)]
+    [InlineData("/p#?a=1", false)]
+    [InlineData("/p?a=1#f", true)]
+    [InlineData("/p?&&a=1", true)]
+    public void Query_first_value_counts_as_sent(string target, bool expected) =>
+        Expect(expected, Any with { Query = [new QueryMatch("a", new StringMatch(StringMatchKind.Exact, "1", false, null))] }, Request(target));
+
+    [Fact]
+    public void Query_present_without_a_value() =>
+        Expect(true, Any with { Query = [new QueryMatch("a", new StringMatch(StringMatchKind.Present, "", false, null))] }, Request("/?a"));
+
+    [Fact]
+    public void Grpc_only()
+    {
+        Expect(false, Any with { GrpcOnly = true }, Request("/"));
+        Expect(true, Any with { GrpcOnly = true }, Request("/", grpc: true));
+    }
+
+    [Fact]
+    public void First_route_wins()
+    {
+        var host = Host("h", RouteTo("exact", new RouteMatch { Kind = PathMatchKind.Exact, Path = "/a" }), RouteTo("rest", Any));
+        Assert.Equal("exact", RouteMatching.FindRoute(host, Request("/a"))?.Name);
+        Assert.Equal("rest", RouteMatching.FindRoute(host, Request("/b"))?.Name);
+    }
+
+    [Fact]
+    public void Matching_does_not_allocate()
+    {
+        var table = Table(ignorePort: false);
+        var header = new HeaderMatch("x-a", new StringMatch(StringMatchKind.Exact, "one", false, null), false);
+        var query = new QueryMatch("q", new StringMatch(StringMatchKind.Exact, "1", false, null));
+        var host = Host("h", RouteTo("r", Any with { Headers = [header], Query = [query] }));
+        var request = Request("/p?q=1");
+        var found = Once(table, host, request);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        for (var i = 0; i < 100; i++) found &= Once(table, host, request);
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.True(found);
+    }
+
+    private static readonly RouteMatch Any = new() { Kind = PathMatchKind.Prefix, Path = "/" };
+
+    private static bool Once(RouteTable table, VirtualHost host, in RouteInput request) =>
+        RouteMatching.FindHost(table, "Web.:80") is not null && RouteMatching.FindRoute(host, request) is not null;
+
+    private static void Expect(bool expected, RouteMatch match, in RouteInput request) =>
+        Assert.Equal(expected, RouteMatching.FindRoute(Host("h", RouteTo("r", match)), request) is not null);
+
+    private static RouteInput Request(string target, bool grpc = false) => new()
+    {
+        Authority = "web:80",
+        Target = target,
+        Method = "GET",
+        Grpc = grpc,
+        Headers = new HeaderDictionary { ["x-a"] = "one", ["x-many"] = new(["1", "2"]) },
+    };
+
+    private static Route RouteTo(string name, RouteMatch match) => new() { Name = name, Match = match };
+
+    private static VirtualHost Host(string name, params ImmutableArray<Route> routes) => new() { Name = name, Routes = routes };
+
+    private static RouteTable Table(bool ignorePort)
+    {
+        var exact = new Dictionary<string, VirtualHost>
+        {
+            ["web"] = Host("web"),
+            ["web:80"] = Host("web"),
+            ["[::1]"] = Host("v6"),
+            ["[::1]:8080"] = Host("v6port"),
+        };
+        return new RouteTable
+        {
+            Name = "t",
+            IgnorePort = ignorePort,
+            Exact = exact.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase),
+            Suffixes = [(".b.example.com", Host("b.example")), (".example.com", Host("example"))],
+            Prefixes = [("shop.west.", Host("shop.west")), ("shop.", Host("shop"))],
+            Any = Host("any"),
+        };
+    }
+}
