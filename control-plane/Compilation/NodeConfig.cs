@@ -1,0 +1,36 @@
+using System.Collections.Immutable;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Compilation;
+
+/// <summary>Everything one node may ask for, compiled: four sets of resources. Immutable; sets that did not change are the same object.</summary>
+internal sealed record NodeConfig
+{
+    /// <summary>Nothing.</summary>
+    public static NodeConfig Empty { get; } = new();
+
+    /// <summary>CDS.</summary>
+    public ResourceSet Clusters { get; init; } = ResourceSet.Empty;
+
+    /// <summary>EDS.</summary>
+    public ResourceSet Endpoints { get; init; } = ResourceSet.Empty;
+
+    /// <summary>LDS.</summary>
+    public ResourceSet Listeners { get; init; } = ResourceSet.Empty;
+
+    /// <summary>RDS.</summary>
+    public ResourceSet Routes { get; init; } = ResourceSet.Empty;
+
+    /// <summary>What could not be compiled for this node, with the place to look at.</summary>
+    public ImmutableArray<Notice> Notices { get; init; } = [];
+
+    /// <summary>The set of a type URL; empty for types that are not served.</summary>
+    public ResourceSet Of(string typeUrl) => typeUrl switch
+    {
+        "type.googleapis.com/envoy.config.cluster.v3.Cluster" => Clusters,
+        "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment" => Endpoints,
+        "type.googleapis.com/envoy.config.listener.v3.Listener" => Listeners,
+        "type.googleapis.com/envoy.config.route.v3.RouteConfiguration" => Routes,
+        _ => ResourceSet.Empty,
+    };
+}

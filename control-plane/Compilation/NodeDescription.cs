@@ -1,0 +1,81 @@
+using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
+using Envoy.Config.Core.V3;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Compilation;
+
+/// <summary>Who asks for configuration: the ADS node with its <c>metadata["mesh"]</c>, parsed and checked. Immutable, compared by value where cheap.</summary>
+internal sealed record NodeDescription
+{
+    /// <summary>Node id, <c>sidecar~127.0.0.1~web-1~default</c>.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>Which dialect of xDS it gets.</summary>
+    public EmitterKind Emitter { get; init; }
+
+    /// <summary>user_agent_name and version, for operators.</summary>
+    public string UserAgent { get; init; } = "";
+
+    /// <summary>Service of the workload; empty when it serves none.</summary>
+    public string Service { get; init; } = "";
+
+    /// <summary>Namespace of the workload.</summary>
+    public string Namespace { get; init; } = ServiceName.DefaultNamespace;
+
+    /// <summary>Version label.</summary>
+    public string Version { get; init; } = "";
+
+    /// <summary>Workload id or name.</summary>
+    public string Workload { get; init; } = "";
+
+    /// <summary>Zone from the node's locality.</summary>
+    public string Zone { get; init; } = "";
+
+    /// <summary>Ports of the application with the sockets that stand before them.</summary>
+    public ImmutableArray<NodePort> Ports { get; init; } = [];
+
+    /// <summary>Address of the outbound listener; null for none.</summary>
+    public HostPort? Outbound { get; init; }
+
+    /// <summary>Explicit upstream listeners.</summary>
+    public ImmutableArray<NodeUpstream> Upstreams { get; init; } = [];
+
+    /// <summary>True: every service; false: only what <see cref="Upstreams"/> name.</summary>
+    public bool DiscoverAll { get; init; } = true;
+
+    /// <summary>Parses an ADS node; false with an error that says which field is wrong.</summary>
+    public static bool TryParse(Node node, [NotNullWhen(true)] out NodeDescription? description, out string error) =>
+        NodeReader.TryRead(node, out description, out error);
+}
+
+/// <summary>A dialect of xDS.</summary>
+internal enum EmitterKind
+{
+    /// <summary>Our sidecar and Envoy.</summary>
+    Sidecar,
+
+    /// <summary>gRPC libraries without a proxy.</summary>
+    Grpc,
+}
+
+/// <summary>An IP address and a port.</summary>
+internal sealed record HostPort(string Address, int Port)
+{
+    /// <inheritdoc/>
+    public override string ToString() => Address.Contains(':', StringComparison.Ordinal) ? $"[{Address}]:{Port}" : $"{Address}:{Port}";
+}
+
+/// <summary>A port of the node's application.</summary>
+/// <param name="Port">The application's port.</param>
+/// <param name="Name">Its name, may be empty.</param>
+/// <param name="Protocol">What is spoken there.</param>
+/// <param name="Listen">The bound socket in front of it.</param>
+internal sealed record NodePort(int Port, string Name, AppProtocol Protocol, HostPort Listen);
+
+/// <summary>An explicit upstream of a node.</summary>
+/// <param name="Service">The service as written.</param>
+/// <param name="Port">Its port, or null for the service's first.</param>
+/// <param name="Listen">The bound socket.</param>
+/// <param name="Protocol">What is spoken there, or null for what the service's port says.</param>
+internal sealed record NodeUpstream(string Service, int? Port, HostPort Listen, AppProtocol? Protocol);

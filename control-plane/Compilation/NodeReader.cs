@@ -1,0 +1,146 @@
+using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using Envoy.Config.Core.V3;
+using Google.Protobuf.WellKnownTypes;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Compilation;
+
+/// <summary>Reads the mesh's part of an ADS node's metadata. Used on one thread, for one node.</summary>
+internal sealed class NodeReader
+{
+    private const int LongestList = 1024;
+    private string error = "";
+
+    /// <summary>Reads <paramref name="node"/>; the first thing wrong ends it.</summary>
+    public static bool TryRead(Node node, [NotNullWhen(true)] out NodeDescription? description, out string error)
+    {
+        var reader = new NodeReader();
+        description = reader.Read(node);
+        error = reader.error;
+        if (error.Length != 0) description = null;
+        return description is not null;
+    }
+
+    private NodeDescription Read(Node node)
+    {
+        if (node.Id.Length == 0) error = "node.id is empty: set it to sidecar~ADDRESS~WORKLOAD~NAMESPACE";
+        var mesh = new Struct();
+        if (node.Metadata is { } metadata && metadata.Fields.TryGetValue("mesh", out var value))
+        {
+            if (value.KindCase == Value.KindOneofCase.StructValue) mesh = value.StructValue;
+            else Fail("", "must be a struct");
+        }
+
+        var workload = Text(mesh, "workload");
+        var discover = Text(mesh, "discover");
+        if (discover is not ("" or "all" or "declared")) Fail(".discover", $"must be \"all\" or \"declared\", is \"{discover}\"");
+        return new NodeDescription
+        {
+            Id = node.Id,
+            Emitter = node.UserAgentName.StartsWith("gRPC", StringComparison.OrdinalIgnoreCase) ? EmitterKind.Grpc : EmitterKind.Sidecar,
+            UserAgent = node.UserAgentVersion.Length == 0 ? node.UserAgentName : $"{node.UserAgentName} {node.UserAgentVersion}",
+            Service = Text(mesh, "service") is { Length: > 0 } service ? service : node.Cluster,
+            Namespace = Text(mesh, "namespace") is { Length: > 0 } ns ? ns : NamespaceOf(node.Id),
+            Version = Text(mesh, "version"),
+            Workload = workload,
+            Zone = node.Locality?.Zone ?? "",
+            Ports = List(mesh, "ports", ReadPort),
+            Outbound = mesh.Fields.ContainsKey("outbound") ? Address(mesh, "outbound", ".outbound") : null,
+            Upstreams = List(mesh, "upstreams", ReadUpstream),
+            DiscoverAll = discover != "declared",
+        };
+    }
+
+    private static string NamespaceOf(string id)
+    {
+        var parts = id.Split('~');
+        return parts.Length == 4 && parts[3].Length > 0 && parts[3] != "local" ? parts[3] : ServiceName.DefaultNamespace;
+    }
+
+    private NodePort ReadPort(Struct item, string path)
+    {
+        var port = Port(item, "port", path) ?? Missing(path + ".port");
+        return new NodePort(port, Text(item, "name"), Protocol(item, path) ?? AppProtocol.Unknown, Address(item, "listen", path + ".listen"));
+    }
+
+    private NodeUpstream ReadUpstream(Struct item, string path)
+    {
+        var service = Text(item, "service");
+        if (service.Length == 0) Fail(path + ".service", "is missing");
+        return new NodeUpstream(service, Port(item, "port", path), Address(item, "listen", path + ".listen"), Protocol(item, path));
+    }
+
+    private int Missing(string path)
+    {
+        Fail(path, "is missing");
+        return 0;
+    }
+
+    private string Text(Struct from, string key)
+    {
+        if (!from.Fields.TryGetValue(key, out var value)) return "";
+        if (value.KindCase == Value.KindOneofCase.StringValue) return value.StringValue;
+        Fail("." + key, "must be a string");
+        return "";
+    }
+
+    private int? Port(Struct from, string key, string path)
+    {
+        if (!from.Fields.TryGetValue(key, out var value)) return null;
+        if (value is { KindCase: Value.KindOneofCase.NumberValue, NumberValue: >= 1 and <= 65535 } && value.NumberValue == Math.Floor(value.NumberValue))
+            return (int)value.NumberValue;
+        Fail($"{path}.{key}", "must be a port number, 1 to 65535");
+        return null;
+    }
+
+    private AppProtocol? Protocol(Struct from, string path)
+    {
+        switch (Text(from, "protocol"))
+        {
+            case "": return null;
+            case "http": return AppProtocol.Http;
+            case "http2": return AppProtocol.Http2;
+            case "grpc": return AppProtocol.Grpc;
+            case "tcp": return AppProtocol.Tcp;
+            case "unknown": return AppProtocol.Unknown;
+            default:
+                Fail(path + ".protocol", "must be http, http2, grpc, tcp or unknown");
+                return null;
+        }
+    }
+
+    private HostPort Address(Struct from, string key, string path)
+    {
+        var text = Text(from, key);
+        if (IPEndPoint.TryParse(text, out var parsed) && parsed.Port != 0) return new HostPort(parsed.Address.ToString(), parsed.Port);
+        Fail(path, $"must be the bound IP:PORT, is \"{text}\"");
+        return new HostPort("127.0.0.1", 1);
+    }
+
+    private ImmutableArray<T> List<T>(Struct from, string key, Func<Struct, string, T> read)
+    {
+        if (!from.Fields.TryGetValue(key, out var value)) return [];
+        if (value.KindCase != Value.KindOneofCase.ListValue || value.ListValue.Values.Count > LongestList)
+        {
+            Fail("." + key, $"must be a list of at most {LongestList} structs");
+            return [];
+        }
+
+        var items = ImmutableArray.CreateBuilder<T>(value.ListValue.Values.Count);
+        foreach (var item in value.ListValue.Values)
+        {
+            var path = $".{key}[{items.Count}]";
+            if (item.KindCase != Value.KindOneofCase.StructValue) Fail(path, "must be a struct");
+            items.Add(read(item.StructValue ?? new Struct(), path));
+        }
+
+        return items.ToImmutable();
+    }
+
+    private void Fail(string path, string what)
+    {
+        if (error.Length == 0) error = $"node.metadata.mesh{path} {what}";
+    }
+}
