@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 
@@ -92,4 +93,7 @@ public sealed class RequestFacts
 
     /// <summary>X-Forwarded-For, for the log; may be empty.</summary>
     public string ForwardedFor = "";
+
+    /// <summary>The request's span from <c>Spans.Start</c>, or null; the sink ends it.</summary>
+    public Activity? Span;
 }

@@ -1,0 +1,111 @@
+namespace Mesh.Sidecar.Telemetry;
+
+/// <summary>A number that only grows. Thread safe, one atomic add.</summary>
+internal sealed class Counter(string name, string help)
+{
+    private long value;
+
+    /// <summary>Prometheus name.</summary>
+    public string Name => name;
+
+    /// <summary>One line for people.</summary>
+    public string Help => help;
+
+    /// <summary>Value now.</summary>
+    public long Value => Volatile.Read(ref value);
+
+    /// <summary>Adds.</summary>
+    public void Add(long delta = 1) => Interlocked.Add(ref value, delta);
+}
+
+/// <summary>A number that goes up and down, kept by whoever changes it. Thread safe.</summary>
+internal sealed class Gauge(string name, string help)
+{
+    private long value;
+
+    /// <summary>Prometheus name.</summary>
+    public string Name => name;
+
+    /// <summary>One line for people.</summary>
+    public string Help => help;
+
+    /// <summary>Value now.</summary>
+    public long Value => Volatile.Read(ref value);
+
+    /// <summary>Adds (or takes away).</summary>
+    public void Add(long delta) => Interlocked.Add(ref value, delta);
+
+    /// <summary>Sets.</summary>
+    public void Set(long next) => Volatile.Write(ref value, next);
+}
+
+/// <summary>
+/// The sidecar's numbers about itself. One per process, made by Program, handed to whoever counts. What belongs to a part that may not
+/// know Telemetry (xDS, Config) is read through <see cref="Observe"/>.
+/// </summary>
+internal sealed class SidecarMetrics
+{
+    private readonly List<(string Name, string Help, bool Grows, Func<double> Read)> observed = [];
+
+    /// <summary>Client connections accepted.</summary>
+    public Counter DownstreamConnections { get; } = new("mesh_sidecar_downstream_connections_total", "Client connections accepted.");
+
+    /// <summary>Client connections open.</summary>
+    public Gauge DownstreamOpen { get; } = new("mesh_sidecar_downstream_connections_open", "Client connections open now.");
+
+    /// <summary>Connections made to endpoints.</summary>
+    public Counter UpstreamConnections { get; } = new("mesh_sidecar_upstream_connections_total", "Connections made to endpoints.");
+
+    /// <summary>Connections to endpoints open.</summary>
+    public Gauge UpstreamOpen { get; } = new("mesh_sidecar_upstream_connections_open", "Connections to endpoints open now.");
+
+    /// <summary>Connections to endpoints that could not be made.</summary>
+    public Counter UpstreamConnectFailures { get; } =
+        new("mesh_sidecar_upstream_connect_failures_total", "Connections to endpoints that could not be made.");
+
+    /// <summary>Requests in flight.</summary>
+    public Gauge RequestsActive { get; } = new("mesh_sidecar_requests_active", "Requests in flight now.");
+
+    /// <summary>Tries beyond the first.</summary>
+    public Counter Retries { get; } = new("mesh_sidecar_retries_total", "Tries beyond the first.");
+
+    /// <summary>Retries the budget refused.</summary>
+    public Counter RetriesOverBudget { get; } = new("mesh_sidecar_retries_over_budget_total", "Retries the budget refused.");
+
+    /// <summary>Trailers that HTTP/1 could not carry.</summary>
+    public Counter DroppedTrailers { get; } =
+        new("mesh_sidecar_dropped_trailers_total", "Messages whose trailers were dropped because HTTP/1 here cannot carry them.");
+
+    /// <summary>Requests refused before anything was forwarded.</summary>
+    public Counter RefusedRequests { get; } =
+        new("mesh_sidecar_refused_requests_total", "Requests refused before anything was forwarded: malformed, ambiguous or looping.");
+
+    /// <summary>Endpoints taken out because they refused connections.</summary>
+    public Counter Ejections { get; } = new("mesh_sidecar_ejections_total", "Endpoints taken out because they refused connections.");
+
+    /// <summary>Access log lines dropped because the writer could not keep up.</summary>
+    public Counter AccessLogDropped { get; } =
+        new("mesh_sidecar_access_log_dropped_total", "Access log lines dropped because the writer could not keep up.");
+
+    /// <summary>Requests counted on the <c>other</c> series because the budget of series was spent.</summary>
+    public Counter SeriesOverflow { get; } = new("mesh_sidecar_series_overflow_total",
+        "Requests and connections counted on the series 'other' because the budget of series was spent.");
+
+    /// <summary>All counters, in order of exposition.</summary>
+    public IReadOnlyList<Counter> Counters =>
+    [
+        DownstreamConnections, UpstreamConnections, UpstreamConnectFailures, Retries, RetriesOverBudget, DroppedTrailers,
+        RefusedRequests, Ejections, AccessLogDropped, SeriesOverflow,
+    ];
+
+    /// <summary>All gauges, in order of exposition.</summary>
+    public IReadOnlyList<Gauge> Gauges => [DownstreamOpen, UpstreamOpen, RequestsActive];
+
+    /// <summary>Numbers read from elsewhere when someone asks.</summary>
+    public IReadOnlyList<(string Name, string Help, bool Grows, Func<double> Read)> Observed => observed;
+
+    /// <summary>
+    /// Adds a number that is read when someone asks. Call at start only. <paramref name="grows"/>: a counter (name ends in _total).
+    /// </summary>
+    public void Observe(string name, string help, bool grows, Func<double> read) => observed.Add((name, help, grows, read));
+}
