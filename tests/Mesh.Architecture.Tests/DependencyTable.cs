@@ -1,0 +1,32 @@
+namespace Mesh.Architecture.Tests;
+
+/// <summary>
+/// Who may know whom. One row a room: the rooms of the same program it may name. <c>Mesh.Api</c> is open to all;
+/// a program never names another program. Program files at a program's root compose everything and are not listed.
+/// </summary>
+internal static class DependencyTable
+{
+    public static readonly IReadOnlyDictionary<string, string[]> Sidecar = new Dictionary<string, string[]>(StringComparer.Ordinal)
+    {
+        ["Resilience"] = [],
+        ["Balancing"] = ["Resilience"],
+        ["Config"] = ["Balancing", "Resilience"],
+        ["Telemetry"] = ["Config", "Balancing", "Resilience"],
+        ["Xds"] = ["Config", "Balancing", "Resilience"],
+        ["Registration"] = ["Config"],
+        ["Tcp"] = ["Telemetry", "Config", "Balancing", "Resilience"],
+        ["Http"] = ["Telemetry", "Config", "Balancing", "Resilience"],
+        ["Listening"] = ["Http", "Tcp", "Telemetry", "Config", "Balancing", "Resilience"],
+        ["Admin"] = ["Telemetry", "Config", "Balancing", "Resilience"],
+    };
+
+    public static readonly IReadOnlyDictionary<string, string[]> ControlPlane = new Dictionary<string, string[]>(StringComparer.Ordinal)
+    {
+        ["Model"] = [],
+        ["Rules"] = ["Model"],
+        ["Compilation"] = ["Rules", "Model"],
+        ["Sources"] = ["Rules", "Model"],
+        ["Xds"] = ["Compilation", "Model"],
+        ["Admin"] = ["Xds", "Sources", "Compilation", "Rules", "Model"],
+    };
+}
