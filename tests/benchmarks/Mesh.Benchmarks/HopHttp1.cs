@@ -1,0 +1,92 @@
+using System.Diagnostics;
+
+namespace Mesh.Benchmarks;
+
+/// <summary>
+/// Bench <c>hop-http1</c>: one proxy as a plain HTTP/1.1 hop on one core, load and backend on the others.
+/// All proxies stay up; windows of load go round them in turn, forwards and backwards, so that a slow minute of the host hits all alike.
+/// </summary>
+internal sealed class HopHttp1(int rounds, int seconds)
+{
+    public const string Name = "hop-http1";
+    private const string ProxyCore = "0";
+    private const int Connections = 32;
+    private static readonly string LoadCores = Environment.ProcessorCount > 2 ? "1-2" : "1";
+    private static readonly string BackendCores = Environment.ProcessorCount > 3 ? "3" : "1";
+    private readonly string folder = Directory.CreateTempSubdirectory("mesh-bench-").FullName;
+
+    public IEnumerable<Figure> Run()
+    {
+        using var backend = Hops.StartBackend(BackendCores, folder);
+        backend.WaitForFirstResponse(Stopwatch.StartNew());
+        var starts = Hops.Available.ToDictionary(n => n, n => Stats.Median(Enumerable.Range(0, 7).Select(_ => StartOnce(n, backend.Port))));
+        var subjects = Hops.Available.Select(n => Hops.Start(n, backend.Port, ProxyCore, folder)).ToList();
+        try
+        {
+            foreach (var s in subjects) s.WaitForFirstResponse(Stopwatch.StartNew());
+            var idle = subjects.ToDictionary(s => s.Name, s => s.Memory());
+            foreach (var s in subjects) Load.Wrk(LoadCores, s.Port, Connections, Math.Max(5, seconds)); // Warm-up: JIT, pools, caches.
+            var cpu = Interleave(subjects, s => CpuPerRequest(s));
+            var loaded = subjects.ToDictionary(s => s.Name, s => s.Memory());
+            var added = Interleave(subjects.Prepend(backend).ToList(), s => Load.Fortio(LoadCores, s.Port, 1000, 16, seconds) ?? (double.NaN, double.NaN));
+            return Figures(starts, idle, cpu, loaded, added).ToList();
+        }
+        finally
+        {
+            subjects.ForEach(s => s.Dispose());
+        }
+    }
+
+    private IEnumerable<Figure> Figures(
+        Dictionary<string, double> starts,
+        Dictionary<string, (double Rss, double Private)> idle,
+        Dictionary<string, List<double>> cpu,
+        Dictionary<string, (double Rss, double Private)> loaded,
+        Dictionary<string, List<(double P50, double P99)>> latency)
+    {
+        double P50(string n) => Stats.Median(latency[n].Select(l => l.P50)) - Stats.Median(latency["backend"].Select(l => l.P50));
+        double P99(string n) => Stats.Median(latency[n].Select(l => l.P99)) - Stats.Median(latency["backend"].Select(l => l.P99));
+        foreach (var peer in Hops.Available.Where(n => n != "mesh"))
+        {
+            // The ratio is the median of the rounds' own ratios: neighbours in time are compared with each other.
+            var ratios = cpu["mesh"].Zip(cpu[peer], (ours, theirs) => ours / theirs);
+            var ours = Stats.Median(cpu["mesh"]);
+            yield return new(Name, peer, "cpu_us_per_request", ours, ours / Stats.Median(ratios));
+            yield return new(Name, peer, "p50_added_us", P50("mesh"), P50(peer));
+            yield return new(Name, peer, "p99_added_us", P99("mesh"), P99(peer));
+            yield return new(Name, peer, "rss_idle_mb", idle["mesh"].Rss, idle[peer].Rss);
+            yield return new(Name, peer, "rss_loaded_mb", loaded["mesh"].Rss, loaded[peer].Rss);
+            yield return new(Name, peer, "private_mb", loaded["mesh"].Private, loaded[peer].Private);
+            yield return new(Name, peer, "first_response_ms", starts["mesh"], starts[peer]);
+        }
+    }
+
+    private double StartOnce(string name, int backend)
+    {
+        var watch = Stopwatch.StartNew();
+        using var subject = Hops.Start(name, backend, ProxyCore, folder);
+        return subject.WaitForFirstResponse(watch);
+    }
+
+    private double CpuPerRequest(Subject subject)
+    {
+        var before = subject.CpuMicroseconds();
+        var requests = Load.Wrk(LoadCores, subject.Port, Connections, seconds);
+        return (subject.CpuMicroseconds() - before) / requests;
+    }
+
+    private Dictionary<string, List<T>> Interleave<T>(List<Subject> subjects, Func<Subject, T> measure)
+    {
+        var results = subjects.ToDictionary(s => s.Name, _ => new List<T>());
+        for (var round = 0; round < rounds; round++)
+        {
+            foreach (var subject in round % 2 == 0 ? subjects : Enumerable.Reverse(subjects))
+            {
+                results[subject.Name].Add(measure(subject));
+                Console.Error.WriteLine($"round {round + 1}/{rounds} {subject.Name}: {results[subject.Name][^1]}");
+            }
+        }
+
+        return results;
+    }
+}

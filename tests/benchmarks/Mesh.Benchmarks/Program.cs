@@ -1,0 +1,23 @@
+using Mesh.Benchmarks;
+
+var json = args.Contains("--json");
+var only = Value("--only");
+var rounds = int.Parse(Value("--rounds") ?? "5");
+var seconds = int.Parse(Value("--seconds") ?? "5");
+string[] known = [HopHttp1.Name];
+if (only is not null && !known.Contains(only))
+{
+    Console.Error.WriteLine($"no bench '{only}'; there are: {string.Join(' ', known)}");
+    return 2;
+}
+
+var figures = Enumerable.Empty<Figure>();
+if (only is null or HopHttp1.Name) figures = figures.Concat(new HopHttp1(rounds, seconds).Run());
+foreach (var figure in figures) Console.WriteLine(json ? figure.ToJson() : figure.ToRow());
+return 0;
+
+string? Value(string name)
+{
+    var at = Array.IndexOf(args, name);
+    return at >= 0 && at + 1 < args.Length ? args[at + 1] : null;
+}

@@ -1,0 +1,131 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net.Sockets;
+
+namespace Mesh.Benchmarks;
+
+/// <summary>A program under measurement: started pinned to one core, read through /proc, ended by its id.</summary>
+internal sealed class Subject : IDisposable
+{
+    private readonly Process process;
+
+    private Subject(string name, int port, Process process)
+    {
+        Name = name;
+        Port = port;
+        this.process = process;
+    }
+
+    public string Name { get; }
+
+    public int Port { get; }
+
+    /// <summary>Starts a program on the given cores (taskset list) with its output in a file.</summary>
+    public static Subject Start(string name, int port, string cores, string log, string file, params string[] arguments)
+    {
+        var start = new ProcessStartInfo("taskset") { UseShellExecute = false };
+        start.ArgumentList.Add("-c");
+        start.ArgumentList.Add(cores);
+        start.ArgumentList.Add("sh");
+        start.ArgumentList.Add("-c");
+        start.ArgumentList.Add($"exec \"$@\" >{log} 2>&1");
+        start.ArgumentList.Add("sh");
+        start.ArgumentList.Add(file);
+        foreach (var argument in arguments) start.ArgumentList.Add(argument);
+        return new Subject(name, port, Process.Start(start)!);
+    }
+
+    /// <summary>Waits until the port answers HTTP with 200; returns the time since <paramref name="since"/> in ms.</summary>
+    public double WaitForFirstResponse(Stopwatch since, string path = "/")
+    {
+        var request = System.Text.Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        var buffer = new byte[256];
+        while (since.Elapsed < TimeSpan.FromSeconds(20))
+        {
+            if (process.HasExited) throw new InvalidOperationException($"{Name} ended with code {process.ExitCode} before it answered");
+            try
+            {
+                using var client = new TcpClient { NoDelay = true, ReceiveTimeout = 5000 };
+                client.Connect("127.0.0.1", Port);
+                client.GetStream().Write(request);
+                var read = client.GetStream().Read(buffer);
+                if (System.Text.Encoding.ASCII.GetString(buffer, 0, read).Contains(" 200 ", StringComparison.Ordinal)) return since.Elapsed.TotalMilliseconds;
+            }
+            catch (Exception e) when (e is SocketException or IOException)
+            {
+                // Not listening yet.
+            }
+
+            Thread.Sleep(1);
+        }
+
+        throw new TimeoutException($"{Name} did not answer on port {Port} within 20 s");
+    }
+
+    /// <summary>CPU time of all its threads and children so far, in microseconds.</summary>
+    public double CpuMicroseconds() => Tree().Sum(pid => Threads(pid).Sum(ReadSchedstat));
+
+    /// <summary>Resident and private memory in MB, children included.</summary>
+    public (double Rss, double Private) Memory()
+    {
+        double rss = 0, own = 0;
+        foreach (var pid in Tree())
+        {
+            foreach (var line in File.ReadLines($"/proc/{pid}/smaps_rollup"))
+            {
+                if (line.StartsWith("Rss:", StringComparison.Ordinal)) rss += Kilobytes(line);
+                if (line.StartsWith("Private_", StringComparison.Ordinal)) own += Kilobytes(line);
+            }
+        }
+
+        return (rss / 1024, own / 1024);
+    }
+
+    public void Dispose()
+    {
+        foreach (var pid in Tree().Reverse()) Signal(pid);
+        if (!process.WaitForExit(5000)) process.Kill(entireProcessTree: true);
+        process.Dispose();
+    }
+
+    private static void Signal(int pid)
+    {
+        using var kill = Process.Start("kill", ["-TERM", pid.ToString(CultureInfo.InvariantCulture)]);
+        kill.WaitForExit();
+    }
+
+    private IEnumerable<int> Tree()
+    {
+        if (process.HasExited) return [];
+        var children = Path.Combine("/proc", process.Id.ToString(CultureInfo.InvariantCulture), "task", process.Id.ToString(CultureInfo.InvariantCulture), "children");
+        var text = File.Exists(children) ? File.ReadAllText(children) : "";
+        return text.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(p => int.Parse(p, CultureInfo.InvariantCulture)).Prepend(process.Id).ToList();
+    }
+
+    private static IEnumerable<string> Threads(int pid)
+    {
+        try
+        {
+            return Directory.GetDirectories($"/proc/{pid}/task");
+        }
+        catch (DirectoryNotFoundException)
+        {
+            return [];
+        }
+    }
+
+    private static double ReadSchedstat(string thread)
+    {
+        try
+        {
+            return double.Parse(File.ReadAllText(thread + "/schedstat").Split(' ')[0], CultureInfo.InvariantCulture) / 1000;
+        }
+        catch (IOException)
+        {
+            return 0; // The thread ended between listing and reading.
+        }
+    }
+
+    private static double Kilobytes(string line) =>
+        double.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# run.sh [--json] [--only BENCH] [--rounds N] [--seconds N]: measures Mesh against its peers in one interleaved run.
+# Prints a table, or with --json one JSON object a line: {"bench","subject","peer","metric","value","ratio"}.
+# Peers: nginx and haproxy (installed when missing), Envoy and fortio from ../shared/peers where they are there.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+say() { echo "$@" >&2; }
+
+missing=()
+for pair in wrk:wrk nginx:nginx haproxy:haproxy; do command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}"); done
+if [ ${#missing[@]} -gt 0 ]; then
+  say "installing ${missing[*]}"
+  { apt-get update && apt-get install -y "${missing[@]}"; } >&2
+fi
+
+get="$root/../shared/peers/programs/get"
+find_program() { command -v "$1" 2>/dev/null || { [ -x "$get" ] && "$get" "$1" 2>/dev/null; } || true; }
+export MESH_BENCH_ENVOY=${MESH_BENCH_ENVOY:-$(find_program envoy)}
+export MESH_BENCH_FORTIO=${MESH_BENCH_FORTIO:-$(find_program fortio)}
+
+out="$root/artifacts/benchmarks"
+publish() { # PROJECT FOLDER [ARGS...]
+  local project=$1 folder=$2; shift 2
+  dotnet publish "$root/$project" -c Release -r linux-x64 --self-contained -o "$out/$folder" -v q -nologo "$@" >&2
+}
+say "publishing the programs (self-contained, ReadyToRun; the sidecar trimmed)"
+publish sidecar sidecar
+publish control-plane control-plane -p:PublishReadyToRun=true
+dotnet build "$here/Mesh.Benchmarks" -c Release -v q -nologo >&2
+
+export MESH_BENCH_SIDECAR="$out/sidecar/mesh-sidecar" MESH_BENCH_CONTROL_PLANE="$out/control-plane/mesh-control-plane"
+exec dotnet "$root/artifacts/bin/Mesh.Benchmarks/release/Mesh.Benchmarks.dll" "$@"
