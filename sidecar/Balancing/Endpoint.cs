@@ -4,7 +4,7 @@ namespace Mesh.Sidecar.Balancing;
 
 /// <summary>
 /// An address that serves a cluster, as of one snapshot. Immutable, but for <see cref="Stats"/>, which is carried across
-/// snapshots by address and is the one mutable thing here.
+/// snapshots by cluster and address and is the one mutable thing here.
 /// </summary>
 public sealed class Endpoint
 {
@@ -41,29 +41,4 @@ public sealed record PeerLabels(string Workload, string Namespace, string Servic
 
     /// <summary>SPIFFE ID once identity exists; <c>unknown</c> until then.</summary>
     public string Principal { get; init; } = "unknown";
-}
-
-/// <summary>
-/// Live state of one address, shared by all snapshots that contain it. Thread safe: plain atomics, no locks.
-/// </summary>
-public sealed class EndpointStats
-{
-    private int active;
-    private long ejectedUntil;
-
-    /// <summary>Requests in flight.</summary>
-    public int Active => Volatile.Read(ref active);
-
-    /// <summary>Marks a request as begun.</summary>
-    public void Begin() => Interlocked.Increment(ref active);
-
-    /// <summary>Marks a request as ended.</summary>
-    public void End() => Interlocked.Decrement(ref active);
-
-    /// <summary><see cref="TimeProvider.GetTimestamp"/> until which the address gets nothing; 0 when it is in.</summary>
-    public long EjectedUntil
-    {
-        get => Volatile.Read(ref ejectedUntil);
-        set => Volatile.Write(ref ejectedUntil, value);
-    }
 }

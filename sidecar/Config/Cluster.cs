@@ -1,11 +1,14 @@
 using System.Collections.Immutable;
 using Mesh.Sidecar.Balancing;
+using Mesh.Sidecar.Resilience;
 
 namespace Mesh.Sidecar.Config;
 
 /// <summary>A cluster with its endpoints, as of one snapshot. Immutable, but for <see cref="State"/>.</summary>
 public sealed class Cluster
 {
+    private EndpointSet? balanced;
+
     /// <summary>Name of the xDS resource, <c>outbound|80||web.default.svc.cluster.local</c>.</summary>
     public required string Name { get; init; }
 
@@ -23,6 +26,9 @@ public sealed class Cluster
 
     /// <summary>Endpoints that may get traffic (UNKNOWN or HEALTHY), by priority, then as given.</summary>
     public required ImmutableArray<Endpoint> Endpoints { get; init; }
+
+    /// <summary>The same endpoints, arranged for picking. Made on first use.</summary>
+    public EndpointSet Balanced => balanced ??= new EndpointSet(Endpoints.AsSpan());
 
     /// <summary>The service behind it, for labels; <see cref="ServiceLabels.None"/> for local and foreign ones.</summary>
     public required ServiceLabels Service { get; init; }
@@ -42,19 +48,6 @@ public enum ClusterKind
 
     /// <summary>The destination the request names (ORIGINAL_DST): unknown hosts pass through.</summary>
     Passthrough,
-}
-
-/// <summary>Balancing policies known so far.</summary>
-public enum LbPolicy
-{
-    /// <summary>Weighted round robin.</summary>
-    RoundRobin,
-
-    /// <summary>Fewest requests in flight of two random choices, weighted.</summary>
-    LeastRequest,
-
-    /// <summary>Weighted random.</summary>
-    Random,
 }
 
 /// <summary>HTTP version towards endpoints.</summary>
@@ -88,34 +81,25 @@ public sealed record ServiceLabels(string Host, string Name, string Namespace, i
 public sealed class ClusterState : IDisposable
 {
     private int cursor = -1;
-    private HttpMessageInvoker? http1;
     private HttpMessageInvoker? http2;
 
-    /// <summary>Requests in flight on the cluster; the base of the retry budget.</summary>
-    public int ActiveRequests;
-
-    /// <summary>Retries in flight.</summary>
-    public int ActiveRetries;
+    /// <summary>Requests and retries in flight on the cluster.</summary>
+    public RetryBudget Budget { get; } = new();
 
     /// <summary>Next position of round robin.</summary>
     public uint NextCursor() => (uint)Interlocked.Increment(ref cursor);
 
-    /// <summary>The connection pool for one HTTP version, made on first use.</summary>
-    public HttpMessageInvoker Pool(bool http2Wanted, Func<bool, HttpMessageInvoker> make)
+    /// <summary>The HTTP/2 connections of the cluster, made on first use. HTTP/1.1 connections hang on each endpoint's stats.</summary>
+    public HttpMessageInvoker Http2(Func<HttpMessageInvoker> make)
     {
-        ref var field = ref http2Wanted ? ref http2 : ref http1;
-        if (Volatile.Read(ref field) is { } ready) return ready;
-        var made = make(http2Wanted);
-        var winner = Interlocked.CompareExchange(ref field, made, null);
+        if (Volatile.Read(ref http2) is { } ready) return ready;
+        var made = make();
+        var winner = Interlocked.CompareExchange(ref http2, made, null);
         if (winner is null) return made;
         made.Dispose();
         return winner;
     }
 
     /// <summary>Ends idle connections; those in use end with their requests.</summary>
-    public void Dispose()
-    {
-        http1?.Dispose();
-        http2?.Dispose();
-    }
+    public void Dispose() => http2?.Dispose();
 }
