@@ -4,7 +4,7 @@ using System.Net;
 namespace Mesh.Sidecar.Config;
 
 /// <summary>A listener as xDS describes it, resolved. Immutable.</summary>
-public sealed class Listener
+public sealed record Listener
 {
     /// <summary>Name of the xDS resource.</summary>
     public required string Name { get; init; }
@@ -27,7 +27,10 @@ public sealed class Listener
     /// <summary>True when the first bytes decide (http_inspector): wait for them, at most <see cref="DetectTimeout"/>.</summary>
     public bool InspectsHttp { get; init; }
 
-    /// <summary>How long to wait for first bytes before the default chain is taken; zero waits for ever.</summary>
+    /// <summary>
+    /// How long to wait for first bytes before the default chain is taken; zero waits for ever
+    /// (also without continue_on_listener_filters_timeout, where Envoy closes: an idle connection harms nobody).
+    /// </summary>
     public TimeSpan DetectTimeout { get; init; }
 
     /// <summary>Provenance text for admin, may be empty.</summary>
@@ -45,7 +48,7 @@ public enum Direction
 }
 
 /// <summary>What a connection is handed to.</summary>
-public sealed class FilterChain
+public sealed record FilterChain
 {
     /// <summary>Name, may be empty.</summary>
     public string Name { get; init; } = "";
@@ -61,10 +64,13 @@ public sealed class FilterChain
 }
 
 /// <summary>Settings of HTTP on a chain.</summary>
-public sealed class HttpConnectionManager
+public sealed record HttpConnectionManager
 {
     /// <summary>Where requests go.</summary>
     public required RouteTable Routes { get; init; }
+
+    /// <summary>Name of the RouteConfiguration asked for by RDS; null when the routes are written inside the listener.</summary>
+    public string? RdsName { get; init; }
 
     /// <summary>Which engines serve it.</summary>
     public HttpCodec Codec { get; init; } = HttpCodec.Auto;
@@ -87,7 +93,7 @@ public enum HttpCodec
 }
 
 /// <summary>Settings of opaque TCP on a chain.</summary>
-public sealed class TcpProxyConfig
+public sealed record TcpProxyConfig
 {
     /// <summary>Where connections go, by weight.</summary>
     public required ImmutableArray<WeightedCluster> Clusters { get; init; }

@@ -12,19 +12,23 @@ public static class RouteMatching
     /// </summary>
     public static VirtualHost? FindHost(RouteTable table, ReadOnlySpan<char> authority)
     {
-        Span<char> undotted = stackalloc char[authority.Length <= 256 ? authority.Length : 0];
-        var host = Normalize(authority, table.IgnorePort, undotted);
-        if (host.IsEmpty) return table.Any;
-        if (table.Exact.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(host, out var exact)) return exact;
-        foreach (var (suffix, found) in table.Suffixes)
+        Span<char> scratch = stackalloc char[authority.Length <= 256 ? authority.Length : 0];
+        var index = FindIndex(table, Normalize(authority, table.IgnorePort, scratch));
+        return index < 0 ? null : table.Hosts[index];
+    }
+
+    private static int FindIndex(RouteTable table, ReadOnlySpan<char> host)
+    {
+        if (table.TryGetExact(host, out var exact)) return exact;
+        foreach (var (suffix, index) in table.Suffixes)
         {
             // The star stands for at least one character, as in Envoy.
-            if (host.Length > suffix.Length && host.EndsWith(suffix, StringComparison.OrdinalIgnoreCase)) return found;
+            if (host.Length > suffix.Length && host.EndsWith(suffix, StringComparison.OrdinalIgnoreCase)) return index;
         }
 
-        foreach (var (prefix, found) in table.Prefixes)
+        foreach (var (prefix, index) in table.Prefixes)
         {
-            if (host.Length > prefix.Length && host.StartsWith(prefix, StringComparison.OrdinalIgnoreCase)) return found;
+            if (host.Length > prefix.Length && host.StartsWith(prefix, StringComparison.OrdinalIgnoreCase)) return index;
         }
 
         return table.Any;

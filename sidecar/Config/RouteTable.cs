@@ -4,29 +4,49 @@ using System.Collections.Immutable;
 namespace Mesh.Sidecar.Config;
 
 /// <summary>An xDS RouteConfiguration, resolved: hosts to virtual hosts to routes. Immutable.</summary>
-public sealed class RouteTable
+public sealed record RouteTable
 {
-    /// <summary>Name of the xDS resource.</summary>
+    private readonly FrozenDictionary<string, int> exact = FrozenDictionary<string, int>.Empty;
+    private readonly FrozenDictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> lookup = NoDomains;
+
+    /// <summary>Name of the xDS resource; empty when it is written inside its listener.</summary>
     public required string Name { get; init; }
 
-    /// <summary>Exact domains. Compares without case; its comparer must be <see cref="StringComparer.OrdinalIgnoreCase"/>.</summary>
-    public required FrozenDictionary<string, VirtualHost> Exact { get; init; }
+    /// <summary>Virtual hosts in document order; the domains below point into it.</summary>
+    public ImmutableArray<VirtualHost> Hosts { get; init; } = [];
+
+    /// <summary>Exact domains. Must be made with <see cref="StringComparer.OrdinalIgnoreCase"/>.</summary>
+    public FrozenDictionary<string, int> Exact
+    {
+        get => exact;
+        init
+        {
+            exact = value;
+            lookup = value.GetAlternateLookup<ReadOnlySpan<char>>();
+        }
+    }
 
     /// <summary><c>*suffix</c> domains (without the star), longest first.</summary>
-    public ImmutableArray<(string Suffix, VirtualHost Host)> Suffixes { get; init; } = [];
+    public ImmutableArray<(string Suffix, int Host)> Suffixes { get; init; } = [];
 
     /// <summary><c>prefix*</c> domains (without the star), longest first.</summary>
-    public ImmutableArray<(string Prefix, VirtualHost Host)> Prefixes { get; init; } = [];
+    public ImmutableArray<(string Prefix, int Host)> Prefixes { get; init; } = [];
 
-    /// <summary>The <c>*</c> domain.</summary>
-    public VirtualHost? Any { get; init; }
+    /// <summary>The <c>*</c> domain; -1 when there is none.</summary>
+    public int Any { get; init; } = -1;
 
     /// <summary>True: a port in the host is ignored when matching.</summary>
     public bool IgnorePort { get; init; }
+
+    private static FrozenDictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> NoDomains { get; } =
+        new Dictionary<string, int>().ToFrozenDictionary(StringComparer.OrdinalIgnoreCase).GetAlternateLookup<ReadOnlySpan<char>>();
+
+    /// <summary>Looks an exact domain up.</summary>
+    internal bool TryGetExact(ReadOnlySpan<char> host, out int index) => lookup.TryGetValue(host, out index);
 }
 
 /// <summary>A virtual host: the routes of one service.</summary>
-public sealed class VirtualHost
+public sealed record VirtualHost
 {
     /// <summary>Name, unique in its table.</summary>
     public required string Name { get; init; }
@@ -36,7 +56,7 @@ public sealed class VirtualHost
 }
 
 /// <summary>A route: matchers, and where to. Everything a request needs is resolved here; nothing is looked up by name later.</summary>
-public sealed class Route
+public sealed record Route
 {
     /// <summary>Name for logs, may be empty.</summary>
     public required string Name { get; init; }
