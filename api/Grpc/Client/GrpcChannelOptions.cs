@@ -1,0 +1,20 @@
+namespace Mesh.Api.Grpc;
+
+/// <summary>How a <see cref="GrpcChannel"/> connects. Immutable.</summary>
+public sealed record GrpcChannelOptions
+{
+    /// <summary>How long a connection attempt may take.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>While calls run: how long a silent peer is waited for before a PING asks whether it lives.</summary>
+    public TimeSpan KeepAlivePingDelay { get; init; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>How long the answer to that PING may take before the connection counts as dead.</summary>
+    public TimeSpan KeepAlivePingTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>The largest message taken from the server, in bytes.</summary>
+    public int MaxReceiveMessageSize { get; init; } = MessageFraming.DefaultMaxMessageSize;
+
+    /// <summary>The clock deadlines run on.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+}
