@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
+using System.Security.Cryptography;
+using System.Text;
 
 namespace Mesh.ControlPlane.Compilation;
 
@@ -9,6 +11,8 @@ namespace Mesh.ControlPlane.Compilation;
 /// </summary>
 internal sealed class ResourceSet
 {
+    private string? version;
+
     private ResourceSet(ImmutableArray<Resource> items) => Items = items;
 
     /// <summary>No resources.</summary>
@@ -16,6 +20,9 @@ internal sealed class ResourceSet
 
     /// <summary>All resources, sorted by name.</summary>
     public ImmutableArray<Resource> Items { get; }
+
+    /// <summary>Hash of all names and versions. Computed when first asked for; two threads that race compute the same.</summary>
+    public string Version => version ??= Hash();
 
     /// <summary>Sorts <paramref name="resources"/>; of two with one name the first stays.</summary>
     public static ResourceSet From(IEnumerable<Resource> resources)
@@ -46,5 +53,12 @@ internal sealed class ResourceSet
 
         resource = null;
         return false;
+    }
+
+    private string Hash()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var item in Items) hash.AppendData(Encoding.UTF8.GetBytes($"{item.Name}\n{item.Version}\n"));
+        return Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 8));
     }
 }

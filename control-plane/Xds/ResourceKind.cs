@@ -1,0 +1,59 @@
+using System.Collections.Immutable;
+using Mesh.ControlPlane.Compilation;
+
+namespace Mesh.ControlPlane.Xds;
+
+/// <summary>A type of resource this server serves, with the protocol's rules for it. Immutable; there are four.</summary>
+internal sealed class ResourceKind
+{
+    private const string Prefix = "type.googleapis.com/";
+
+    private ResourceKind(int index, string shortName, string messageName, bool wholeSet)
+    {
+        Index = index;
+        ShortName = shortName;
+        TypeUrl = Prefix + messageName;
+        WholeSet = wholeSet;
+    }
+
+    /// <summary>Clusters. A response holds all of them; absence means removal.</summary>
+    public static ResourceKind Clusters { get; } = new(0, "CDS", "envoy.config.cluster.v3.Cluster", wholeSet: true);
+
+    /// <summary>Endpoints of clusters. A response may hold only what changed.</summary>
+    public static ResourceKind Endpoints { get; } = new(1, "EDS", "envoy.config.endpoint.v3.ClusterLoadAssignment", wholeSet: false);
+
+    /// <summary>Listeners. A response holds all of them; absence means removal.</summary>
+    public static ResourceKind Listeners { get; } = new(2, "LDS", "envoy.config.listener.v3.Listener", wholeSet: true);
+
+    /// <summary>Route configurations. A response may hold only what changed.</summary>
+    public static ResourceKind Routes { get; } = new(3, "RDS", "envoy.config.route.v3.RouteConfiguration", wholeSet: false);
+
+    /// <summary>All of them in make-before-break order: what others refer to comes first.</summary>
+    public static ImmutableArray<ResourceKind> InOrder { get; } = [Clusters, Endpoints, Listeners, Routes];
+
+    /// <summary>CDS, EDS, LDS, RDS: what people and metrics call it.</summary>
+    public string ShortName { get; }
+
+    /// <summary>The type URL on the wire.</summary>
+    public string TypeUrl { get; }
+
+    /// <summary>True when each response holds everything subscribed, and only absence removes.</summary>
+    public bool WholeSet { get; }
+
+    /// <summary>This kind's place in <see cref="InOrder"/>.</summary>
+    public int Index { get; }
+
+    /// <summary>The kind of a type URL, or null for one that is not served.</summary>
+    public static ResourceKind? Of(string typeUrl)
+    {
+        foreach (var kind in InOrder)
+        {
+            if (kind.TypeUrl == typeUrl) return kind;
+        }
+
+        return null;
+    }
+
+    /// <summary>This kind's resources of a node's configuration.</summary>
+    public ResourceSet From(NodeConfig config) => config.Of(TypeUrl);
+}
