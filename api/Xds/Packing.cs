@@ -1,0 +1,45 @@
+using Google.Protobuf;
+using Google.Protobuf.WellKnownTypes;
+
+namespace Mesh.Api.Xds;
+
+/// <summary>Messages into <see cref="Any"/> and back. Stateless.</summary>
+public static class Packing
+{
+    /// <summary>Packs with deterministic bytes, so that what holds the Any is deterministic too.</summary>
+    public static Any Pack(IMessage message) =>
+        new() { TypeUrl = TypeUrls.Of(message.Descriptor), Value = ResourceVersion.Bytes(message) };
+
+    /// <summary>Unpacks, or says why not: another type, malformed bytes.</summary>
+    public static T Unpack<T>(Any any)
+        where T : class, IMessage<T>, new()
+    {
+        var descriptor = new T().Descriptor;
+        if (!TypeUrls.Names(any.TypeUrl, descriptor))
+            throw new InvalidDataException($"expected {TypeUrls.Of(descriptor)}, got '{any.TypeUrl}'");
+        try
+        {
+            return (T)descriptor.Parser.ParseFrom(any.Value);
+        }
+        catch (InvalidProtocolBufferException e)
+        {
+            throw new InvalidDataException($"malformed {descriptor.FullName}: {e.Message}", e);
+        }
+    }
+
+    /// <summary>
+    /// As <see cref="Unpack{T}"/>, and refuses fields this program does not know: for messages about security, where skipping a
+    /// field would mean letting in what it was there to keep out. Bytes that are not in the shortest form are refused with them.
+    /// </summary>
+    public static T UnpackStrictly<T>(Any any)
+        where T : class, IMessage<T>, new()
+    {
+        var message = Unpack<T>(any);
+        if (HasUnknownFields(message.Descriptor.Parser, any.Value))
+            throw new InvalidDataException($"{message.Descriptor.FullName} holds fields this version does not know; refused, since it decides who may do what");
+        return message;
+    }
+
+    private static bool HasUnknownFields(MessageParser parser, ByteString bytes) =>
+        parser.WithDiscardUnknownFields(true).ParseFrom(bytes).CalculateSize() != bytes.Length;
+}
