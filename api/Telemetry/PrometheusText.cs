@@ -98,7 +98,9 @@ public sealed class PrometheusText(IBufferWriter<byte> output)
         }
 
         Text("{");
-        output.Write(labels);
+        // Not IBufferWriter.Write: Kestrel's writer may hand out an empty span when no size is asked for.
+        labels.CopyTo(output.GetSpan(Math.Max(1, labels.Length)));
+        output.Advance(labels.Length);
         if (le is not null)
         {
             Text(labels.Length == 0 ? "le=\"" : ",le=\"");

@@ -1,0 +1,68 @@
+using Google.Protobuf;
+using Google.Protobuf.Reflection;
+using Mesh.Api.Logging;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Telemetry;
+
+namespace Mesh.Sidecar.Admin;
+
+/// <summary>What the admin surface shows and may do; composed by Program. Immutable; the delegates are called from any thread.</summary>
+internal sealed record AdminSources
+{
+    /// <summary>The configuration that serves.</summary>
+    public required Snapshots Snapshots { get; init; }
+
+    /// <summary>Metrics as Prometheus text.</summary>
+    public required Exposition Metrics { get; init; }
+
+    /// <summary>The sidecar's own numbers.</summary>
+    public required SidecarMetrics Own { get; init; }
+
+    /// <summary>The log whose level can be changed.</summary>
+    public required Log Log { get; init; }
+
+    /// <summary>The clock of uptime and ejections.</summary>
+    public required TimeProvider Time { get; init; }
+
+    /// <summary>Where the sidecar is in its life.</summary>
+    public required Func<Readiness> Readiness { get; init; }
+
+    /// <summary>The xDS resources accepted last, for /config_dump.</summary>
+    public Func<IEnumerable<AcceptedResource>> Accepted { get; init; } = () => [];
+
+    /// <summary>The types known for showing what is packed inside resources (filters, typed options).</summary>
+    public Func<TypeRegistry> Types { get; init; } = () => TypeRegistry.Empty;
+
+    /// <summary>node.id and node.cluster.</summary>
+    public (string Id, string Cluster) Node { get; init; } = ("", "");
+
+    /// <summary>The flags the program was started with, secrets left out.</summary>
+    public IReadOnlyDictionary<string, string> Flags { get; init; } = new Dictionary<string, string>(StringComparer.Ordinal);
+
+    /// <summary>Ends the program after a drain.</summary>
+    public Action Quit { get; init; } = () => { };
+
+    /// <summary>Drains the inbound listeners; outbound goes on.</summary>
+    public Action DrainListeners { get; init; } = () => { };
+}
+
+/// <summary>Where the sidecar is in its life.</summary>
+/// <param name="State">By Envoy's names: LIVE, DRAINING, PRE_INITIALIZING.</param>
+/// <param name="Reason">Why it is not ready; empty when it is.</param>
+internal readonly record struct Readiness(string State, string Reason)
+{
+    /// <summary>Takes traffic.</summary>
+    public static Readiness Live { get; } = new("LIVE", "");
+
+    /// <summary>True when it takes traffic.</summary>
+    public bool IsReady => State == "LIVE";
+
+    /// <summary>Waits for something.</summary>
+    public static Readiness Waiting(string reason) => new("PRE_INITIALIZING", reason);
+
+    /// <summary>On its way out.</summary>
+    public static Readiness Draining(string reason) => new("DRAINING", reason);
+}
+
+/// <summary>An xDS resource as it was accepted.</summary>
+internal sealed record AcceptedResource(string TypeUrl, string Name, string Version, IMessage Message);
