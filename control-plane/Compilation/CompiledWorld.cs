@@ -1,29 +1,89 @@
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Compilation;
 
 /// <summary>
-/// A <see cref="World"/> with the pieces that nodes share, compiled once. Made from the previous one, it reuses what did not change.
-/// Immutable to its callers; <see cref="For"/> may be called from several threads.
+/// A <see cref="World"/> with the pieces that nodes share, compiled once. Made from the previous one, it reuses what did not change:
+/// an unchanged resource, and an unchanged set of resources, is the same object. Immutable to its callers; <see cref="For"/> may be
+/// called from several threads.
 /// </summary>
 internal sealed class CompiledWorld
 {
-    private CompiledWorld(World world) => World = world;
+    private readonly Dictionary<ServiceName, CompiledService> byName;
+    private readonly ConcurrentDictionary<string, OutboundRoutes> routes = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, OutboundRoutes> oldRoutes;
+    private readonly ConcurrentDictionary<string, NodeConfig> grpc = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, NodeConfig> oldGrpc;
+    private readonly ConditionalWeakTable<NodeDescription, NodeConfig> lastConfigs;
+
+    private CompiledWorld(World world, CompiledWorld? previous)
+    {
+        World = world;
+        byName = new Dictionary<ServiceName, CompiledService>(world.Services.Count);
+        foreach (var (name, service) in world.Services) byName.Add(name, CompiledService.From(service, previous?.byName.GetValueOrDefault(name)));
+        Services = [.. byName.Values.OrderBy(compiled => compiled.Service.Name)];
+        var ports = Services.SelectMany(service => service.Ports).ToArray();
+        Clusters = ResourceSet.From(ports.Select(port => port.Sidecar), previous?.Clusters);
+        Endpoints = ResourceSet.From(ports.Select(port => port.Endpoints), previous?.Endpoints);
+
+        // Only results of the previous world are kept, never the world itself: the chain of worlds must not hold on to its past.
+        oldRoutes = previous?.routes ?? routes;
+        oldGrpc = previous?.grpc ?? grpc;
+        lastConfigs = previous?.lastConfigs ?? [];
+    }
 
     /// <summary>What it was compiled from.</summary>
     public World World { get; }
 
-    /// <summary>Prepares <paramref name="world"/>, taking unchanged pieces from <paramref name="previous"/>.</summary>
-    public static CompiledWorld From(World world, CompiledWorld? previous)
-    {
-        _ = previous;
-        return new CompiledWorld(world);
-    }
+    /// <summary>All services, sorted by name.</summary>
+    public ImmutableArray<CompiledService> Services { get; }
 
-    /// <summary>What <paramref name="node"/> needs, and nothing else.</summary>
+    /// <summary>The clusters of all services, for sidecars.</summary>
+    public ResourceSet Clusters { get; }
+
+    /// <summary>The endpoints of all services.</summary>
+    public ResourceSet Endpoints { get; }
+
+    /// <summary>Prepares <paramref name="world"/>, taking unchanged pieces from <paramref name="previous"/>.</summary>
+    public static CompiledWorld From(World world, CompiledWorld? previous) => new(world, previous);
+
+    /// <summary>What <paramref name="node"/> needs, and nothing else. Sets equal to those this node got before are the same object.</summary>
     public NodeConfig For(NodeDescription node)
     {
-        _ = node;
-        return NodeConfig.Empty;
+        if (node.Emitter == EmitterKind.Grpc)
+            return grpc.GetOrAdd(node.Namespace, static (client, world) => GrpcEmitter.Compile(world, client, world.oldGrpc.GetValueOrDefault(client)), this);
+        lastConfigs.TryGetValue(node, out var last);
+        var config = SidecarEmitter.Compile(this, node, last ?? NodeConfig.Empty);
+        lastConfigs.AddOrUpdate(node, config);
+        return config;
+    }
+
+    /// <summary>The services a node needs, so that sources watch those.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="listeners">Names of listeners it asked for; how gRPC libraries say what they call.</param>
+    public Interest Needs(NodeDescription node, IEnumerable<string> listeners) => NodeNeeds.Of(this, node, listeners);
+
+    /// <summary>Finds a service.</summary>
+    public CompiledService? Find(ServiceName name) => byName.GetValueOrDefault(name);
+
+    /// <summary>The outbound route configuration of nodes that discover every service.</summary>
+    public OutboundRoutes Routes(string client) => routes.GetOrAdd(client, static (key, world) =>
+        OutboundRoutes.From([.. world.Services.SelectMany(service => service.VirtualHosts(key, world.Bare(service, key)))], world.oldRoutes.GetValueOrDefault(key)), this);
+
+    /// <summary>True when the bare name of a service means it for clients of a namespace.</summary>
+    public bool Bare(CompiledService service, string client) => ServiceHosts.BareNameMeans(service.Service.Name, client, byName.ContainsKey);
+
+    /// <summary>The first service that exists among those a host can mean.</summary>
+    public CompiledService? Resolve(string host, string client)
+    {
+        foreach (var name in ServiceHosts.Meanings(host, client))
+        {
+            if (byName.TryGetValue(name, out var service)) return service;
+        }
+
+        return null;
     }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Mesh.Api.Xds;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Compilation;
@@ -27,10 +28,10 @@ internal sealed record NodeConfig
     /// <summary>The set of a type URL; empty for types that are not served.</summary>
     public ResourceSet Of(string typeUrl) => typeUrl switch
     {
-        "type.googleapis.com/envoy.config.cluster.v3.Cluster" => Clusters,
-        "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment" => Endpoints,
-        "type.googleapis.com/envoy.config.listener.v3.Listener" => Listeners,
-        "type.googleapis.com/envoy.config.route.v3.RouteConfiguration" => Routes,
+        TypeUrls.Cluster => Clusters,
+        TypeUrls.ClusterLoadAssignment => Endpoints,
+        TypeUrls.Listener => Listeners,
+        TypeUrls.RouteConfiguration => Routes,
         _ => ResourceSet.Empty,
     };
 }

@@ -44,6 +44,9 @@ internal sealed record NodeDescription
     /// <summary>True: every service; false: only what <see cref="Upstreams"/> name.</summary>
     public bool DiscoverAll { get; init; } = true;
 
+    /// <summary>True when every service belongs to its configuration: it discovers all and has an outbound listener to use them.</summary>
+    public bool SeesEverything => DiscoverAll && Outbound is not null;
+
     /// <summary>Parses an ADS node; false with an error that says which field is wrong.</summary>
     public static bool TryParse(Node node, [NotNullWhen(true)] out NodeDescription? description, out string error) =>
         NodeReader.TryRead(node, out description, out error);

@@ -97,18 +97,11 @@ internal sealed class NodeReader
 
     private AppProtocol? Protocol(Struct from, string path)
     {
-        switch (Text(from, "protocol"))
-        {
-            case "": return null;
-            case "http": return AppProtocol.Http;
-            case "http2": return AppProtocol.Http2;
-            case "grpc": return AppProtocol.Grpc;
-            case "tcp": return AppProtocol.Tcp;
-            case "unknown": return AppProtocol.Unknown;
-            default:
-                Fail(path + ".protocol", "must be http, http2, grpc, tcp or unknown");
-                return null;
-        }
+        var text = Text(from, "protocol");
+        if (text.Length == 0) return null;
+        var protocol = ProtocolText.Parse(text);
+        if (protocol is null) Fail(path + ".protocol", $"must be http, http2, grpc, tcp or unknown, is \"{text}\"");
+        return protocol;
     }
 
     private HostPort Address(Struct from, string key, string path)

@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
+using Mesh.Api.Xds;
 
 namespace Mesh.ControlPlane.Compilation;
 
@@ -9,11 +10,13 @@ namespace Mesh.ControlPlane.Compilation;
 /// <param name="Version">Hash of the message's deterministic bytes.</param>
 internal sealed record Resource(string Name, Any Body, string Version)
 {
-    /// <summary>Packs a message whose maps were filled in sorted order.</summary>
+    /// <summary>
+    /// Packs a message whose maps were filled in sorted order, as this folder does: what <see cref="Packing.Pack"/> gives,
+    /// without a walk over a route configuration of a thousand services to make sure.
+    /// </summary>
     public static Resource Of(string name, IMessage message)
     {
-        var body = Any.Pack(message);
-        var hash = System.Security.Cryptography.SHA256.HashData(body.Value.Span);
-        return new Resource(name, body, Convert.ToHexStringLower(hash.AsSpan(0, 8)));
+        var body = new Any { TypeUrl = TypeUrls.Of(message.Descriptor), Value = message.ToByteString() };
+        return new Resource(name, body, ResourceVersion.Of(body.Value));
     }
 }

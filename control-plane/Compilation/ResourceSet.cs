@@ -24,12 +24,35 @@ internal sealed class ResourceSet
     /// <summary>Hash of all names and versions. Computed when first asked for; two threads that race compute the same.</summary>
     public string Version => version ??= Hash();
 
-    /// <summary>Sorts <paramref name="resources"/>; of two with one name the first stays.</summary>
-    public static ResourceSet From(IEnumerable<Resource> resources)
+    /// <summary>Sorts <paramref name="resources"/>; of two with one name the first stays. Equal to <paramref name="previous"/>: that one.</summary>
+    public static ResourceSet From(IEnumerable<Resource> resources, ResourceSet? previous = null)
     {
-        var byName = new SortedDictionary<string, Resource>(StringComparer.Ordinal);
-        foreach (var resource in resources) byName.TryAdd(resource.Name, resource);
-        return byName.Count == 0 ? Empty : new ResourceSet([.. byName.Values]);
+        Resource[] sorted = [.. resources];
+        if (!IsSorted(sorted)) sorted = [.. sorted.OrderBy(resource => resource.Name, StringComparer.Ordinal).DistinctBy(resource => resource.Name)];
+        return Keep(previous, sorted);
+    }
+
+    /// <summary>Both sets; of two with one name that of <paramref name="own"/> stays. Equal to <paramref name="previous"/>: that one.</summary>
+    public static ResourceSet Merge(ResourceSet shared, ResourceSet own, ResourceSet? previous)
+    {
+        if (own.Items.Length == 0) return Keep(previous, shared);
+        if (shared.Items.Length == 0) return Keep(previous, own);
+        var merged = ImmutableArray.CreateBuilder<Resource>(shared.Items.Length + own.Items.Length);
+        var next = 0;
+        foreach (var resource in shared.Items)
+        {
+            var order = -1;
+            while (next < own.Items.Length && (order = string.CompareOrdinal(own.Items[next].Name, resource.Name)) <= 0)
+            {
+                merged.Add(own.Items[next++]);
+                if (order == 0) break;
+            }
+
+            if (order != 0) merged.Add(resource);
+        }
+
+        while (next < own.Items.Length) merged.Add(own.Items[next++]);
+        return Keep(previous, merged.DrainToImmutable());
     }
 
     /// <summary>Finds a resource by name.</summary>
@@ -53,6 +76,38 @@ internal sealed class ResourceSet
 
         resource = null;
         return false;
+    }
+
+    private static ResourceSet Keep(ResourceSet? previous, ResourceSet next) =>
+        previous is not null && (ReferenceEquals(previous, next) || Same(previous.Items.AsSpan(), next.Items.AsSpan())) ? previous : next;
+
+    private static ResourceSet Keep(ResourceSet? previous, Resource[] items) =>
+        previous is not null && Same(previous.Items.AsSpan(), items) ? previous : Wrap(ImmutableArray.Create(items));
+
+    private static ResourceSet Keep(ResourceSet? previous, ImmutableArray<Resource> items) =>
+        previous is not null && Same(previous.Items.AsSpan(), items.AsSpan()) ? previous : Wrap(items);
+
+    private static ResourceSet Wrap(ImmutableArray<Resource> items) => items.Length == 0 ? Empty : new ResourceSet(items);
+
+    private static bool Same(ReadOnlySpan<Resource> one, ReadOnlySpan<Resource> other)
+    {
+        if (one.Length != other.Length) return false;
+        for (var i = 0; i < one.Length; i++)
+        {
+            if (!ReferenceEquals(one[i], other[i]) && (one[i].Name != other[i].Name || one[i].Version != other[i].Version)) return false;
+        }
+
+        return true;
+    }
+
+    private static bool IsSorted(Resource[] resources)
+    {
+        for (var i = 1; i < resources.Length; i++)
+        {
+            if (string.CompareOrdinal(resources[i - 1].Name, resources[i].Name) >= 0) return false;
+        }
+
+        return true;
     }
 
     private string Hash()

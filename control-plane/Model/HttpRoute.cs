@@ -19,6 +19,18 @@ public sealed record HttpRoute
 
     /// <summary>Where it was written.</summary>
     public required Provenance Source { get; init; }
+
+    /// <summary>Equal by content, arrays included.</summary>
+    public bool Equals(HttpRoute? other) =>
+        ReferenceEquals(this, other) || (other is not null
+            && Name == other.Name
+            && Sequence.Same(Parents, other.Parents)
+            && Sequence.Same(Rules, other.Rules)
+            && Created == other.Created
+            && Source == other.Source);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => Name.GetHashCode();
 }
 
 /// <summary>A parent of a route.</summary>
@@ -49,13 +61,38 @@ public sealed record HttpRouteRule
 
     /// <summary>Where the rule was written.</summary>
     public required Provenance Source { get; init; }
+
+    /// <summary>Equal by content, arrays included.</summary>
+    public bool Equals(HttpRouteRule? other) =>
+        ReferenceEquals(this, other) || (other is not null
+            && Name == other.Name
+            && Sequence.Same(Matches, other.Matches)
+            && Sequence.Same(Backends, other.Backends)
+            && RequestTimeout == other.RequestTimeout
+            && BackendRequestTimeout == other.BackendRequestTimeout
+            && Retry == other.Retry
+            && Source == other.Source);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => Source.GetHashCode();
 }
 
 /// <summary>Gateway API HTTPRouteRetry (GEP-1731).</summary>
 /// <param name="Codes">Status codes to retry, beside connection errors and timeouts of a try.</param>
 /// <param name="Attempts">Retries, that is tries - 1; null is the implementation's default.</param>
 /// <param name="Backoff">Least wait between tries; null is the implementation's default.</param>
-public sealed record RetryRule(ImmutableArray<int> Codes, int? Attempts, TimeSpan? Backoff);
+public sealed record RetryRule(ImmutableArray<int> Codes, int? Attempts, TimeSpan? Backoff)
+{
+    /// <summary>Equal by content, arrays included.</summary>
+    public bool Equals(RetryRule? other) =>
+        ReferenceEquals(this, other) || (other is not null
+            && Sequence.Same(Codes, other.Codes)
+            && Attempts == other.Attempts
+            && Backoff == other.Backoff);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Attempts, Backoff);
+}
 
 /// <summary>All parts must match.</summary>
 public sealed record HttpRouteMatch
@@ -77,6 +114,18 @@ public sealed record HttpRouteMatch
 
     /// <summary>Method in upper case, or null for any.</summary>
     public string? Method { get; init; }
+
+    /// <summary>Equal by content, arrays included.</summary>
+    public bool Equals(HttpRouteMatch? other) =>
+        ReferenceEquals(this, other) || (other is not null
+            && PathKind == other.PathKind
+            && Path == other.Path
+            && Sequence.Same(Headers, other.Headers)
+            && Sequence.Same(QueryParams, other.QueryParams)
+            && Method == other.Method);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(PathKind, Path, Method);
 }
 
 /// <summary>How a value is compared.</summary>

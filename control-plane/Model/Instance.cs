@@ -46,6 +46,26 @@ public sealed record Instance
 
     /// <summary>Where it was registered.</summary>
     public required Provenance Source { get; init; }
+
+    /// <summary>Equal by content, arrays included.</summary>
+    public bool Equals(Instance? other) =>
+        ReferenceEquals(this, other) || (other is not null
+            && Id == other.Id
+            && Namespace == other.Namespace
+            && Service == other.Service
+            && Address == other.Address
+            && Sequence.Same(Ports, other.Ports)
+            && Sequence.Same(Labels, other.Labels)
+            && Workload == other.Workload
+            && Version == other.Version
+            && Zone == other.Zone
+            && Health == other.Health
+            && Weight == other.Weight
+            && Meshed == other.Meshed
+            && Source == other.Source);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => Id.GetHashCode(StringComparison.Ordinal);
 }
 
 /// <summary>A port of an instance.</summary>

@@ -12,6 +12,18 @@ public readonly record struct ServiceName(string Namespace, string Name) : IComp
     /// <summary>The full host name, <c>web.default.svc.cluster.local</c>.</summary>
     public string Host => $"{Name}.{Namespace}.svc.{ClusterDomain}";
 
+    /// <summary>True for a DNS label as services and namespaces may have: a-z, 0-9, - inside, at most 63. <c>_</c> is let through: Consul has such names.</summary>
+    public static bool IsValid(string label)
+    {
+        if (label.Length is 0 or > 63 || label[0] == '-' || label[^1] == '-') return false;
+        foreach (var c in label)
+        {
+            if (!char.IsAsciiLetterLower(c) && !char.IsAsciiDigit(c) && c is not ('-' or '_')) return false;
+        }
+
+        return true;
+    }
+
     /// <inheritdoc/>
     public int CompareTo(ServiceName other)
     {

@@ -16,10 +16,10 @@ public sealed record World
     public long Version { get; init; }
 
     /// <summary>Services by name, endpoints resolved, routes attached.</summary>
-    public FrozenDictionary<ServiceName, Service> Services { get; init; } = FrozenDictionary<ServiceName, Service>.Empty;
+    public IReadOnlyDictionary<ServiceName, Service> Services { get; init; } = FrozenDictionary<ServiceName, Service>.Empty;
 
-    /// <summary>All instances of all sources, one for each id.</summary>
-    public FrozenDictionary<string, Instance> Instances { get; init; } = FrozenDictionary<string, Instance>.Empty;
+    /// <summary>All instances of all sources and all Pod documents, one for each id. Never changed once published.</summary>
+    public IReadOnlyDictionary<string, Instance> Instances { get; init; } = FrozenDictionary<string, Instance>.Empty;
 
     /// <summary>What is odd but not wrong: a route to a service that does not exist, a selector that finds nothing.</summary>
     public ImmutableArray<Notice> Notices { get; init; } = [];
@@ -48,10 +48,55 @@ public sealed record Service
 
     /// <summary>Where it comes from.</summary>
     public required Provenance Source { get; init; }
+
+    /// <summary>The port a host without port means: 80 if there is one, else the first; null when it has none.</summary>
+    public ResolvedPort? DefaultPort => Find(80) ?? (Ports.Length > 0 ? Ports[0] : null);
+
+    /// <summary>The port a client means by <paramref name="number"/>, or null.</summary>
+    public ResolvedPort? PortFor(int number) => Find(number) ?? (AnyPort && Ports.Length > 0 ? Ports[0] : null);
+
+    /// <summary>Equal by content, arrays included.</summary>
+    public bool Equals(Service? other) =>
+        ReferenceEquals(this, other) || (other is not null
+            && Name == other.Name
+            && Sequence.Same(Ports, other.Ports)
+            && Sequence.Same(Routes, other.Routes)
+            && AnyPort == other.AnyPort
+            && Sequence.Same(ClusterIPs, other.ClusterIPs)
+            && Source == other.Source);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => Name.GetHashCode();
+
+    private ResolvedPort? Find(int number)
+    {
+        foreach (var port in Ports)
+        {
+            if (port.Port == number) return port;
+        }
+
+        return null;
+    }
 }
 
 /// <summary>A port of a service and who serves it.</summary>
-public sealed record ResolvedPort(int Port, string Name, AppProtocol Protocol, ImmutableArray<Endpoint> Endpoints);
+/// <param name="Port">The number clients use.</param>
+/// <param name="Name">Its name, may be empty.</param>
+/// <param name="Protocol">What is spoken there.</param>
+/// <param name="Endpoints">Who may get its traffic, sorted by instance id; each address once.</param>
+public sealed record ResolvedPort(int Port, string Name, AppProtocol Protocol, ImmutableArray<Endpoint> Endpoints)
+{
+    /// <summary>Equal by content, arrays included.</summary>
+    public bool Equals(ResolvedPort? other) =>
+        ReferenceEquals(this, other) || (other is not null
+            && Port == other.Port
+            && Name == other.Name
+            && Protocol == other.Protocol
+            && Sequence.Same(Endpoints, other.Endpoints));
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Port, Name);
+}
 
 /// <summary>An address that serves a port of a service.</summary>
 /// <param name="Address">IP address or host name.</param>

@@ -6,13 +6,55 @@ namespace Mesh.ControlPlane.Model;
 public static class WorldBuilder
 {
     /// <summary>Builds the next world. Services that did not change keep their object, so that what is derived from them can be reused.</summary>
+    /// <param name="previous">The world so far; unchanged services and instances are taken from it.</param>
+    /// <param name="instances">Instances by source; <see cref="SourceOrder"/> decides who wins for one id.</param>
+    /// <param name="rules">Documents by source; <see cref="SourceOrder"/> decides who wins for one name.</param>
     public static World Build(
         World previous,
         ImmutableSortedDictionary<string, ImmutableArray<Instance>> instances,
         ImmutableSortedDictionary<string, RuleSet> rules)
     {
-        _ = instances;
-        _ = rules;
-        return previous with { Version = previous.Version + 1 };
+        var notices = new Notices();
+        var documents = new List<RuleSet>(SourceOrder.Sort(rules).Select(slice => slice.Value));
+        var merged = InstanceMerge.Merge(previous.Instances, SourceOrder.Sort(instances).Select(slice => slice.Value), documents, notices);
+        var directory = new InstanceDirectory(merged.Values, documents);
+
+        var services = new Dictionary<ServiceName, Service>(previous.Services.Count + 16);
+        foreach (var document in Documents(documents, notices))
+            services.Add(document.Name, DocumentedService.Resolve(document, directory, notices));
+        foreach (var (name, members) in directory.ByService)
+        {
+            if (!services.ContainsKey(name)) services.Add(name, RegisteredService.Resolve(name, members, notices));
+        }
+
+        RouteAttachment.Attach(services, documents, notices);
+        return new World
+        {
+            Version = previous.Version + 1,
+            Instances = merged,
+            Services = KeepUnchanged(previous.Services, services),
+            Notices = notices.ToImmutable(),
+        };
+    }
+
+    private static Dictionary<ServiceName, Service> KeepUnchanged(
+        IReadOnlyDictionary<ServiceName, Service> previous, Dictionary<ServiceName, Service> services)
+    {
+        foreach (var (name, service) in services)
+        {
+            if (previous.TryGetValue(name, out var old) && old.Equals(service)) services[name] = old;
+        }
+
+        return services;
+    }
+
+    private static IEnumerable<ServiceDocument> Documents(List<RuleSet> sources, Notices notices)
+    {
+        var seen = new Dictionary<ServiceName, ServiceDocument>();
+        foreach (var document in sources.SelectMany(set => set.Services))
+        {
+            if (seen.TryAdd(document.Name, document)) yield return document;
+            else notices.Add(document.Source, $"Service {document.Name} is ignored: {seen[document.Name].Source.Location} defines it already");
+        }
     }
 }

@@ -26,7 +26,7 @@ public sealed class WorldStore
     /// <summary>What connected nodes need.</summary>
     public Interest Interest => interest;
 
-    /// <summary>Replaces the instances of one source. The order of source names decides who wins for one id: the first.</summary>
+    /// <summary>Replaces the instances of one source. <see cref="SourceOrder"/> decides who wins for one id.</summary>
     public void SetInstances(string source, ImmutableArray<Instance> slice)
     {
         lock (gate)

@@ -1,0 +1,150 @@
+using Envoy.Config.Cluster.V3;
+using Envoy.Config.Core.V3;
+using Envoy.Config.Endpoint.V3;
+using Envoy.Type.V3;
+using Google.Protobuf.WellKnownTypes;
+using Mesh.Api.Xds;
+using Mesh.ControlPlane.Model;
+using static Envoy.Config.Cluster.V3.Cluster.Types;
+using HttpProtocolOptions = Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions;
+
+namespace Mesh.ControlPlane.Compilation;
+
+/// <summary>Service ports, application ports and the passthrough -> Cluster. Pure.</summary>
+internal static class ClusterCompiler
+{
+    private static readonly Duration ConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(5));
+    private static readonly Duration PoolIdleTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(60));
+
+    /// <summary>The cluster of a service port for sidecars and Envoy.</summary>
+    public static Cluster Sidecar(Service service, ResolvedPort port)
+    {
+        var cluster = ForPort(service, port);
+        cluster.LbPolicy = LbPolicy.LeastRequest;
+        SetHttp(cluster, port.Protocol);
+        if (EndpointCompiler.HasNames(port.Endpoints))
+        {
+            // EDS carries addresses only; host names of a foreign registry are resolved by the node.
+            cluster.Type = DiscoveryType.StrictDns;
+            cluster.LoadAssignment = EndpointCompiler.Compile(cluster.Name, port.Endpoints);
+        }
+        else
+        {
+            SetEds(cluster);
+        }
+
+        return cluster;
+    }
+
+    /// <summary>The cluster of a service port for gRPC libraries: what they do not read is left out, as some refuse what they do not know.</summary>
+    public static Cluster Grpc(Service service, ResolvedPort port)
+    {
+        var cluster = ForPort(service, port);
+        cluster.LbPolicy = LbPolicy.RoundRobin;
+        SetEds(cluster);
+        return cluster;
+    }
+
+    /// <summary>A cluster nobody serves. A gRPC library waits 15 s for one that is not defined.</summary>
+    public static Cluster GrpcInvalidBackend()
+    {
+        var cluster = new Cluster { Name = XdsNames.InvalidBackend, ConnectTimeout = ConnectTimeout, LbPolicy = LbPolicy.RoundRobin };
+        SetEds(cluster);
+        return cluster;
+    }
+
+    /// <summary>The application behind the node.</summary>
+    public static Cluster Inbound(int port, AppProtocol protocol)
+    {
+        var cluster = new Cluster
+        {
+            Name = XdsNames.InboundCluster(port),
+            Type = DiscoveryType.Static,
+            ConnectTimeout = ConnectTimeout,
+            LbPolicy = LbPolicy.RoundRobin,
+            CircuitBreakers = Unlimited(),
+            LoadAssignment = new ClusterLoadAssignment
+            {
+                ClusterName = XdsNames.InboundCluster(port),
+                Endpoints =
+                {
+                    new LocalityLbEndpoints
+                    {
+                        LbEndpoints = { new LbEndpoint { Endpoint = new Envoy.Config.Endpoint.V3.Endpoint { Address = EndpointCompiler.SocketAddress("127.0.0.1", port) } } },
+                    },
+                },
+            },
+        };
+        SetHttp(cluster, protocol);
+        return cluster;
+    }
+
+    /// <summary>Destinations outside of the mesh.</summary>
+    public static Cluster Passthrough()
+    {
+        var cluster = new Cluster
+        {
+            Name = XdsNames.Passthrough,
+            Type = DiscoveryType.OriginalDst,
+            ConnectTimeout = ConnectTimeout,
+            LbPolicy = LbPolicy.ClusterProvided,
+            CircuitBreakers = Unlimited(),
+        };
+        SetHttp(cluster, AppProtocol.Unknown);
+        return cluster;
+    }
+
+    private static Cluster ForPort(Service service, ResolvedPort port) => new()
+    {
+        Name = XdsNames.Cluster(service.Name, port.Port),
+        ConnectTimeout = ConnectTimeout,
+        CircuitBreakers = Unlimited(),
+        Metadata = MeshMetadata.Of(service, port),
+    };
+
+    private static void SetEds(Cluster cluster)
+    {
+        cluster.Type = DiscoveryType.Eds;
+        cluster.EdsClusterConfig = new EdsClusterConfig { EdsConfig = XdsSource.Ads(), ServiceName = cluster.Name };
+    }
+
+    private static void SetHttp(Cluster cluster, AppProtocol protocol)
+    {
+        if (protocol == AppProtocol.Tcp) return;
+        var options = new HttpProtocolOptions
+        {
+            CommonHttpProtocolOptions = new Envoy.Config.Core.V3.HttpProtocolOptions { IdleTimeout = PoolIdleTimeout },
+        };
+        if (protocol is AppProtocol.Http2 or AppProtocol.Grpc)
+            options.ExplicitHttpConfig = new HttpProtocolOptions.Types.ExplicitHttpConfig { Http2ProtocolOptions = new Http2ProtocolOptions() };
+        else
+        {
+            options.UseDownstreamProtocolConfig = new HttpProtocolOptions.Types.UseDownstreamHttpConfig
+            {
+                HttpProtocolOptions = new Http1ProtocolOptions(),
+                Http2ProtocolOptions = new Http2ProtocolOptions(),
+            };
+        }
+
+        cluster.TypedExtensionProtocolOptions[TypeUrls.HttpProtocolOptionsKey] = Any.Pack(options);
+    }
+
+    // Envoy's and gRPC's own limits are 1024 of each: a limit nobody wrote would refuse requests. Retries alone are bounded, by a budget.
+    private static CircuitBreakers Unlimited() => new()
+    {
+        Thresholds =
+        {
+            new CircuitBreakers.Types.Thresholds
+            {
+                MaxConnections = uint.MaxValue,
+                MaxPendingRequests = uint.MaxValue,
+                MaxRequests = uint.MaxValue,
+                RetryBudget = new CircuitBreakers.Types.Thresholds.Types.RetryBudget
+                {
+                    BudgetPercent = new Percent { Value = 20 },
+                    MinRetryConcurrency = 3,
+                },
+            },
+        },
+    };
+}

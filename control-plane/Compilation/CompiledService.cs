@@ -1,0 +1,88 @@
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using Envoy.Config.Route.V3;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Compilation;
+
+/// <summary>
+/// The resources of one service that are the same for many nodes. Clusters and endpoints are compiled at once, routes on first use
+/// for each kind of client. Immutable to its callers; may be used from several threads.
+/// </summary>
+internal sealed class CompiledService
+{
+    private readonly ConcurrentDictionary<(string Client, bool Bare), ImmutableArray<VirtualHost>> virtualHosts;
+    private readonly ConcurrentDictionary<(string Client, int Port), Resource> upstreamRoutes;
+    private readonly ConcurrentDictionary<(string Client, bool Bare), GrpcService> grpc;
+
+    private CompiledService(Service service, ImmutableArray<CompiledPort> ports, CompiledService? sameShape)
+    {
+        Service = service;
+        Ports = ports;
+        virtualHosts = sameShape?.virtualHosts ?? [];
+        upstreamRoutes = sameShape?.upstreamRoutes ?? [];
+        grpc = sameShape?.grpc ?? [];
+    }
+
+    /// <summary>What it was compiled from.</summary>
+    public Service Service { get; }
+
+    /// <summary>Its ports, in the service's order.</summary>
+    public ImmutableArray<CompiledPort> Ports { get; }
+
+    /// <summary>Compiles a service; what depends only on unchanged parts comes from <paramref name="previous"/>.</summary>
+    public static CompiledService From(Service service, CompiledService? previous)
+    {
+        if (previous is not null && ReferenceEquals(previous.Service, service)) return previous;
+        var sameShape = previous is not null && SameShape(previous.Service, service);
+        var ports = ImmutableArray.CreateBuilder<CompiledPort>(service.Ports.Length);
+        for (var i = 0; i < service.Ports.Length; i++)
+            ports.Add(CompiledPort.From(service, service.Ports[i], sameShape ? previous!.Ports[i] : null));
+        return new CompiledService(service, ports.MoveToImmutable(), sameShape ? previous : null);
+    }
+
+    /// <summary>Virtual hosts for the outbound listener of clients of a namespace, one for each HTTP port.</summary>
+    public ImmutableArray<VirtualHost> VirtualHosts(string client, bool bare) =>
+        virtualHosts.GetOrAdd((ClientKey(client), bare), static (key, self) =>
+        [
+            .. self.Service.Ports.Where(port => port.Protocol != AppProtocol.Tcp).Select(port => new VirtualHost
+            {
+                Name = $"{self.Service.Name.Host}:{port.Port}",
+                Domains = { ServiceHosts.Domains(self.Service, port, key.Bare) },
+                Routes = { RouteCompiler.Compile(self.Service, port, key.Client, EmitterKind.Sidecar) },
+            }),
+        ], this);
+
+    /// <summary>Routes of an explicit upstream listener: every host means this port.</summary>
+    public Resource UpstreamRoutes(string client, ResolvedPort port) =>
+        upstreamRoutes.GetOrAdd((ClientKey(client), port.Port), static (key, from) =>
+        {
+            var name = XdsNames.UpstreamRoutes(from.Service.Name, from.Port.Port);
+            return Resource.Of(name, AnyHost(name, RouteCompiler.Compile(from.Service, from.Port, key.Client, EmitterKind.Sidecar)));
+        }, (Service, Port: port));
+
+    /// <summary>Listeners and routes for gRPC libraries in a namespace.</summary>
+    public GrpcService Grpc(string client, bool bare) =>
+        grpc.GetOrAdd((ClientKey(client), bare), static (key, service) => GrpcService.Compile(service, key.Client, key.Bare), Service);
+
+    /// <summary>The services whose clusters the routes for a client name.</summary>
+    public IEnumerable<BackendRef> Backends(string client) => Service.Ports
+        .SelectMany(port => RouteCompiler.Applicable(Service, port, client))
+        .SelectMany(route => route.Rules).SelectMany(rule => rule.Backends);
+
+    /// <summary>A route configuration with one virtual host for every host.</summary>
+    public static RouteConfiguration AnyHost(string name, IEnumerable<Route> routes) => new()
+    {
+        Name = name,
+        VirtualHosts = { new VirtualHost { Name = name, Domains = { "*" }, Routes = { routes } } },
+    };
+
+    // Clients of namespaces without routes of their own share everything.
+    private string ClientKey(string client) =>
+        Service.Routes.Any(route => route.Name.Namespace == client) ? client : Service.Name.Namespace;
+
+    private static bool SameShape(Service one, Service other) =>
+        one.Ports.Length == other.Ports.Length
+        && one.Ports.Zip(other.Ports).All(pair => pair.First with { Endpoints = default } == pair.Second with { Endpoints = default })
+        && one with { Ports = default } == other with { Ports = default };
+}

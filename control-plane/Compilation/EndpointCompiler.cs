@@ -1,0 +1,57 @@
+using System.Collections.Immutable;
+using System.Net;
+using Envoy.Config.Core.V3;
+using Envoy.Config.Endpoint.V3;
+using ModelEndpoint = Mesh.ControlPlane.Model.Endpoint;
+
+namespace Mesh.ControlPlane.Compilation;
+
+/// <summary>Endpoints of a port -> ClusterLoadAssignment. Pure.</summary>
+internal static class EndpointCompiler
+{
+    /// <summary>True when an endpoint is a host name, which EDS cannot carry.</summary>
+    public static bool HasNames(ImmutableArray<ModelEndpoint> endpoints) => endpoints.Any(endpoint => !IsAddress(endpoint));
+
+    /// <summary>
+    /// One locality for each zone. An assignment without endpoints is a value too: without it a client would wait for one.
+    /// </summary>
+    public static ClusterLoadAssignment Compile(string cluster, IEnumerable<ModelEndpoint> endpoints)
+    {
+        var assignment = new ClusterLoadAssignment { ClusterName = cluster };
+        foreach (var zone in endpoints.GroupBy(endpoint => endpoint.Instance.Zone).OrderBy(group => group.Key, StringComparer.Ordinal))
+        {
+            var locality = new LocalityLbEndpoints { Locality = new Locality { Zone = zone.Key } };
+            uint sum = 0;
+            foreach (var endpoint in zone)
+            {
+                var weight = (uint)Math.Clamp(endpoint.Instance.Weight, 1, 100_000);
+                sum += weight;
+                locality.LbEndpoints.Add(Compile(endpoint, weight));
+            }
+
+            // gRPC drops a locality without locality message or without weight.
+            locality.LoadBalancingWeight = sum;
+            assignment.Endpoints.Add(locality);
+        }
+
+        return assignment;
+    }
+
+    /// <summary>Only endpoints that are IP addresses.</summary>
+    public static IEnumerable<ModelEndpoint> Addresses(ImmutableArray<ModelEndpoint> endpoints) => endpoints.Where(IsAddress);
+
+    /// <summary>An xDS socket address.</summary>
+    public static Address SocketAddress(string address, int port) => new()
+    {
+        SocketAddress = new Envoy.Config.Core.V3.SocketAddress { Address = address, PortValue = (uint)port },
+    };
+
+    private static LbEndpoint Compile(ModelEndpoint endpoint, uint weight) => new()
+    {
+        Endpoint = new Endpoint { Address = SocketAddress(endpoint.Address, endpoint.Port) },
+        LoadBalancingWeight = weight,
+        Metadata = MeshMetadata.Of(endpoint.Instance),
+    };
+
+    private static bool IsAddress(ModelEndpoint endpoint) => IPAddress.TryParse(endpoint.Address, out _);
+}

@@ -1,0 +1,68 @@
+using Envoy.Config.Core.V3;
+using Google.Protobuf.WellKnownTypes;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Compilation;
+
+/// <summary>What resources say about themselves in <c>metadata.filter_metadata</c>: where they were written, whom they stand for. Pure.</summary>
+internal static class MeshMetadata
+{
+    /// <summary>Metadata with the place a route was written.</summary>
+    public static Metadata Of(Provenance source) => new() { FilterMetadata = { ["mesh.source"] = Source(source) } };
+
+    /// <summary>Metadata of a cluster: its service port, and where that was written.</summary>
+    public static Metadata Of(Service service, ResolvedPort port) => new()
+    {
+        FilterMetadata =
+        {
+            ["mesh.service"] = new Struct
+            {
+                Fields =
+                {
+                    ["host"] = Value.ForString(service.Name.Host),
+                    ["name"] = Value.ForString(service.Name.Name),
+                    ["namespace"] = Value.ForString(service.Name.Namespace),
+                    ["port"] = Value.ForNumber(port.Port),
+                    ["protocol"] = Value.ForString(ProtocolText.Of(port.Protocol)),
+                },
+            },
+            ["mesh.source"] = Source(service.Source),
+        },
+    };
+
+    /// <summary>Metadata of an endpoint: the workload behind it.</summary>
+    public static Metadata Of(Instance instance) => new()
+    {
+        FilterMetadata =
+        {
+            ["mesh.workload"] = new Struct
+            {
+                Fields =
+                {
+                    ["id"] = Value.ForString(instance.Id),
+                    ["namespace"] = Value.ForString(instance.Namespace),
+                    ["service"] = Value.ForString(instance.Service),
+                    ["version"] = Value.ForString(instance.Version),
+                    ["workload"] = Value.ForString(instance.Workload.Length > 0 ? instance.Workload : instance.Service),
+                    ["zone"] = Value.ForString(instance.Zone),
+                },
+            },
+        },
+    };
+
+    private static Struct Source(Provenance source)
+    {
+        var fields = new Struct
+        {
+            Fields =
+            {
+                ["kind"] = Value.ForString(source.Kind),
+                ["location"] = Value.ForString(source.Location),
+                ["name"] = Value.ForString(source.Name),
+                ["namespace"] = Value.ForString(source.Namespace),
+            },
+        };
+        if (source.Rule is { } rule) fields.Fields["rule"] = Value.ForNumber(rule);
+        return fields;
+    }
+}

@@ -1,0 +1,58 @@
+using System.Collections.Immutable;
+using Envoy.Config.Route.V3;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Compilation;
+
+/// <summary>The route configuration of an outbound listener, with what it was put together from. Immutable.</summary>
+/// <param name="Parts">The virtual hosts of the services.</param>
+/// <param name="Table">The packed configuration.</param>
+/// <param name="Notices">Domains that two services claim.</param>
+internal sealed record OutboundRoutes(ImmutableArray<VirtualHost> Parts, Resource Table, ImmutableArray<Notice> Notices)
+{
+    private static readonly VirtualHost Passthrough = new()
+    {
+        Name = "allow_any",
+        Domains = { "*" },
+        Routes =
+        {
+            new Route { Name = "passthrough", Match = new RouteMatch { Prefix = "/" }, Route_ = RouteActionCompiler.Default(XdsNames.Passthrough) },
+        },
+    };
+
+    /// <summary>Puts virtual hosts together; the same parts as in <paramref name="previous"/> give that one.</summary>
+    public static OutboundRoutes From(ImmutableArray<VirtualHost> parts, OutboundRoutes? previous)
+    {
+        if (previous is not null && previous.Parts.AsSpan().SequenceEqual(parts.AsSpan(), ByReference)) return previous;
+        var notices = new Notices();
+        var table = new RouteConfiguration { Name = XdsNames.Outbound };
+        var taken = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var part in parts)
+        {
+            var host = WithoutTaken(part, taken, notices);
+            if (host.Domains.Count > 0) table.VirtualHosts.Add(host);
+        }
+
+        table.VirtualHosts.Add(Passthrough);
+        return new OutboundRoutes(parts, Resource.Of(XdsNames.Outbound, table), notices.ToImmutable());
+    }
+
+    private static IEqualityComparer<VirtualHost> ByReference => ReferenceEqualityComparer.Instance;
+
+    // One domain in two virtual hosts makes clients refuse the whole configuration: the first service keeps it.
+    private static VirtualHost WithoutTaken(VirtualHost part, Dictionary<string, string> taken, Notices notices)
+    {
+        List<string>? lost = null;
+        foreach (var domain in part.Domains)
+        {
+            if (taken.TryAdd(domain, part.Name)) continue;
+            (lost ??= []).Add(domain);
+            notices.Add(new Provenance("VirtualHost", "", part.Name, "compilation"), $"{part.Name} is not reached as {domain}: {taken[domain]} has that name");
+        }
+
+        if (lost is null) return part;
+        var copy = part.Clone();
+        foreach (var domain in lost) copy.Domains.Remove(domain);
+        return copy;
+    }
+}

@@ -1,0 +1,113 @@
+using Envoy.Config.Core.V3;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Compilation;
+
+/// <summary>Configuration for a sidecar or an Envoy: what its outbound listener, its upstreams and its inbound ports need. Pure; one use, one thread.</summary>
+internal sealed class SidecarEmitter
+{
+    private static readonly Resource PassthroughCluster = Resource.Of(XdsNames.Passthrough, ClusterCompiler.Passthrough());
+    private readonly CompiledWorld world;
+    private readonly NodeDescription node;
+    private readonly List<Resource> listeners = [];
+    private readonly List<Resource> clusters = [];
+    private readonly List<Resource> routes = [];
+    private readonly HashSet<CompiledPort> ports = new(ReferenceEqualityComparer.Instance);
+    private readonly List<CompiledService> declared = [];
+    private readonly Notices notices = new();
+
+    private SidecarEmitter(CompiledWorld world, NodeDescription node)
+    {
+        this.world = world;
+        this.node = node;
+    }
+
+    /// <summary>Compiles for one node; sets equal to <paramref name="last"/>'s are taken from there.</summary>
+    public static NodeConfig Compile(CompiledWorld world, NodeDescription node, NodeConfig last) => new SidecarEmitter(world, node).Compile(last);
+
+    private NodeConfig Compile(NodeConfig last)
+    {
+        foreach (var port in node.Ports) AddInbound(port);
+        foreach (var upstream in node.Upstreams) AddUpstream(upstream);
+        if (node.Outbound is { } address) AddOutbound(address);
+
+        var everything = node.SeesEverything;
+        var eds = everything ? world.Endpoints : ResourceSet.From(ports.Select(port => port.Endpoints));
+        return new NodeConfig
+        {
+            Clusters = ResourceSet.Merge(everything ? world.Clusters : ResourceSet.Empty, ResourceSet.From([.. clusters, .. ports.Select(port => port.Sidecar)]), last.Clusters),
+            Endpoints = ResourceSet.Merge(eds, ResourceSet.Empty, last.Endpoints),
+            Listeners = ResourceSet.From(listeners, last.Listeners),
+            Routes = ResourceSet.From(routes, last.Routes),
+            Notices = notices.ToImmutable(),
+        };
+    }
+
+    private void AddInbound(NodePort port)
+    {
+        var name = XdsNames.InboundListener(port.Port);
+        var cluster = XdsNames.InboundCluster(port.Port);
+        clusters.Add(Resource.Of(cluster, ClusterCompiler.Inbound(port.Port, port.Protocol)));
+        var table = CompiledService.AnyHost(cluster, [RouteCompiler.Inbound(cluster)]);
+        var http = ListenerParts.Http($"inbound_{port.Port}", table, node.Service);
+        listeners.Add(Resource.Of(name, ListenerParts.Listener(name, port.Listen, TrafficDirection.Inbound, port.Protocol, http, cluster)));
+    }
+
+    private void AddUpstream(NodeUpstream upstream)
+    {
+        var service = world.Resolve(upstream.Service, node.Namespace);
+        var port = upstream.Port is { } number ? service?.Service.PortFor(number) : service?.Service.DefaultPort;
+        if (service is not null && port is not null)
+        {
+            Declare(service);
+            var table = service.UpstreamRoutes(node.Namespace, port);
+            var protocol = upstream.Protocol ?? port.Protocol;
+            if (protocol != AppProtocol.Tcp) routes.Add(table);
+            AddUpstreamListener(upstream, protocol, table.Name, XdsNames.Cluster(service.Service.Name, port.Port), service.Service.Name.Host);
+            return;
+        }
+
+        // The listener stands all the same: an application that calls too early gets an answer that says why, not a refused connection.
+        var name = ServiceHosts.Meanings(upstream.Service, node.Namespace) is [var first, ..] ? first : new ServiceName(node.Namespace, upstream.Service);
+        var missing = XdsNames.Cluster(name, upstream.Port ?? 0);
+        notices.Add(new Provenance("Node", node.Namespace, node.Id, $"upstream {upstream.Service}"),
+            service is null ? $"upstream {upstream.Service}: there is no service {name}" : $"upstream {upstream.Service}: {service.Service.Name} has no port {upstream.Port}");
+        var empty = Resource.Of(XdsNames.UpstreamRoutes(name, upstream.Port ?? 0),
+            CompiledService.AnyHost(XdsNames.UpstreamRoutes(name, upstream.Port ?? 0), [RouteCompiler.Missing(missing)]));
+        var assumed = upstream.Protocol ?? AppProtocol.Unknown;
+        if (assumed != AppProtocol.Tcp) routes.Add(empty);
+        AddUpstreamListener(upstream, assumed, empty.Name, missing, name.Host);
+    }
+
+    private void AddUpstreamListener(NodeUpstream upstream, AppProtocol protocol, string table, string cluster, string host)
+    {
+        var name = XdsNames.UpstreamListener(upstream);
+        var http = ListenerParts.Http($"upstream_{upstream.Service}", table, host);
+        listeners.Add(Resource.Of(name, ListenerParts.Listener(name, upstream.Listen, TrafficDirection.Outbound, protocol, http, cluster)));
+    }
+
+    private void AddOutbound(HostPort address)
+    {
+        var table = node.SeesEverything
+            ? world.Routes(node.Namespace)
+            : OutboundRoutes.From([.. declared.SelectMany(service => service.VirtualHosts(node.Namespace, world.Bare(service, node.Namespace)))], null);
+        foreach (var notice in table.Notices) notices.Add(notice.Source, notice.Text);
+        routes.Add(table.Table);
+        clusters.Add(PassthroughCluster);
+        var http = ListenerParts.Http(XdsNames.Outbound, XdsNames.Outbound, "");
+        listeners.Add(Resource.Of(XdsNames.Outbound,
+            ListenerParts.Listener(XdsNames.Outbound, address, TrafficDirection.Outbound, AppProtocol.Http, http, XdsNames.Passthrough)));
+    }
+
+    private void Declare(CompiledService service)
+    {
+        if (declared.Contains(service) || node.SeesEverything) return;
+        declared.Add(service);
+        ports.UnionWith(service.Ports);
+        foreach (var backend in service.Backends(node.Namespace))
+        {
+            if (world.Find(backend.Service) is not { } target) continue;
+            ports.UnionWith(target.Ports.Where(port => port.Port.Port == backend.Port));
+        }
+    }
+}

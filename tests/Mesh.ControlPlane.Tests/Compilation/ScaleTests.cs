@@ -1,0 +1,58 @@
+using System.Collections.Immutable;
+using System.Diagnostics;
+using Mesh.ControlPlane.Compilation;
+using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Tests.Model;
+using Xunit.Abstractions;
+
+namespace Mesh.ControlPlane.Tests.Compilation;
+
+/// <summary>1,000 services of 10 endpoints: what a change costs. The bounds are wide; the figures are in the output.</summary>
+public sealed class ScaleTests(ITestOutputHelper output)
+{
+    [Fact]
+    public void One_endpoint_changes_among_ten_thousand()
+    {
+        var instances = Enumerable.Range(0, 1000).SelectMany(service => Enumerable.Range(0, 10).Select(number =>
+            Given.Workload($"s{service}-{number}", $"s{service}", "8080:http:http") with { Address = $"10.{service / 250}.{service % 250}.{number + 1}" })).ToImmutableArray();
+        var rules = new RuleSet
+        {
+            Services = [.. Enumerable.Range(0, 1000).Select(service => Given.Service($"s{service}", new ServicePort(80, "http", AppProtocol.Http, "http"))
+                with { Selector = ImmutableSortedDictionary<string, string>.Empty.Add("app", $"s{service}") })],
+        };
+        var nodes = Enumerable.Range(0, 100).Select(number => Compiled.Node($"n{number}") with
+        {
+            Ports = [new NodePort(8080, "http", AppProtocol.Http, new HostPort("127.0.0.1", 20000 + number))],
+        }).ToArray();
+
+        var world = Given.World(instances, rules);
+        var compiled = CompiledWorld.From(world, null);
+        foreach (var node in nodes) compiled.For(node);
+        double build = double.MaxValue, compile = double.MaxValue, emit = double.MaxValue;
+        for (var round = 0; round < 8; round++)
+        {
+            instances = instances.SetItem(round * 100, instances[round * 100] with { Address = $"10.9.9.{round + 1}" });
+            var start = Stopwatch.GetTimestamp();
+            var next = Given.World(instances, rules, world);
+            var built = Stopwatch.GetTimestamp();
+            var nextCompiled = CompiledWorld.From(next, compiled);
+            var shared = Stopwatch.GetTimestamp();
+            foreach (var node in nodes) nextCompiled.For(node);
+            var done = Stopwatch.GetTimestamp();
+            Assert.Single(next.Services, pair => !ReferenceEquals(pair.Value, world.Services[pair.Key]));
+            var before = compiled.For(nodes[0]);
+            var after = nextCompiled.For(nodes[0]);
+            Assert.Same(before.Clusters, after.Clusters);
+            Assert.Same(before.Listeners, after.Listeners);
+            Assert.Same(before.Routes, after.Routes);
+            Assert.Equal(1, before.Endpoints.Items.Zip(after.Endpoints.Items).Count(pair => !ReferenceEquals(pair.First, pair.Second)));
+            (world, compiled) = (next, nextCompiled);
+            build = Math.Min(build, Stopwatch.GetElapsedTime(start, built).TotalMilliseconds);
+            compile = Math.Min(compile, Stopwatch.GetElapsedTime(built, shared).TotalMilliseconds);
+            emit = Math.Min(emit, Stopwatch.GetElapsedTime(shared, done).TotalMilliseconds);
+        }
+
+        output.WriteLine($"world {build:0.0} ms, shared pieces {compile:0.0} ms, 100 nodes {emit:0.0} ms");
+        Assert.True(build + compile + emit < 500, $"world {build:0.0} ms, shared pieces {compile:0.0} ms, 100 nodes {emit:0.0} ms");
+    }
+}
