@@ -1,0 +1,56 @@
+using System.Collections.Immutable;
+using System.Net;
+using Mesh.Sidecar.Balancing;
+
+namespace Mesh.Sidecar.Config.Builders;
+
+/// <summary>A Cluster resource, read and checked, before its endpoints are known. Immutable.</summary>
+internal sealed record ClusterSettings
+{
+    /// <summary>Name of the resource.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>How endpoints are found.</summary>
+    public ClusterKind Kind { get; init; }
+
+    /// <summary>Balancing policy.</summary>
+    public LbPolicy Policy { get; init; }
+
+    /// <summary>Bound of connecting.</summary>
+    public TimeSpan ConnectTimeout { get; init; }
+
+    /// <summary>HTTP version towards the endpoints.</summary>
+    public UpstreamProtocol Protocol { get; init; }
+
+    /// <summary>The service behind it.</summary>
+    public ServiceLabels Service { get; init; } = ServiceLabels.None;
+
+    /// <summary>Where it was written.</summary>
+    public string Source { get; init; } = "";
+
+    /// <summary>Name of the ClusterLoadAssignment asked for by EDS; null when the endpoints are written in the cluster.</summary>
+    public string? EdsName { get; init; }
+
+    /// <summary>Endpoints written in the cluster.</summary>
+    public ImmutableArray<EndpointSettings> Endpoints { get; init; } = [];
+
+    /// <summary>True when connections made under <paramref name="other"/> may go on under these settings.</summary>
+    public bool SharesStateWith(ClusterSettings other) =>
+        Kind == other.Kind && Protocol == other.Protocol && ConnectTimeout == other.ConnectTimeout;
+}
+
+/// <summary>An endpoint, read and checked. Immutable.</summary>
+internal sealed record EndpointSettings(string Host, int Port, string Authority, IPEndPoint? Address)
+{
+    /// <summary>Relative weight, at least 1.</summary>
+    public uint Weight { get; init; } = 1;
+
+    /// <summary>Priority of its locality.</summary>
+    public uint Priority { get; init; }
+
+    /// <summary>Who answers there.</summary>
+    public PeerLabels Peer { get; init; } = PeerLabels.Unknown;
+}
+
+/// <summary>A ClusterLoadAssignment, read and checked. Immutable.</summary>
+internal sealed record Assignment(string Name, ImmutableArray<EndpointSettings> Endpoints);

@@ -1,0 +1,83 @@
+using Envoy.Extensions.Filters.Http.Router.V3;
+using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
+using Proto = Envoy.Extensions.Filters.Network.HttpConnectionManager.V3.HttpConnectionManager;
+
+namespace Mesh.Sidecar.Config.Builders;
+
+/// <summary>HttpConnectionManager: xDS to settings whose routes are a name, or a table whose clusters are names. Pure.</summary>
+internal static class HttpConnectionManagerBuilder
+{
+    /// <summary>Builds the HTTP settings of a chain.</summary>
+    public static HttpConnectionManager Build(Proto proto, Field field)
+    {
+        Unsupported(proto, field);
+        Filters(proto, field);
+        var settings = new HttpConnectionManager
+        {
+            Routes = new RouteTable { Name = "" },
+            Codec = Codec(proto, field),
+
+            // Envoy's default is 5 minutes. Here an absent bound is none: long streams live until a rule says otherwise.
+            StreamIdleTimeout = field.Duration(proto.StreamIdleTimeout, "stream_idle_timeout", TimeSpan.Zero),
+        };
+        switch (proto.RouteSpecifierCase)
+        {
+            case Proto.RouteSpecifierOneofCase.RouteConfig:
+                return settings with { Routes = RouteTableBuilder.Build(proto.RouteConfig, field.At("route_config")) };
+            case Proto.RouteSpecifierOneofCase.Rds:
+                return settings with { RdsName = RdsName(proto.Rds, field.At("rds")) };
+            default:
+                field.Error("one of rds, route_config is needed");
+                return settings;
+        }
+    }
+
+    private static void Unsupported(Proto proto, Field field)
+    {
+        field.Unsupported(proto.NormalizePath == true, "normalize_path");
+        field.Unsupported(proto.MergeSlashes, "merge_slashes");
+        field.Unsupported(proto.PathWithEscapedSlashesAction > Proto.Types.PathWithEscapedSlashesAction.KeepUnchanged, "path_with_escaped_slashes_action");
+        field.Unsupported(proto.OriginalIpDetectionExtensions.Count > 0, "original_ip_detection_extensions");
+        field.Unsupported(field.Duration(proto.RequestTimeout, "request_timeout", TimeSpan.Zero) > TimeSpan.Zero, "request_timeout");
+        field.Unsupported(proto.ForwardClientCertDetails > Proto.Types.ForwardClientCertDetails.ForwardOnly, "forward_client_cert_details");
+    }
+
+    private static HttpCodec Codec(Proto proto, Field field)
+    {
+        switch (proto.CodecType)
+        {
+            case Proto.Types.CodecType.Auto: return HttpCodec.Auto;
+            case Proto.Types.CodecType.Http1: return HttpCodec.Http1;
+            case Proto.Types.CodecType.Http2: return HttpCodec.Http2;
+            default:
+                field.Unsupported(true, $"codec_type {proto.CodecType}");
+                return HttpCodec.Auto;
+        }
+    }
+
+    private static string RdsName(Rds proto, Field field)
+    {
+        if (proto.ConfigSource is null) field.Error("config_source", "is missing");
+        else ConfigSources.Check(proto.ConfigSource, field.At("config_source"));
+        if (proto.RouteConfigName.Length == 0) field.Error("route_config_name", "is empty");
+        return proto.RouteConfigName;
+    }
+
+    /// <summary>The router is the only filter there is so far; a filter that is not known may be skipped only where it says so itself.</summary>
+    private static void Filters(Proto proto, Field field)
+    {
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        for (var i = 0; i < proto.HttpFilters.Count; i++)
+        {
+            var (filter, at) = (proto.HttpFilters[i], field.At("http_filters", i));
+            if (filter.Name.Length == 0) at.Error("name", "is empty");
+            else if (!names.Add(filter.Name)) at.Error("name", $"\"{filter.Name}\" is used twice");
+            var router = filter.TypedConfig.Holds(Router.Descriptor);
+            if (!router && !filter.IsOptional && !filter.Disabled)
+                at.Error($"\"{filter.Name}\" ({filter.TypedConfig?.TypeUrl ?? "no typed_config"}) is not supported by this sidecar yet");
+        }
+
+        if (proto.HttpFilters.Count == 0 || !proto.HttpFilters[^1].TypedConfig.Holds(Router.Descriptor))
+            field.Error("http_filters", $"the last one must be {Router.Descriptor.FullName}");
+    }
+}

@@ -1,0 +1,137 @@
+using System.Collections.Immutable;
+using Envoy.Config.Core.V3;
+using Envoy.Extensions.Filters.Listener.HttpInspector.V3;
+using Envoy.Extensions.Filters.Network.TcpProxy.V3;
+using Google.Protobuf.WellKnownTypes;
+using Hcm = Envoy.Extensions.Filters.Network.HttpConnectionManager.V3.HttpConnectionManager;
+using Proto = Envoy.Config.Listener.V3.Listener;
+
+namespace Mesh.Sidecar.Config.Builders;
+
+/// <summary>Listener: xDS to a listener whose routes and clusters are names. Pure.</summary>
+internal static class ListenerBuilder
+{
+    private const int NoSlot = -1;
+    private static readonly TimeSpan DefaultDetectTimeout = TimeSpan.FromSeconds(15);
+
+    /// <summary>Builds a listener.</summary>
+    public static Listener Build(Proto proto, Field field)
+    {
+        if (proto.Name.Length == 0) field.Error("name", "is empty");
+        Unsupported(proto, field);
+        var address = EndpointsBuilder.Address(proto.Address, field.At("address"));
+        if (address is { Address: null }) field.Error("address.socket_address.address", $"\"{address.Host}\" is not an IP address");
+        if (proto.FilterChains.Count == 0 && proto.DefaultFilterChain is null) field.Error("filter_chains", "is empty: the listener would serve nobody");
+        return new Listener
+        {
+            Name = proto.Name,
+            Slot = NoSlot,
+            Address = address?.Address ?? new System.Net.IPEndPoint(0, 0),
+            Direction = proto.TrafficDirection == TrafficDirection.Inbound ? Direction.Inbound : Direction.Outbound,
+            Chains = Chains(proto, field),
+            DefaultChain = proto.DefaultFilterChain is { } chain ? Chain(chain, field.At("default_filter_chain")) : null,
+            InspectsHttp = InspectsHttp(proto, field),
+            DetectTimeout = proto.ContinueOnListenerFiltersTimeout ? field.Duration(proto.ListenerFiltersTimeout, "listener_filters_timeout", DefaultDetectTimeout) : TimeSpan.Zero,
+            Source = SourceText.Of(proto.Metadata),
+        };
+    }
+
+    private static void Unsupported(Proto proto, Field field)
+    {
+        field.Unsupported(proto.UseOriginalDst == true, "use_original_dst");
+        field.Unsupported(proto.Transparent == true, "transparent");
+        field.Unsupported(proto.BindToPort == false, "bind_to_port (false)");
+        field.Unsupported(proto.ApiListener is not null, "api_listener");
+        field.Unsupported(proto.AdditionalAddresses.Count > 0, "additional_addresses");
+    }
+
+    private static bool InspectsHttp(Proto proto, Field field)
+    {
+        var inspects = false;
+        for (var i = 0; i < proto.ListenerFilters.Count; i++)
+        {
+            var (filter, at) = (proto.ListenerFilters[i], field.At("listener_filters", i));
+            at.Unsupported(filter.FilterDisabled is not null, "filter_disabled");
+            if (filter.TypedConfig.Holds(HttpInspector.Descriptor)) inspects = true;
+            else at.Error($"\"{filter.Name}\" ({filter.TypedConfig?.TypeUrl ?? "no typed_config"}) is not supported by this sidecar yet");
+        }
+
+        return inspects;
+    }
+
+    private static ImmutableArray<FilterChain> Chains(Proto proto, Field field)
+    {
+        var chains = proto.FilterChains.Select((c, i) => Chain(c, field.At("filter_chains", i))).ToImmutableArray();
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        for (var i = 0; i < chains.Length; i++)
+        {
+            var fresh = chains[i].ApplicationProtocols.IsEmpty ? seen.Add("") : chains[i].ApplicationProtocols.All(seen.Add);
+            if (!fresh) field.At("filter_chains", i).Error("filter_chain_match", "matches the same as a chain before it: which one serves would be chance");
+        }
+
+        return chains;
+    }
+
+    private static FilterChain Chain(Envoy.Config.Listener.V3.FilterChain proto, Field field)
+    {
+        TransportSockets.Check(proto.TransportSocket, field.At("transport_socket"));
+        Match(proto.FilterChainMatch, field.At("filter_chain_match"));
+        var chain = new FilterChain { Name = proto.Name, ApplicationProtocols = [.. proto.FilterChainMatch?.ApplicationProtocols ?? []] };
+        if (proto.Filters.Count == 0) field.Error("filters", "is empty: one HttpConnectionManager or TcpProxy is needed");
+        for (var i = 0; i < proto.Filters.Count; i++) chain = WithFilter(chain, proto.Filters[i], field.At("filters", i));
+        return chain;
+    }
+
+    private static FilterChain WithFilter(FilterChain chain, Envoy.Config.Listener.V3.Filter filter, Field field)
+    {
+        if (chain.Http is not null || chain.Tcp is not null) field.Error($"\"{filter.Name}\" comes after the filter that ends the chain");
+        else if (filter.TypedConfig.Holds(Hcm.Descriptor) && Typed(filter.TypedConfig, Hcm.Parser, field) is { } http)
+            return chain with { Http = HttpConnectionManagerBuilder.Build(http, field) };
+        else if (filter.TypedConfig.Holds(TcpProxy.Descriptor) && Typed(filter.TypedConfig, TcpProxy.Parser, field) is { } tcp)
+            return chain with { Tcp = Tcp(tcp, field) };
+        else if (!filter.TypedConfig.Holds(Hcm.Descriptor) && !filter.TypedConfig.Holds(TcpProxy.Descriptor))
+            field.Error($"\"{filter.Name}\" ({filter.TypedConfig?.TypeUrl ?? "no typed_config"}) is not supported by this sidecar yet");
+        return chain;
+    }
+
+    private static T? Typed<T>(Any any, Google.Protobuf.MessageParser<T> parser, Field field)
+        where T : class, Google.Protobuf.IMessage<T> => field.Unpack(any, parser);
+
+    private static void Match(Envoy.Config.Listener.V3.FilterChainMatch? match, Field field)
+    {
+        if (match is null) return;
+        field.Unsupported(match.PrefixRanges.Count > 0, "prefix_ranges");
+        field.Unsupported(match.SourcePrefixRanges.Count > 0, "source_prefix_ranges");
+        field.Unsupported(match.DirectSourcePrefixRanges.Count > 0, "direct_source_prefix_ranges");
+        field.Unsupported(match.SourcePorts.Count > 0, "source_ports");
+        field.Unsupported(match.DestinationPort is not null, "destination_port");
+        field.Unsupported(match.ServerNames.Count > 0, "server_names");
+        field.Unsupported(match.AddressSuffix.Length > 0 || match.SuffixLen is not null, "address_suffix");
+        field.Unsupported(match.SourceType != Envoy.Config.Listener.V3.FilterChainMatch.Types.ConnectionSourceType.Any, "source_type");
+        field.Unsupported(match.TransportProtocol is not ("" or "raw_buffer"), $"transport_protocol \"{match.TransportProtocol}\"");
+    }
+
+    private static TcpProxyConfig Tcp(TcpProxy proto, Field field)
+    {
+        var clusters = ImmutableArray<WeightedCluster>.Empty;
+        switch (proto.ClusterSpecifierCase)
+        {
+            case TcpProxy.ClusterSpecifierOneofCase.Cluster when proto.Cluster.Length > 0:
+                clusters = [new WeightedCluster(proto.Cluster, null, 1)];
+                break;
+            case TcpProxy.ClusterSpecifierOneofCase.WeightedClusters:
+                clusters = RouteBuilder.Shares(proto.WeightedClusters.Clusters.Select(c => (c.Name, (uint?)c.Weight)), field.At("weighted_clusters"));
+                break;
+            default:
+                field.Error("one of cluster, weighted_clusters is needed");
+                break;
+        }
+
+        return new TcpProxyConfig
+        {
+            Clusters = clusters,
+            TotalWeight = (uint)clusters.Sum(c => c.Weight),
+            IdleTimeout = field.Duration(proto.IdleTimeout, "idle_timeout", TimeSpan.FromHours(1)),
+        };
+    }
+}

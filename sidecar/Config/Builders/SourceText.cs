@@ -1,0 +1,56 @@
+using System.Globalization;
+using System.Text;
+using Envoy.Config.Core.V3;
+using Google.Protobuf.WellKnownTypes;
+using Mesh.Sidecar.Balancing;
+
+namespace Mesh.Sidecar.Config.Builders;
+
+/// <summary>Reads the metadata the control plane attaches: provenance, labels of services and workloads. Pure; wrong shapes read as absent.</summary>
+internal static class SourceText
+{
+    /// <summary><c>HTTPRoute shop/canary rule 0 (rules/shop.yaml:12)</c>, or empty.</summary>
+    public static string Of(Metadata? metadata)
+    {
+        if (Section(metadata, "mesh.source") is not { } source) return "";
+        var text = new StringBuilder(Text(source, "kind"));
+        if (Text(source, "name") is { Length: > 0 } name)
+        {
+            text.Append(text.Length > 0 ? " " : "");
+            text.Append(Text(source, "namespace") is { Length: > 0 } space ? $"{space}/{name}" : name);
+        }
+
+        if (source.Fields.TryGetValue("rule", out var rule) && rule.KindCase != Value.KindOneofCase.NullValue) text.Append(" rule ").Append(Text(source, "rule"));
+        if (Text(source, "location") is { Length: > 0 } location) text.Append(text.Length > 0 ? $" ({location})" : location);
+        return text.ToString();
+    }
+
+    /// <summary>The service a cluster stands for.</summary>
+    public static ServiceLabels Service(Metadata? metadata)
+    {
+        if (Section(metadata, "mesh.service") is not { } service) return ServiceLabels.None;
+        var port = int.TryParse(Text(service, "port"), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+        return new ServiceLabels(Known(service, "host"), Known(service, "name"), Known(service, "namespace"), port);
+    }
+
+    /// <summary>The workload behind an endpoint.</summary>
+    public static PeerLabels Peer(Metadata? metadata)
+    {
+        if (Section(metadata, "mesh.workload") is not { } workload) return PeerLabels.Unknown;
+        var name = Text(workload, "workload") is { Length: > 0 } given ? given : Known(workload, "id");
+        return new PeerLabels(name, Known(workload, "namespace"), Known(workload, "service"), Known(workload, "version"));
+    }
+
+    private static Struct? Section(Metadata? metadata, string name) =>
+        metadata is not null && metadata.FilterMetadata.TryGetValue(name, out var section) ? section : null;
+
+    private static string Known(Struct section, string field) => Text(section, field) is { Length: > 0 } text ? text : "unknown";
+
+    private static string Text(Struct section, string field) =>
+        !section.Fields.TryGetValue(field, out var value) ? "" : value.KindCase switch
+        {
+            Value.KindOneofCase.StringValue => value.StringValue,
+            Value.KindOneofCase.NumberValue => value.NumberValue.ToString(CultureInfo.InvariantCulture),
+            _ => "",
+        };
+}

@@ -1,0 +1,49 @@
+using System.Collections.Immutable;
+using Google.Protobuf.WellKnownTypes;
+using Mesh.Sidecar.Config.Builders;
+
+namespace Mesh.Sidecar.Config;
+
+/// <summary>
+/// The last good resources of every type, read and checked, with the bytes they came from. Immutable: a change makes a new set.
+/// </summary>
+internal sealed record ResourceSet
+{
+    /// <summary>Nothing received.</summary>
+    public static ResourceSet Empty { get; } = new();
+
+    /// <summary>Listeners by name; null until the first answer.</summary>
+    public ImmutableDictionary<string, Accepted<Listener>>? Listeners { get; init; }
+
+    /// <summary>Clusters by name; null until the first answer.</summary>
+    public ImmutableDictionary<string, Accepted<ClusterSettings>>? Clusters { get; init; }
+
+    /// <summary>Route tables by name.</summary>
+    public ImmutableDictionary<string, Accepted<RouteTable>> Routes { get; init; } = ImmutableDictionary<string, Accepted<RouteTable>>.Empty;
+
+    /// <summary>Endpoints by the name EDS has for them.</summary>
+    public ImmutableDictionary<string, Accepted<Assignment>> Endpoints { get; init; } = ImmutableDictionary<string, Accepted<Assignment>>.Empty;
+
+    /// <summary>Version of each type as last accepted, by type URL.</summary>
+    public ImmutableSortedDictionary<string, string> Versions { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
+
+    /// <summary>Names of the route tables the listeners ask for.</summary>
+    public ImmutableSortedSet<string> RoutesWanted { get; init; } = [];
+
+    /// <summary>Names of the assignments the clusters ask for.</summary>
+    public ImmutableSortedSet<string> EndpointsWanted { get; init; } = [];
+
+    /// <summary>Names that are asked for and have not come, of both types.</summary>
+    public IEnumerable<string> Missing() =>
+        RoutesWanted.Where(n => !Routes.ContainsKey(n)).Concat(EndpointsWanted.Where(n => !Endpoints.ContainsKey(n)));
+
+    /// <summary>Every resource as it came, for the admin's dump.</summary>
+    public IEnumerable<Any> Raw() =>
+        (Clusters?.Values.Select(a => a.Raw) ?? [])
+        .Concat(Endpoints.Values.Select(a => a.Raw))
+        .Concat(Listeners?.Values.Select(a => a.Raw) ?? [])
+        .Concat(Routes.Values.Select(a => a.Raw));
+}
+
+/// <summary>A resource that was accepted: what it says, and the bytes it came as (the same bytes again are not built again).</summary>
+internal sealed record Accepted<T>(string Name, Any Raw, T Value);
