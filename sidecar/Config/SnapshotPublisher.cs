@@ -1,0 +1,38 @@
+using Mesh.Sidecar.Config.Builders;
+
+namespace Mesh.Sidecar.Config;
+
+/// <summary>
+/// Turns accepted resources into the snapshot that serves. One thread, the config loop's; lives as long as the process.
+/// </summary>
+internal sealed class SnapshotPublisher(Snapshots snapshots, TimeProvider time)
+{
+    /// <summary>
+    /// How long state that no new snapshot refers to stays usable for requests that still hold an older one. What runs longer keeps its
+    /// connection and loses only the chance of a further try.
+    /// </summary>
+    private static readonly TimeSpan Grace = TimeSpan.FromMinutes(5);
+
+    private readonly Linker linker = new();
+    private readonly Queue<(long Due, ClusterState State)> retired = [];
+    private volatile ResourceSet serving = ResourceSet.Empty;
+
+    /// <summary>The resources behind the snapshot that serves. Safe from any thread.</summary>
+    public ResourceSet Serving => serving;
+
+    /// <summary>Links and publishes: the one write that makes a new configuration serve.</summary>
+    public void Publish(ResourceSet set)
+    {
+        var snapshot = linker.Link(set);
+        serving = set;
+        snapshots.Publish(snapshot);
+        Retire();
+    }
+
+    private void Retire()
+    {
+        var now = time.GetTimestamp();
+        foreach (var state in linker.TakeRetired()) retired.Enqueue((now + (long)(Grace.TotalSeconds * time.TimestampFrequency), state));
+        while (retired.TryPeek(out var oldest) && oldest.Due <= now) retired.Dequeue().State.Dispose();
+    }
+}

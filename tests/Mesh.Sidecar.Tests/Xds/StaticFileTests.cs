@@ -1,0 +1,84 @@
+using Mesh.Sidecar.Config.Builders;
+using Mesh.Sidecar.Tests.Config;
+using Mesh.Sidecar.Xds;
+
+namespace Mesh.Sidecar.Tests.Xds;
+
+/// <summary>Resources from a file: both spellings, both formats, errors with file and line.</summary>
+public sealed class StaticFileTests
+{
+    [Fact]
+    public void Yaml_and_json_and_both_spellings_say_the_same()
+    {
+        const string yaml = """
+            static_resources:
+              clusters:
+              - name: c
+                connect_timeout: 0.25s
+                type: STRICT_DNS
+                load_assignment:
+                  cluster_name: c
+                  endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: localhost, port_value: 80}}}}]}]
+            """;
+        const string json = """
+            {"staticResources": {"clusters": [{"name": "c", "connectTimeout": "0.25s", "type": "STRICT_DNS", "loadAssignment":
+            {"clusterName": "c", "endpoints": [{"lbEndpoints": [{"endpoint": {"address": {"socketAddress": {"address": "localhost", "portValue": 80}}}}]}]}}]}}
+            """;
+        foreach (var text in new[] { yaml, json })
+        {
+            var cluster = Assert.Single(Yaml.Snapshot(text).Clusters);
+            Assert.Equal(TimeSpan.FromMilliseconds(250), cluster.ConnectTimeout);
+            Assert.Equal("localhost:80", Assert.Single(cluster.Endpoints).Authority);
+        }
+    }
+
+    [Fact]
+    public void Resources_by_type()
+    {
+        var snapshot = Yaml.Snapshot("""
+            resources:
+            - "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
+              name: c
+              type: EDS
+              eds_cluster_config: {eds_config: {ads: {}}, service_name: s}
+            - "@type": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
+              cluster_name: s
+              endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 10.0.0.1, port_value: 80}}}}]}]
+            """);
+        Assert.Equal("10.0.0.1:80", snapshot.Clusters[0].Endpoints[0].Authority);
+    }
+
+    [Theory]
+    [InlineData("a:\n  b: [", "test.yaml:3: ")]
+    [InlineData("\n\nadmin: {}", "test.yaml:3: \"admin\" is not read by this sidecar")]
+    [InlineData("- a", "test.yaml:1: the file must be a mapping")]
+    [InlineData("static_resources:\n  routes: []", "test.yaml:2: \"routes\" is not read")]
+    [InlineData("static_resources:\n  clusters: {}", "test.yaml:2: clusters must be a list")]
+    [InlineData("static_resources:\n  clusters:\n  - name: a\n    nonsense: 1", "test.yaml:4: Unknown field: nonsense")]
+    [InlineData("static_resources:\n  clusters:\n  - name: a\n    type: SOMETIMES", "test.yaml:4: ")]
+    [InlineData("static_resources:\n  clusters:\n  - name: a\n    connect_timeout: soon", "test.yaml:4: ")]
+    [InlineData("static_resources:\n  clusters:\n  - name: a\n  - name: b\n    connect_timeout: 0s", "test.yaml:4: Cluster b: connect_timeout: must be more than 0")]
+    [InlineData("resources:\n- {}", "test.yaml:2: ")]
+    [InlineData("resources:\n- \"@type\": type.googleapis.com/no.such.Type", "test.yaml:2: ")]
+    [InlineData("resources:\n- \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "test.yaml:2: \"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\" is not a resource")]
+    [InlineData("static_resources:\n  clusters:\n  - {name: a, type: EDS, eds_cluster_config: {eds_config: {ads: {}}}}", "test.yaml: \"a\" is asked for")]
+    [InlineData("a: &a [1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: 1", "is not read by this sidecar")]
+    public void Errors_have_file_and_line(string text, string expected) =>
+        Assert.Contains(Yaml.Errors(text), e => e.Contains(expected, StringComparison.Ordinal));
+
+    [Fact]
+    public void Aliases_cannot_blow_up()
+    {
+        var lines = new List<string> { "static_resources:", "  clusters:", "  - name: &n0 {a: b}" };
+        for (var i = 1; i < 30; i++) lines.Add($"    f{i}: &n{i} [*n{i - 1}, *n{i - 1}]");
+        Assert.NotEmpty(Yaml.Errors(string.Join('\n', lines)));
+    }
+
+    [Fact]
+    public void A_file_that_is_not_there_is_said()
+    {
+        var errors = new ConfigErrors();
+        StaticFile.Read("/no/such/file.yaml", errors);
+        Assert.Contains("/no/such/file.yaml: cannot be read", Assert.Single(errors.Texts), StringComparison.Ordinal);
+    }
+}
