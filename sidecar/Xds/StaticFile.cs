@@ -2,6 +2,7 @@ using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Route.V3;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
+using Mesh.Api.Xds;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Config.Builders;
 using YamlDotNet.Core;
@@ -22,7 +23,6 @@ internal sealed class StaticFile
 
     private readonly string name;
     private readonly ConfigErrors errors;
-    private readonly JsonParser parser = new(JsonParser.Settings.Default.WithTypeRegistry(KnownTypes.Registry));
     private readonly Dictionary<string, List<Any>> resources = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> lines = new(StringComparer.Ordinal);
 
@@ -79,8 +79,8 @@ internal sealed class StaticFile
     {
         foreach (var (key, value) in Fields(node, "static_resources"))
         {
-            if (key == "listeners") Each(value, key, n => Add<Listener>(n, ResourceTypes.Listener, "Listener", l => l.Name));
-            else if (key == "clusters") Each(value, key, n => Add<Cluster>(n, ResourceTypes.Cluster, "Cluster", c => c.Name));
+            if (key == "listeners") Each(value, key, n => Add<Listener>(n, TypeUrls.Listener, "Listener", l => l.Name));
+            else if (key == "clusters") Each(value, key, n => Add<Cluster>(n, TypeUrls.Cluster, "Cluster", c => c.Name));
             else Error(value, $"\"{key}\" is not read by this sidecar: listeners and clusters are");
         }
     }
@@ -90,10 +90,10 @@ internal sealed class StaticFile
         if (Message<Any>(node) is not { } any) return;
         switch (any.TypeUrl)
         {
-            case ResourceTypes.Listener: Keep(node, any, "Listener", Listener.Parser.ParseFrom(any.Value).Name); break;
-            case ResourceTypes.Cluster: Keep(node, any, "Cluster", Cluster.Parser.ParseFrom(any.Value).Name); break;
-            case ResourceTypes.RouteConfiguration: Keep(node, any, "RouteConfiguration", RouteConfiguration.Parser.ParseFrom(any.Value).Name); break;
-            case ResourceTypes.ClusterLoadAssignment: Keep(node, any, "ClusterLoadAssignment", ClusterLoadAssignment.Parser.ParseFrom(any.Value).ClusterName); break;
+            case TypeUrls.Listener: Keep(node, any, "Listener", Listener.Parser.ParseFrom(any.Value).Name); break;
+            case TypeUrls.Cluster: Keep(node, any, "Cluster", Cluster.Parser.ParseFrom(any.Value).Name); break;
+            case TypeUrls.RouteConfiguration: Keep(node, any, "RouteConfiguration", RouteConfiguration.Parser.ParseFrom(any.Value).Name); break;
+            case TypeUrls.ClusterLoadAssignment: Keep(node, any, "ClusterLoadAssignment", ClusterLoadAssignment.Parser.ParseFrom(any.Value).ClusterName); break;
             default: Error(node, $"\"{any.TypeUrl}\" is not a resource this sidecar reads: Listener, RouteConfiguration, Cluster, ClusterLoadAssignment are"); break;
         }
     }
@@ -116,7 +116,7 @@ internal sealed class StaticFile
     {
         try
         {
-            return parser.Parse<T>(YamlJson.Write(node));
+            return XdsJson.Parser.Parse<T>(YamlJson.Write(node));
         }
         catch (Exception e) when (e is InvalidProtocolBufferException or InvalidOperationException or FormatException or OverflowException or ArgumentException)
         {
@@ -129,7 +129,7 @@ internal sealed class StaticFile
     {
         var set = ResourceSet.Empty;
         var found = new ConfigErrors();
-        foreach (var type in new[] { ResourceTypes.Cluster, ResourceTypes.ClusterLoadAssignment, ResourceTypes.Listener, ResourceTypes.RouteConfiguration })
+        foreach (var type in new[] { TypeUrls.Cluster, TypeUrls.ClusterLoadAssignment, TypeUrls.Listener, TypeUrls.RouteConfiguration })
             set = ResourceSetBuilder.With(set, type, Version, resources.GetValueOrDefault(type) ?? [], found);
 
         foreach (var text in found.Texts) errors.Add(Placed(text));

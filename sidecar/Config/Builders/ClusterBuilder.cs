@@ -2,6 +2,7 @@ using Envoy.Config.Core.V3;
 using Envoy.Extensions.LoadBalancingPolicies.LeastRequest.V3;
 using Envoy.Extensions.LoadBalancingPolicies.RoundRobin.V3;
 using Google.Protobuf.WellKnownTypes;
+using Mesh.Api.Xds;
 using Mesh.Sidecar.Balancing;
 using HttpProtocolOptions = Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions;
 using Proto = Envoy.Config.Cluster.V3.Cluster;
@@ -11,7 +12,6 @@ namespace Mesh.Sidecar.Config.Builders;
 /// <summary>Cluster: xDS to settings. Pure.</summary>
 internal static class ClusterBuilder
 {
-    private const string HttpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
     private static readonly TimeSpan DefaultConnectTimeout = TimeSpan.FromSeconds(5);
 
     /// <summary>Builds a cluster.</summary>
@@ -105,7 +105,7 @@ internal static class ClusterBuilder
         foreach (var (key, any) in proto.TypedExtensionProtocolOptions)
         {
             var at = field.At($"typed_extension_protocol_options[{key}]");
-            if (key == HttpOptionsKey && any.Holds(HttpProtocolOptions.Descriptor)) protocol = HttpOptions(any, at);
+            if (key == TypeUrls.HttpProtocolOptionsKey && any.Holds(HttpProtocolOptions.Descriptor)) protocol = HttpOptions(any, at);
             else at.Error($"{any.TypeUrl} is not supported by this sidecar yet");
         }
 

@@ -1,3 +1,4 @@
+using Mesh.Api.Xds;
 using System.Collections.Immutable;
 using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Route.V3;
@@ -15,17 +16,17 @@ internal static class ResourceSetBuilder
 {
     /// <summary>True for the types a sidecar understands.</summary>
     public static bool Knows(string typeUrl) =>
-        typeUrl is ResourceTypes.Listener or ResourceTypes.Cluster or ResourceTypes.RouteConfiguration or ResourceTypes.ClusterLoadAssignment;
+        typeUrl is TypeUrls.Listener or TypeUrls.Cluster or TypeUrls.RouteConfiguration or TypeUrls.ClusterLoadAssignment;
 
     /// <summary>The set with the answer taken in, or <paramref name="set"/> itself when <paramref name="errors"/> got one.</summary>
     public static ResourceSet With(ResourceSet set, string typeUrl, string version, IReadOnlyList<Any> resources, ConfigErrors errors)
     {
         var next = typeUrl switch
         {
-            ResourceTypes.Listener => WithListeners(set, resources, errors),
-            ResourceTypes.Cluster => WithClusters(set, resources, errors),
-            ResourceTypes.RouteConfiguration => set with { Routes = Merge(set.Routes, Tables.Read(resources, set.Routes, errors), set.RoutesWanted) },
-            ResourceTypes.ClusterLoadAssignment => set with { Endpoints = Merge(set.Endpoints, Assignments.Read(resources, set.Endpoints, errors), set.EndpointsWanted) },
+            TypeUrls.Listener => WithListeners(set, resources, errors),
+            TypeUrls.Cluster => WithClusters(set, resources, errors),
+            TypeUrls.RouteConfiguration => set with { Routes = Merge(set.Routes, Tables.Read(resources, set.Routes, errors), set.RoutesWanted) },
+            TypeUrls.ClusterLoadAssignment => set with { Endpoints = Merge(set.Endpoints, Assignments.Read(resources, set.Endpoints, errors), set.EndpointsWanted) },
             _ => Unknown(set, typeUrl, errors),
         };
         return errors.Count > 0 ? set : next with { Versions = set.Versions.SetItem(typeUrl, version) };
