@@ -5,6 +5,7 @@ using Envoy.Config.Listener.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Envoy.Service.Discovery.V3;
 using Google.Protobuf.WellKnownTypes;
+using Text = Google.Protobuf.WellKnownTypes.Value;
 using Mesh.Api.Grpc;
 using Mesh.Api.Xds;
 
@@ -25,18 +26,18 @@ internal sealed class AdsNode : IAsyncDisposable
     public AdsNode(string controlPlane, int number)
     {
         channel = new GrpcChannel(controlPlane);
-        stream = channel.Open(Ads, new CallOptions());
+        stream = channel.Open(Ads, new CallOptions(), CancellationToken.None);
         var mesh = new Struct();
-        mesh.Fields["service"] = Value.ForString("bench");
-        mesh.Fields["namespace"] = Value.ForString("default");
-        mesh.Fields["outbound"] = Value.ForString("127.0.0.1:15001");
-        mesh.Fields["discover"] = Value.ForString("all");
+        mesh.Fields["service"] = Text.ForString("bench");
+        mesh.Fields["namespace"] = Text.ForString("default");
+        mesh.Fields["outbound"] = Text.ForString("127.0.0.1:15001");
+        mesh.Fields["discover"] = Text.ForString("all");
         Node = new Node
         {
             Id = $"sidecar~127.0.0.1~bench-{number}~default",
             Cluster = "bench",
             UserAgentName = "mesh-sidecar",
-            Metadata = new Struct { Fields = { ["mesh"] = Value.ForStruct(mesh) } },
+            Metadata = new Struct { Fields = { ["mesh"] = Text.ForStruct(mesh) } },
         };
     }
 

@@ -100,7 +100,7 @@ internal sealed class ConfigPush(int rounds)
     private static bool HasWeight(Envoy.Service.Discovery.V3.DiscoveryResponse response, int weight) =>
         response.TypeUrl == TypeUrls.RouteConfiguration
         && response.Resources.Select(r => r.Unpack<Envoy.Config.Route.V3.RouteConfiguration>()).SelectMany(c => c.VirtualHosts).SelectMany(v => v.Routes)
-            .Any(r => r.Route?.WeightedClusters?.Clusters.Any(c => c.Weight == weight) == true);
+            .Any(r => r.Route_?.WeightedClusters?.Clusters.Any(c => c.Weight == weight) == true);
 
     private static bool HasEndpoint(Envoy.Service.Discovery.V3.DiscoveryResponse response, int port) =>
         response.TypeUrl == TypeUrls.ClusterLoadAssignment

@@ -5,12 +5,12 @@ namespace Mesh.Benchmarks;
 /// <summary>A control plane of the bench's own, on free ports, with its built-in registry and one rule file.</summary>
 internal sealed class ControlPlane : IDisposable
 {
-    private readonly string rules;
+    private readonly string ruleFolder;
 
     private ControlPlane(Subject subject, string rules, JsonElement ports)
     {
         Subject = subject;
-        this.rules = rules;
+        ruleFolder = rules;
         Xds = "http://" + ports.GetProperty("xds").GetString()!;
         Registry = ports.GetProperty("registry").GetString()!;
     }
@@ -43,9 +43,9 @@ internal sealed class ControlPlane : IDisposable
     /// <summary>Replaces the rule file as an editor does: write beside, rename.</summary>
     public void WriteRule(string text)
     {
-        var path = Path.Combine(rules, ".new");
+        var path = Path.Combine(ruleFolder, ".new");
         File.WriteAllText(path, text);
-        File.Move(path, Path.Combine(rules, "canary.yaml"), overwrite: true);
+        File.Move(path, Path.Combine(ruleFolder, "canary.yaml"), overwrite: true);
     }
 
     public void Dispose() => Subject.Dispose();
