@@ -1,5 +1,4 @@
 using Google.Protobuf;
-using Google.Protobuf.Reflection;
 using Mesh.Api.Logging;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Telemetry;
@@ -29,9 +28,6 @@ internal sealed record AdminSources
 
     /// <summary>The xDS resources accepted last, for /config_dump.</summary>
     public Func<IEnumerable<AcceptedResource>> Accepted { get; init; } = () => [];
-
-    /// <summary>The types known for showing what is packed inside resources (filters, typed options).</summary>
-    public Func<TypeRegistry> Types { get; init; } = () => TypeRegistry.Empty;
 
     /// <summary>node.id and node.cluster.</summary>
     public (string Id, string Cluster) Node { get; init; } = ("", "");

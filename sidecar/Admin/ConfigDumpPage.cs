@@ -1,6 +1,6 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
-using Google.Protobuf;
+using Mesh.Api.Xds;
 using Microsoft.AspNetCore.Http;
 
 namespace Mesh.Sidecar.Admin;
@@ -37,7 +37,6 @@ internal static class ConfigDumpPage
         }
 
         var withEndpoints = context.Request.Query.ContainsKey("include_eds");
-        var formatter = new JsonFormatter(JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithTypeRegistry(sources.Types()));
         var byType = sources.Accepted().Where(r => names?.IsMatch(r.Name) ?? true).ToLookup(r => TypeName(r.TypeUrl), StringComparer.Ordinal);
         var versions = sources.Snapshots.Current.Versions;
         return context.JsonAsync(json =>
@@ -47,7 +46,7 @@ internal static class ConfigDumpPage
             foreach (var section in Sections)
             {
                 if (section.Type == "envoy.config.endpoint.v3.ClusterLoadAssignment" && !withEndpoints) continue;
-                WriteSection(json, formatter, section, byType[section.Type], versions.GetValueOrDefault("type.googleapis.com/" + section.Type, ""));
+                WriteSection(json, section, byType[section.Type], versions.GetValueOrDefault("type.googleapis.com/" + section.Type, ""));
             }
 
             json.WriteEndArray();
@@ -55,8 +54,7 @@ internal static class ConfigDumpPage
         });
     }
 
-    private static void WriteSection(
-        Utf8JsonWriter json, JsonFormatter formatter, Section section, IEnumerable<AcceptedResource> resources, string version)
+    private static void WriteSection(Utf8JsonWriter json, Section section, IEnumerable<AcceptedResource> resources, string version)
     {
         json.WriteStartObject();
         json.WriteString("@type", "type.googleapis.com/" + section.Dump);
@@ -70,7 +68,7 @@ internal static class ConfigDumpPage
             json.WriteString("version_info", resource.Version);
             json.WritePropertyName(section.Key);
             if (section.Type == SecretType) WriteSecret(json, resource.Name);
-            else json.WriteRawValue(AsJson(formatter, resource));
+            else json.WriteRawValue(XdsJson.Format(resource.Message));
             if (section.Wrapper.Length > 0) json.WriteEndObject();
             json.WriteEndObject();
         }
@@ -87,23 +85,7 @@ internal static class ConfigDumpPage
         json.WriteEndObject();
     }
 
-    private static string AsJson(JsonFormatter formatter, AcceptedResource resource)
-    {
-        try
-        {
-            return formatter.Format(resource.Message);
-        }
-        catch (InvalidOperationException e)
-        {
-            return JsonSerializer.Serialize($"cannot be shown: {e.Message}", AdminJson.Default.String);
-        }
-    }
-
     private static string TypeName(string url) => url[(url.LastIndexOf('/') + 1)..];
 
     private sealed record Section(string Type, string Dump, string List, string Wrapper, string Key);
 }
-
-/// <summary>JSON contracts, generated so that trimming keeps them.</summary>
-[System.Text.Json.Serialization.JsonSerializable(typeof(string))]
-internal sealed partial class AdminJson : System.Text.Json.Serialization.JsonSerializerContext;
