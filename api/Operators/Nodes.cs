@@ -52,6 +52,9 @@ public sealed record SubscriptionStatus
     /// <summary>Why it refused, in its own words.</summary>
     public string Error { get; init; } = "";
 
+    /// <summary>When it refused.</summary>
+    public DateTimeOffset? NackedAt { get; init; }
+
     /// <summary>When the last response was sent.</summary>
     public DateTimeOffset? SentAt { get; init; }
 }

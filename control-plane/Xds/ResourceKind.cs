@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Mesh.Api.Xds;
 using Mesh.ControlPlane.Compilation;
 
 namespace Mesh.ControlPlane.Xds;
@@ -6,27 +7,25 @@ namespace Mesh.ControlPlane.Xds;
 /// <summary>A type of resource this server serves, with the protocol's rules for it. Immutable; there are four.</summary>
 internal sealed class ResourceKind
 {
-    private const string Prefix = "type.googleapis.com/";
-
-    private ResourceKind(int index, string shortName, string messageName, bool wholeSet)
+    private ResourceKind(int index, string shortName, string typeUrl, bool wholeSet)
     {
         Index = index;
         ShortName = shortName;
-        TypeUrl = Prefix + messageName;
+        TypeUrl = typeUrl;
         WholeSet = wholeSet;
     }
 
     /// <summary>Clusters. A response holds all of them; absence means removal.</summary>
-    public static ResourceKind Clusters { get; } = new(0, "CDS", "envoy.config.cluster.v3.Cluster", wholeSet: true);
+    public static ResourceKind Clusters { get; } = new(0, "CDS", TypeUrls.Cluster, wholeSet: true);
 
     /// <summary>Endpoints of clusters. A response may hold only what changed.</summary>
-    public static ResourceKind Endpoints { get; } = new(1, "EDS", "envoy.config.endpoint.v3.ClusterLoadAssignment", wholeSet: false);
+    public static ResourceKind Endpoints { get; } = new(1, "EDS", TypeUrls.ClusterLoadAssignment, wholeSet: false);
 
     /// <summary>Listeners. A response holds all of them; absence means removal.</summary>
-    public static ResourceKind Listeners { get; } = new(2, "LDS", "envoy.config.listener.v3.Listener", wholeSet: true);
+    public static ResourceKind Listeners { get; } = new(2, "LDS", TypeUrls.Listener, wholeSet: true);
 
     /// <summary>Route configurations. A response may hold only what changed.</summary>
-    public static ResourceKind Routes { get; } = new(3, "RDS", "envoy.config.route.v3.RouteConfiguration", wholeSet: false);
+    public static ResourceKind Routes { get; } = new(3, "RDS", TypeUrls.RouteConfiguration, wholeSet: false);
 
     /// <summary>All of them in make-before-break order: what others refer to comes first.</summary>
     public static ImmutableArray<ResourceKind> InOrder { get; } = [Clusters, Endpoints, Listeners, Routes];

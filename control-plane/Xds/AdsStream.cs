@@ -1,0 +1,169 @@
+using Envoy.Service.Discovery.V3;
+using Mesh.Api.Grpc;
+using Mesh.Api.Logging;
+using Mesh.Api.Operators;
+using Mesh.ControlPlane.Compilation;
+
+namespace Mesh.ControlPlane.Xds;
+
+/// <summary>
+/// One connected node: feeds a <see cref="StreamState"/> from the wire and from the <see cref="ConfigFeed"/>, and writes what it says.
+/// One reader and one writer loop, both ended with the stream. A slow client holds at most one response; the newest configuration
+/// replaces what it has not been sent.
+/// </summary>
+internal sealed class AdsStream : IDisposable
+{
+    /// <summary>How long a client may take nothing of a response before its stream is ended.</summary>
+    public static readonly TimeSpan StuckAfter = TimeSpan.FromSeconds(20);
+
+    private const int MostNames = 20_000;
+    private readonly Lock gate = new();
+    private readonly StreamState state;
+    private readonly AdsServices services;
+    private readonly RequestBudget budget;
+    private readonly Wakeup wakeup = new();
+    private readonly Log log;
+    private ConfigFeed.Config? seen;
+    private long? changedSince;
+
+    /// <summary>A stream for a node that has said who it is.</summary>
+    public AdsStream(NodeDescription node, string id, AdsServices services)
+    {
+        (Node, this.services, state) = (node, services, new StreamState(id));
+        budget = new RequestBudget(services.Time);
+        ConnectedSince = services.Time.GetUtcNow();
+        log = services.Log;
+    }
+
+    /// <summary>Who is connected.</summary>
+    public NodeDescription Node { get; }
+
+    /// <summary>Since when.</summary>
+    public DateTimeOffset ConnectedSince { get; }
+
+    /// <summary>The names the node asked for of a type, as of now.</summary>
+    public IReadOnlyList<string> NamesOf(ResourceKind kind)
+    {
+        lock (gate) return [.. state.Subscriptions.FirstOrDefault(s => s.Kind == kind)?.Names ?? []];
+    }
+
+    /// <summary>What the node was sent and what it said to it, as of now.</summary>
+    public IReadOnlyList<SubscriptionStatus> Subscriptions()
+    {
+        lock (gate)
+        {
+            return [.. state.Subscriptions.Select(s => new SubscriptionStatus
+            {
+                Type = s.Kind.ShortName,
+                Resources = s.Last?.Resources.Length ?? 0,
+                Sent = s.Last?.Version ?? "",
+                SentAt = s.Last?.At,
+                Acked = s.Acked,
+                Nacked = s.Nacked,
+                Error = s.Error,
+                NackedAt = s.NackedAt,
+            })];
+        }
+    }
+
+    /// <summary>The server has something new: look.</summary>
+    public void Wake() => wakeup.Set();
+
+    /// <summary>Reads requests until the client half-closes.</summary>
+    public async Task ReceiveAsync(DiscoveryRequest first, MessageReader<DiscoveryRequest> requests, CancellationToken cancellation)
+    {
+        for (var request = first; request is not null; request = await requests.ReadAsync(cancellation))
+            Receive(request);
+    }
+
+    /// <summary>Writes responses until cancelled. A <see cref="StuckClientException"/> when the client does not read.</summary>
+    public async Task SendAsync(MessageWriter<DiscoveryResponse> responses, CancellationToken cancellation)
+    {
+        while (true)
+        {
+            TakeNewestConfig();
+            DiscoveryResponse? response;
+            TimeSpan wait;
+            lock (gate)
+            {
+                var now = services.Time.GetUtcNow();
+                response = state.Next(now);
+                wait = state.HeldUntil is { } until ? until - now : Timeout.InfiniteTimeSpan;
+            }
+
+            if (response is null) await wakeup.WaitAsync(wait, services.Time, cancellation);
+            else await WriteAsync(responses, response, cancellation);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => wakeup.Dispose();
+
+    private void Receive(DiscoveryRequest request)
+    {
+        if (request.ResourceNames.Count > MostNames)
+            throw new GrpcException(GrpcStatusCode.InvalidArgument, $"a request names {request.ResourceNames.Count} resources; at most {MostNames} are taken, use the wildcard");
+        RequestKind kind;
+        lock (gate) kind = state.Receive(request, services.Time.GetUtcNow());
+        switch (kind)
+        {
+            case RequestKind.Ack:
+                ReportConvergence();
+                break;
+            case RequestKind.Nack:
+                services.Metrics.Refused(ResourceKind.Of(request.TypeUrl)!);
+                log.Warn("a node refused its configuration", ("node", Node.Id), ("type", ResourceKind.Of(request.TypeUrl)!.ShortName), ("error", request.ErrorDetail.Message));
+                break;
+            default:
+                if (!budget.TryTake())
+                    throw new GrpcException(GrpcStatusCode.ResourceExhausted, $"too many requests: {RequestBudget.Burst} at once and {RequestBudget.Rate} a second are taken beside the answers to responses");
+                break;
+        }
+
+        services.OnRequest(this, kind, request.TypeUrl);
+        wakeup.Set();
+    }
+
+    private void TakeNewestConfig()
+    {
+        if (services.Feed.Current is not { } newest || ReferenceEquals(newest, seen)) return;
+        var config = newest.Compiled.For(Node);
+        lock (gate)
+        {
+            state.Update(config);
+            // Only changes count as convergence; the first configuration of a node is its start.
+            if (seen is not null) changedSince ??= newest.Since;
+            seen = newest;
+            if (state.IsSettled) changedSince = null;
+        }
+    }
+
+    private void ReportConvergence()
+    {
+        lock (gate)
+        {
+            if (changedSince is not { } since || !state.IsSettled) return;
+            changedSince = null;
+            services.Metrics.Converged(services.Time.GetElapsedTime(since));
+        }
+    }
+
+    private async Task WriteAsync(MessageWriter<DiscoveryResponse> responses, DiscoveryResponse response, CancellationToken cancellation)
+    {
+        using var stuck = new CancellationTokenSource(StuckAfter, services.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(stuck.Token, cancellation);
+        try
+        {
+            await responses.WriteAsync(response, either.Token);
+        }
+        catch (OperationCanceledException) when (stuck.IsCancellationRequested && !cancellation.IsCancellationRequested)
+        {
+            throw new StuckClientException();
+        }
+
+        services.Metrics.Pushed(ResourceKind.Of(response.TypeUrl)!);
+    }
+}
+
+/// <summary>The client of a stream does not read what it is sent.</summary>
+internal sealed class StuckClientException() : Exception($"the client took nothing for {AdsStream.StuckAfter.TotalSeconds:0} seconds");

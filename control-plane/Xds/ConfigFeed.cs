@@ -1,0 +1,79 @@
+using Mesh.ControlPlane.Compilation;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Xds;
+
+/// <summary>
+/// Turns the stream of worlds into compiled ones at a pace that suits nodes: it waits until changes pause, shortly when only endpoints
+/// changed, and never long. Streams read <see cref="Current"/>. Thread safe; <see cref="RunAsync"/> is its one loop.
+/// </summary>
+internal sealed class ConfigFeed : IDisposable
+{
+    /// <summary>Changes of services and rules are collected until nothing came for this long.</summary>
+    public static readonly TimeSpan Quiet = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>The same when only endpoints changed: traffic goes to dead ones meanwhile.</summary>
+    public static readonly TimeSpan EndpointQuiet = TimeSpan.FromMilliseconds(10);
+
+    /// <summary>No change waits longer, however busy the sources are.</summary>
+    public static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
+
+    private readonly WorldStore store;
+    private readonly TimeProvider time;
+    private readonly Wakeup wakeup = new();
+    private volatile Config? current;
+
+    /// <summary>Listens to the store from now on.</summary>
+    public ConfigFeed(WorldStore store, TimeProvider time)
+    {
+        (this.store, this.time) = (store, time);
+        store.Changed += OnWorld;
+    }
+
+    /// <summary>Raised after <see cref="Current"/> changed. Handlers only signal.</summary>
+    public event Action? Changed;
+
+    /// <summary>The newest configuration; null until the first world is complete. Nodes that connect earlier wait for it.</summary>
+    public Config? Current => current;
+
+    /// <summary>Publishes the first configuration when <paramref name="ready"/> completes, then each later one, until <paramref name="stop"/>.</summary>
+    public async Task RunAsync(Task ready, CancellationToken stop)
+    {
+        await ready.WaitAsync(stop);
+        Publish(time.GetTimestamp());
+        while (true)
+        {
+            await wakeup.WaitAsync(Timeout.InfiniteTimeSpan, time, stop);
+            var first = time.GetTimestamp();
+            while (true)
+            {
+                var quiet = WorldDifference.IsOnlyEndpoints(current!.Compiled.World, store.Current) ? EndpointQuiet : Quiet;
+                var left = Longest - time.GetElapsedTime(first);
+                if (!await wakeup.WaitAsync(quiet < left ? quiet : left, time, stop)) break;
+                if (time.GetElapsedTime(first) >= Longest) break;
+            }
+
+            Publish(first);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        store.Changed -= OnWorld;
+        wakeup.Dispose();
+    }
+
+    private void OnWorld(World world) => wakeup.Set();
+
+    private void Publish(long since)
+    {
+        var world = store.Current;
+        if (current is { } last && ReferenceEquals(last.Compiled.World, world)) return;
+        current = new Config(CompiledWorld.From(world, current?.Compiled), since);
+        Changed?.Invoke();
+    }
+
+    /// <summary>A compiled world and when its first change was seen (a timestamp of the clock). Immutable.</summary>
+    public sealed record Config(CompiledWorld Compiled, long Since);
+}

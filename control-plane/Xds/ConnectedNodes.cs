@@ -1,0 +1,85 @@
+using System.Collections.Concurrent;
+using System.Collections.Frozen;
+using Mesh.Api.Operators;
+using Mesh.ControlPlane.Compilation;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Xds;
+
+/// <summary>
+/// The nodes with an open stream: for operators, and to know which services anybody needs. Thread safe; streams add and remove themselves.
+/// </summary>
+internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed)
+{
+    private readonly ConcurrentDictionary<AdsStream, bool> streams = new();
+    private readonly Lock interestGate = new();
+
+    /// <summary>How many there are.</summary>
+    public int Count => streams.Count;
+
+    /// <summary>Wakes all of them.</summary>
+    public void WakeAll()
+    {
+        foreach (var (stream, _) in streams) stream.Wake();
+    }
+
+    /// <summary>A node has connected.</summary>
+    public void Add(AdsStream stream)
+    {
+        streams[stream] = true;
+        UpdateInterest();
+    }
+
+    /// <summary>A node's stream has ended.</summary>
+    public void Remove(AdsStream stream)
+    {
+        streams.TryRemove(stream, out _);
+        UpdateInterest();
+    }
+
+    /// <summary>
+    /// Tells the sources which services nodes need, by what they declared or (gRPC clients) ask for. Due when nodes or their names
+    /// change, and with each new world: routes lead to services nobody named.
+    /// </summary>
+    public void UpdateInterest()
+    {
+        if (feed.Current is not { } config) return;
+
+        // One at a time: an older answer must not overwrite a newer one.
+        lock (interestGate)
+        {
+            var services = new HashSet<ServiceName>();
+            foreach (var (stream, _) in streams)
+            {
+                var names = stream.Node.Emitter == EmitterKind.Grpc ? stream.NamesOf(ResourceKind.Listeners) : [];
+                var needs = config.Compiled.Needs(stream.Node, names);
+                services.UnionWith(needs.Services);
+                if (!needs.All) continue;
+                store.SetInterest(new Interest(All: true, FrozenSet<ServiceName>.Empty));
+                return;
+            }
+
+            store.SetInterest(new Interest(All: false, services.ToFrozenSet()));
+        }
+    }
+
+    /// <summary>The nodes by id, with what they were sent.</summary>
+    public IReadOnlyList<NodeStatus> List() => [.. streams.Keys.OrderBy(s => s.Node.Id, StringComparer.Ordinal).Select(StatusOf)];
+
+    /// <summary>The nodes of an id or a workload id; more than one while an old stream dies.</summary>
+    public IReadOnlyList<(NodeDescription Node, NodeStatus Status)> Find(string id) =>
+        [.. streams.Keys.Where(s => s.Node.Id == id || (s.Node.Workload.Length > 0 && s.Node.Workload == id))
+            .OrderByDescending(s => s.ConnectedSince).Select(s => (s.Node, StatusOf(s)))];
+
+    private static NodeStatus StatusOf(AdsStream stream) => new()
+    {
+        Id = stream.Node.Id,
+        Service = stream.Node.Service,
+        Namespace = stream.Node.Namespace,
+        Workload = stream.Node.Workload,
+        Version = stream.Node.Version,
+        UserAgent = stream.Node.UserAgent,
+        ConnectedSince = stream.ConnectedSince,
+        Subscriptions = stream.Subscriptions(),
+    };
+}
