@@ -1,1 +1,22 @@
-return 0;
+using Mesh.Api.Logging;
+using Mesh.ControlPlane;
+
+// Nothing on the way to a port is read from the environment but CONSUL_HTTP_TOKEN: see CommandLine for all there is to set.
+return await new CommandLine().InvokeAsync(args, async options =>
+{
+    var log = Log.To(Console.Error, options.LogLevel, TimeProvider.System);
+    using var stop = StopSignals.Listen();
+    try
+    {
+        await using var program = await ControlPlaneProgram.StartAsync(options, TimeProvider.System, log);
+        if (options.PortsFile is { } file) PortsFile.Write(file, program.Addresses);
+        program.LogBanner();
+        await program.RunUntilAsync(stop.Token);
+        return 0;
+    }
+    catch (StartException e)
+    {
+        log.Error(e.Message);
+        return 1;
+    }
+});

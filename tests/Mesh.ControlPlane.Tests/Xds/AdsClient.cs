@@ -38,12 +38,17 @@ internal sealed class AdsClient : IAsyncDisposable
 
     public Task AckAsync(DiscoveryResponse response, params string[] names) => SendAsync(new DiscoveryRequest
     {
-        TypeUrl = response.TypeUrl, ResponseNonce = response.Nonce, VersionInfo = response.VersionInfo, ResourceNames = { names },
+        TypeUrl = response.TypeUrl,
+        ResponseNonce = response.Nonce,
+        VersionInfo = response.VersionInfo,
+        ResourceNames = { names },
     });
 
     public Task NackAsync(DiscoveryResponse response, string why) => SendAsync(new DiscoveryRequest
     {
-        TypeUrl = response.TypeUrl, ResponseNonce = response.Nonce, ErrorDetail = new Google.Rpc.Status { Code = 3, Message = why },
+        TypeUrl = response.TypeUrl,
+        ResponseNonce = response.Nonce,
+        ErrorDetail = new Google.Rpc.Status { Code = 3, Message = why },
     });
 
     public Task SendAsync(DiscoveryRequest request)

@@ -118,7 +118,7 @@ public sealed class AdsServerTests
         {
             await client.AskAsync(ResourceKind.Listeners, "web.shop:8080", "db");
             await Eventually(() => server.Store.Interest is { All: false, Services.Count: 2 });
-            Assert.True(server.Store.Interest.Services.Contains(new ServiceName("shop", "web")));
+            Assert.Contains(new ServiceName("shop", "web"), (IEnumerable<ServiceName>)server.Store.Interest.Services);
             await using var sidecar = new AdsClient(server.Channel);
             await sidecar.AskAsync(ResourceKind.Clusters);
             await Eventually(() => server.Store.Interest.All);

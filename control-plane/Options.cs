@@ -1,0 +1,55 @@
+using System.Collections.Immutable;
+
+namespace Mesh.ControlPlane;
+
+/// <summary>The control plane's settings, checked. Immutable; made by <see cref="CommandLine"/>.</summary>
+internal sealed record Options
+{
+    /// <summary>Address of Consul, or null to serve the built-in registry.</summary>
+    public Uri? Consul { get; init; }
+
+    /// <summary>File with the ACL token for Consul.</summary>
+    public string? ConsulTokenFile { get; init; }
+
+    /// <summary>ACL token for Consul from CONSUL_HTTP_TOKEN. Never logged.</summary>
+    public string? ConsulToken { get; init; }
+
+    /// <summary>Datacenter to ask Consul for.</summary>
+    public string? ConsulDatacenter { get; init; }
+
+    /// <summary>Authorities trusted for TLS to Consul.</summary>
+    public string? ConsulCaFile { get; init; }
+
+    /// <summary>Where the built-in registry keeps its state.</summary>
+    public required string Data { get; init; }
+
+    /// <summary>Folder of rule files, or null for none.</summary>
+    public string? Rules { get; init; }
+
+    /// <summary>Where xDS, registration and telemetry are served.</summary>
+    public required ImmutableArray<ListenAddress> Xds { get; init; }
+
+    /// <summary>Where health and metrics are served.</summary>
+    public required ListenAddress Health { get; init; }
+
+    /// <summary>Where the operators' API is served.</summary>
+    public required ListenAddress Operators { get; init; }
+
+    /// <summary>Where the built-in registry is served.</summary>
+    public required ListenAddress Registry { get; init; }
+
+    /// <summary>How long a workload whose stream broke stays registered.</summary>
+    public TimeSpan Grace { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>File that gets the bound addresses as JSON, or null.</summary>
+    public string? PortsFile { get; init; }
+
+    /// <summary>Name of this replica among those that share a registry.</summary>
+    public required string ReplicaId { get; init; }
+
+    /// <summary>OTLP endpoint for metrics, or null.</summary>
+    public Uri? Otlp { get; init; }
+
+    /// <summary>Least level of log lines.</summary>
+    public Api.Logging.Level LogLevel { get; init; } = Api.Logging.Level.Info;
+}

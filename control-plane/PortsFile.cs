@@ -1,0 +1,15 @@
+using System.Text.Json;
+
+namespace Mesh.ControlPlane;
+
+/// <summary>The file that tells scripts and tests which addresses were bound. Written whole or not at all.</summary>
+internal static class PortsFile
+{
+    /// <summary>Writes name and address of each listener as one JSON object.</summary>
+    public static void Write(string path, IReadOnlyDictionary<string, string> addresses)
+    {
+        var draft = $"{path}.{Environment.ProcessId}.tmp";
+        File.WriteAllBytes(draft, JsonSerializer.SerializeToUtf8Bytes(addresses));
+        File.Move(draft, path, overwrite: true);
+    }
+}
