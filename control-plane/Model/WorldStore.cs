@@ -11,6 +11,7 @@ public sealed class WorldStore
     private readonly Lock gate = new();
     private ImmutableSortedDictionary<string, ImmutableArray<Instance>> instances = ImmutableSortedDictionary<string, ImmutableArray<Instance>>.Empty;
     private ImmutableSortedDictionary<string, RuleSet> rules = ImmutableSortedDictionary<string, RuleSet>.Empty;
+    private ImmutableSortedDictionary<string, ImmutableArray<Notice>> notices = ImmutableSortedDictionary<string, ImmutableArray<Notice>>.Empty;
     private volatile World current = World.Empty;
     private volatile Interest interest = Interest.None;
 
@@ -47,6 +48,26 @@ public sealed class WorldStore
         }
     }
 
+    /// <summary>The rules of all sources, for sources that must know which services they lead to.</summary>
+    public IEnumerable<RuleSet> Rules
+    {
+        get
+        {
+            lock (gate) return rules.Values;
+        }
+    }
+
+    /// <summary>Replaces what one source finds odd; it is shown among the notices of the world.</summary>
+    public void SetNotices(string source, ImmutableArray<Notice> value)
+    {
+        lock (gate)
+        {
+            if (notices.GetValueOrDefault(source, []).SequenceEqual(value)) return;
+            notices = notices.SetItem(source, value);
+            Publish();
+        }
+    }
+
     /// <summary>Says which services nodes need; written by the xDS server, read by sources.</summary>
     public void SetInterest(Interest value)
     {
@@ -61,7 +82,8 @@ public sealed class WorldStore
 
     private void Publish()
     {
-        current = WorldBuilder.Build(current, instances, rules);
+        var built = WorldBuilder.Build(current, instances, rules);
+        current = built with { Notices = [.. built.Notices, .. notices.Values.SelectMany(n => n)] };
         Changed?.Invoke(current);
     }
 }

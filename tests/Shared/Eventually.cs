@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 
 namespace Mesh.Tests;
 
@@ -14,6 +15,17 @@ public static class Eventually
     /// <inheritdoc cref="HoldsAsync(Func{bool}, string, double)"/>
     public static Task HoldsAsync(Func<Task<bool>> holds, string what, double seconds = 30) =>
         PassesAsync(async () => Assert.True(await holds(), what), seconds);
+
+    /// <summary>Waits until <paramref name="condition"/>; the complaint is its text, or what <paramref name="describe"/> says at the end.</summary>
+    public static async Task TrueAsync(Func<bool> condition, Func<string>? describe = null, [CallerArgumentExpression(nameof(condition))] string text = "")
+    {
+        var waited = Stopwatch.StartNew();
+        while (!condition())
+        {
+            if (waited.Elapsed.TotalSeconds > 20) Assert.Fail($"never so: {(describe is null ? text : describe())}");
+            await Task.Delay(5);
+        }
+    }
 
     /// <summary>Waits until <paramref name="check"/> no longer throws; its last complaint is the test's.</summary>
     public static async Task PassesAsync(Func<Task> check, double seconds = 30)

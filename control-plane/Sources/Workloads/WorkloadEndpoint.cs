@@ -1,0 +1,135 @@
+using System.Threading.Channels;
+using Mesh.Api.Grpc;
+using Mesh.Api.V1;
+using Mesh.Api.Workloads;
+using Microsoft.AspNetCore.Routing;
+
+namespace Mesh.ControlPlane.Sources.Workloads;
+
+/// <summary>Serves <c>mesh.v1.WorkloadService</c>: a stream for each workload, which is its liveness. Thread safe; each stream is its own method call.</summary>
+internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, WorkloadOptions options, string replica, TimeProvider time)
+{
+    /// <summary>Answers that may wait for the registry before the stream is no longer read.</summary>
+    private const int MaxWaiting = 32;
+
+    /// <summary>Adds the service to the application that serves xDS.</summary>
+    public void Map(IEndpointRouteBuilder endpoints) => endpoints.MapGrpcDuplex(WorkloadMethods.Register, ServeAsync);
+
+    /// <summary>One stream: read, apply, answer in order; at its end the workload has left or its grace time begins.</summary>
+    public async Task ServeAsync(MessageReader<WorkloadUpdate> requests, MessageWriter<WorkloadAck> responses, ServerCallContext context)
+    {
+        using var lease = registrations.Open();
+        using var life = CancellationTokenSource.CreateLinkedTokenSource(context.Cancellation, lease.Lost);
+        var waiting = Channel.CreateBounded<Answer>(new BoundedChannelOptions(MaxWaiting) { SingleReader = true, SingleWriter = true });
+        var answering = AnswerAsync(lease, waiting.Reader, responses, life.Token);
+        try
+        {
+            await foreach (var update in requests.ReadAllAsync(life.Token))
+            {
+                await waiting.Writer.WriteAsync(Apply(lease, update), life.Token);
+                if (update.UpdateCase == WorkloadUpdate.UpdateOneofCase.Leaving) break;
+            }
+
+            waiting.Writer.Complete();
+            await answering;
+        }
+        catch (OperationCanceledException) when (lease.Reason is { } reason)
+        {
+            throw new GrpcException(lease.Stopping ? GrpcStatusCode.Unavailable : GrpcStatusCode.Aborted, reason);
+        }
+        finally
+        {
+            registrations.Disconnect(lease);
+            await life.CancelAsync();
+            await answering.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private Answer Apply(WorkloadLease lease, WorkloadUpdate update)
+    {
+        switch (update.UpdateCase)
+        {
+            case WorkloadUpdate.UpdateOneofCase.Register:
+                var problem = RegistrationRules.Check(update.Register, out var instance);
+                var detail = RegistrationRules.Detail(update.Register.HealthDetail);
+                return problem is not null
+                    ? Answer.Refused(problem)
+                    : Answer.Of(registrations.Register(lease, instance!, detail, out var registered), registered);
+            case WorkloadUpdate.UpdateOneofCase.Health:
+                return RegistrationRules.HealthOf(update.Health.State) is { } health
+                    ? Answer.Of(registrations.SetHealth(lease, health, RegistrationRules.Detail(update.Health.Detail), out var changed), changed)
+                    : Answer.Refused("a health update says PASSING, WARNING or CRITICAL");
+            case WorkloadUpdate.UpdateOneofCase.Leaving:
+                registrations.Leave(lease, update.Leaving.Reason);
+                return Answer.Of(null, 0);
+            default:
+                return Answer.Refused("the update is neither register, health nor leaving");
+        }
+    }
+
+    /// <summary>Answers updates in order. What the registry has not taken in time is PENDING, and ACCEPTED by one more answer once it has.</summary>
+    private async Task AnswerAsync(WorkloadLease lease, ChannelReader<Answer> waiting, MessageWriter<WorkloadAck> responses, CancellationToken stop)
+    {
+        Task owed = Task.CompletedTask;
+        await foreach (var answer in waiting.ReadAllAsync(stop))
+        {
+            if (answer.Problem is not null)
+            {
+                await SendAsync(responses, WorkloadAck.Types.Status.Refused, answer.Problem, stop);
+                continue;
+            }
+
+            var failure = await FailureAsync(lease, answer.Generation, stop);
+            if (failure is null)
+            {
+                await SendAsync(responses, WorkloadAck.Types.Status.Accepted, "", stop);
+                continue;
+            }
+
+            await SendAsync(responses, WorkloadAck.Types.Status.Pending, $"the registry does not take it yet: {failure}", stop);
+            if (owed.IsCompleted) owed = AcceptLaterAsync(lease, answer.Generation, responses, stop);
+        }
+
+        // The sender has half-closed: what is still owed is not waited for.
+    }
+
+    private async Task AcceptLaterAsync(WorkloadLease lease, long generation, MessageWriter<WorkloadAck> responses, CancellationToken stop)
+    {
+        try
+        {
+            await registrations.WaitAsync(lease, generation, orFailure: false, stop);
+            await SendAsync(responses, WorkloadAck.Types.Status.Accepted, "the registry has it now", stop);
+        }
+        catch (OperationCanceledException)
+        {
+            // The stream has ended.
+        }
+    }
+
+    /// <summary>Null when the registry has it in time, else why it has not.</summary>
+    private async Task<string?> FailureAsync(WorkloadLease lease, long generation, CancellationToken stop)
+    {
+        using var patience = new CancellationTokenSource(options.AckPatience, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, patience.Token);
+        try
+        {
+            var progress = await registrations.WaitAsync(lease, generation, orFailure: true, either.Token);
+            return progress.Written >= generation ? null : progress.Error;
+        }
+        catch (OperationCanceledException) when (!stop.IsCancellationRequested)
+        {
+            return $"no answer within {options.AckPatience.TotalSeconds:0.#} s";
+        }
+    }
+
+    private Task SendAsync(MessageWriter<WorkloadAck> responses, WorkloadAck.Types.Status status, string message, CancellationToken stop) =>
+        responses.WriteAsync(new WorkloadAck { Status = status, Message = message, RegisteredBy = replica }, stop);
+
+    /// <summary>An answer to be: a refusal, or ACCEPTED once the registry has the generation.</summary>
+    private readonly record struct Answer(string? Problem, long Generation)
+    {
+        public static Answer Refused(string problem) => new(problem, 0);
+
+        public static Answer Of(string? problem, long generation) => new(problem, generation);
+    }
+}

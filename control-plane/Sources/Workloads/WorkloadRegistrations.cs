@@ -1,0 +1,253 @@
+using System.Collections.Immutable;
+using Mesh.Api.Logging;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Sources.Workloads;
+
+/// <summary>
+/// The workloads that registered at this control plane: connected, in their grace time, or gone. Each change is in the world at once
+/// and reaches the registry by whoever listens to <see cref="Changed"/>. Thread safe.
+/// </summary>
+internal sealed class WorkloadRegistrations : IDisposable
+{
+    /// <summary>Name of the slice of the world: what is known first-hand, so it wins over the registry.</summary>
+    public const string Slice = "workloads";
+
+    private readonly WorldStore store;
+    private readonly WithdrawnWorkloads withdrawn;
+    private readonly WorkloadOptions options;
+    private readonly TimeProvider time;
+    private readonly Log log;
+    private readonly Lock gate = new();
+    private readonly Dictionary<string, HeldWorkload> workloads = new(StringComparer.Ordinal);
+    private readonly HashSet<WorkloadLease> leases = [];
+    private readonly Coalescer publish;
+    private long lastNumber;
+    private bool closed;
+
+    public WorkloadRegistrations(WorldStore store, WithdrawnWorkloads withdrawn, WorkloadOptions options, TimeProvider time, Log log)
+    {
+        (this.store, this.withdrawn, this.options, this.time, this.log) = (store, withdrawn, options, time, log.For("workloads"));
+        publish = new Coalescer(Publish, options.Spacing, time);
+    }
+
+    /// <summary>Raised after the registry has to be told about a workload. Handlers only signal.</summary>
+    public event Action<string>? Changed;
+
+    /// <summary>How many are connected, and how many are in their grace time.</summary>
+    public (int Connected, int InGrace) Count()
+    {
+        lock (gate) return (workloads.Values.Count(w => w.Lease is not null), workloads.Values.Count(w => w.Lease is null));
+    }
+
+    /// <summary>The hold of a new stream, on nothing yet.</summary>
+    public WorkloadLease Open()
+    {
+        var lease = new WorkloadLease();
+        Action? cancel = null;
+        lock (gate)
+        {
+            if (closed) cancel = lease.Lose("the control plane is stopping", stopping: true);
+            else leases.Add(lease);
+        }
+
+        cancel?.Invoke();
+        return lease;
+    }
+
+    /// <summary>
+    /// Registers the workload, or says again what it is. The newest stream of an id wins over an older one.
+    /// The generation that comes out is what to wait for with <see cref="WaitAsync"/>.
+    /// </summary>
+    /// <returns>Null, or why it is refused.</returns>
+    public string? Register(WorkloadLease lease, Instance instance, string detail, out long generation)
+    {
+        Action? cancel = null;
+        lock (gate)
+        {
+            generation = 0;
+            if (lease.Reason is not null) return lease.Reason;
+            if (lease.WorkloadId is { } id && id != instance.Id) return $"this stream registered '{id}'; another workload needs its own stream";
+            if (!workloads.TryGetValue(instance.Id, out var held))
+            {
+                if (workloads.Count >= options.MaxWorkloads) return $"this control plane holds {workloads.Count} workloads, which is its limit";
+                held = workloads[instance.Id] = new HeldWorkload { Desired = new DesiredEntry(instance, detail, ++lastNumber, ++lastNumber), Lease = lease };
+                log.Info("workload registered", ("workload", instance.Id), ("service", $"{instance.Namespace}/{instance.Service}"), ("address", instance.Address));
+            }
+            else if (held.Lease != lease)
+            {
+                cancel = held.Lease?.Lose($"workload '{instance.Id}' registered again by a newer stream");
+                if (cancel is not null) log.Warn("a newer stream takes a workload over from a live one", ("workload", instance.Id));
+                held.Lease = lease;
+                held.Desired = held.Desired with { Lease = ++lastNumber };
+            }
+
+            held.Grace?.Dispose();
+            held.Grace = null;
+            lease.WorkloadId = instance.Id;
+            generation = Update(held, instance, detail);
+        }
+
+        withdrawn.Remove(instance.Id);
+        publish.Signal();
+        cancel?.Invoke();
+        Changed?.Invoke(instance.Id);
+        return null;
+    }
+
+    /// <summary>Says how the workload is.</summary>
+    /// <returns>Null, or why it is refused.</returns>
+    public string? SetHealth(WorkloadLease lease, InstanceHealth health, string detail, out long generation)
+    {
+        lock (gate)
+        {
+            generation = 0;
+            if (Held(lease) is not { } held) return lease.Reason ?? "no workload is registered on this stream";
+            generation = Update(held, held.Desired.Instance with { Health = health }, detail);
+        }
+
+        publish.Signal();
+        Changed?.Invoke(lease.WorkloadId!);
+        return null;
+    }
+
+    /// <summary>The workload says that it goes: it is withdrawn at once.</summary>
+    public void Leave(WorkloadLease lease, string reason)
+    {
+        lock (gate)
+            if (Held(lease) is null) return;
+        Withdraw(lease.WorkloadId!, w => w.Lease == lease, $"it leaves: {RegistrationRules.Detail(reason)}");
+    }
+
+    /// <summary>The stream has ended. Its workload, if it still holds one, has the grace time to come back.</summary>
+    public void Disconnect(WorkloadLease lease)
+    {
+        lock (gate)
+        {
+            leases.Remove(lease);
+            if (closed || Held(lease) is not { } held) return;
+            var id = lease.WorkloadId!;
+            held.Lease = null;
+            var number = held.Desired.Lease;
+            held.Grace = time.CreateTimer(
+                _ => Withdraw(id, w => w.Lease is null && w.Desired.Lease == number, "its stream broke and it did not come back"),
+                null, options.Grace, Timeout.InfiniteTimeSpan);
+            log.Info("workload lost its stream; it may come back", ("workload", id), ("grace_seconds", options.Grace.TotalSeconds));
+        }
+    }
+
+    /// <summary>Another replica has taken the workload over: it is no longer ours, and stays in the world by what the registry says.</summary>
+    public void Yield(string id, long lease, string to)
+    {
+        Action? cancel = null;
+        lock (gate)
+        {
+            if (!workloads.TryGetValue(id, out var held) || held.Desired.Lease != lease) return;
+            workloads.Remove(id);
+            held.Grace?.Dispose();
+            cancel = held.Lease?.Lose($"workload '{id}' registered again at replica '{to}'");
+            log.Info("workload is now held by another replica", ("workload", id), ("replica", to));
+        }
+
+        publish.Signal();
+        cancel?.Invoke();
+        Changed?.Invoke(id);
+    }
+
+    /// <summary>What the registry shall hold about a workload, or null when nothing.</summary>
+    public DesiredEntry? Desired(string id)
+    {
+        lock (gate) return workloads.GetValueOrDefault(id)?.Desired;
+    }
+
+    /// <summary>Says how a write went.</summary>
+    public void Report(string id, long generation, string? error)
+    {
+        lock (gate)
+        {
+            if (!workloads.TryGetValue(id, out var held)) return;
+            var before = held.Progress;
+            held.Progress = error is null
+                ? before with { Written = Math.Max(generation, before.Written) }
+                : before with { Failed = Math.Max(generation, before.Failed), Error = error };
+            if (held.Progress == before) return;
+            var progressed = held.Progressed;
+            held.Progressed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            progressed.SetResult();
+        }
+    }
+
+    /// <summary>Waits until the registry has the generation. With <paramref name="orFailure"/>, also until a write of it failed.</summary>
+    public async Task<WriteProgress> WaitAsync(WorkloadLease lease, long generation, bool orFailure, CancellationToken stop)
+    {
+        while (true)
+        {
+            WriteProgress progress;
+            Task next;
+            lock (gate)
+            {
+                if (Held(lease) is not { } held) return WriteProgress.None with { Written = generation };
+                (progress, next) = (held.Progress, held.Progressed.Task);
+            }
+
+            if (progress.Written >= generation || (orFailure && progress.Failed >= generation)) return progress;
+            await next.WaitAsync(stop);
+        }
+    }
+
+    /// <summary>Ends all streams and withdraws nothing: the workloads stay as they are and come back to the next control plane.</summary>
+    public void Close()
+    {
+        Action[] cancels;
+        lock (gate)
+        {
+            if (closed) return;
+            closed = true;
+            foreach (var held in workloads.Values) held.Grace?.Dispose();
+            cancels = [.. leases.Select(l => l.Lose("the control plane is stopping", stopping: true))];
+            leases.Clear();
+        }
+
+        foreach (var cancel in cancels) cancel();
+    }
+
+    public void Dispose()
+    {
+        Close();
+        publish.Dispose();
+    }
+
+    private void Withdraw(string id, Func<HeldWorkload, bool> stillMeant, string reason)
+    {
+        lock (gate)
+        {
+            if (closed || !workloads.TryGetValue(id, out var held) || !stillMeant(held)) return;
+            workloads.Remove(id);
+            held.Grace?.Dispose();
+            if (held.Lease is { } lease) lease.WorkloadId = null;
+            log.Info("workload withdrawn", ("workload", id), ("reason", reason));
+        }
+
+        // First what the registry says about it is hidden, then it leaves the local slice: it does not shine through between.
+        withdrawn.Add(id);
+        publish.Signal();
+        Changed?.Invoke(id);
+    }
+
+    private HeldWorkload? Held(WorkloadLease lease) =>
+        lease.WorkloadId is { } id && workloads.TryGetValue(id, out var held) && held.Lease == lease ? held : null;
+
+    private long Update(HeldWorkload held, Instance instance, string detail)
+    {
+        if (!held.Desired.Instance.Equals(instance) || held.Desired.Detail != detail)
+            held.Desired = held.Desired with { Instance = instance, Detail = detail, Generation = ++lastNumber };
+        return held.Desired.Generation;
+    }
+
+    private void Publish()
+    {
+        ImmutableArray<Instance> slice;
+        lock (gate) slice = [.. workloads.Values.Select(w => w.Desired.Instance).OrderBy(i => i.Id, StringComparer.Ordinal)];
+        store.SetInstances(Slice, slice);
+    }
+}
