@@ -10,9 +10,6 @@ namespace Mesh.ControlPlane.Sources.Consul;
 /// </summary>
 internal sealed class ConsulSource : IDisposable
 {
-    /// <summary>Name of its slice. The slice of local workloads comes before it, so a live stream wins over what the registry says.</summary>
-    public const string Slice = "consul";
-
     private static readonly TimeSpan Tidy = TimeSpan.FromSeconds(1);
     private readonly ConsulClient client;
     private readonly WorldStore store;
@@ -39,7 +36,7 @@ internal sealed class ConsulSource : IDisposable
         watches.Changed += OnServicesChanged;
         meter.CreateObservableGauge(
             "mesh_source_staleness_seconds",
-            () => new Measurement<double>(Staleness.TotalSeconds, new KeyValuePair<string, object?>("source", Slice)),
+            () => new Measurement<double>(Staleness.TotalSeconds, new KeyValuePair<string, object?>("source", SourceOrder.Consul)),
             description: "Seconds since a source of services last answered.");
     }
 
@@ -160,8 +157,8 @@ internal sealed class ConsulSource : IDisposable
     {
         if (!open) return;
         var (instances, notices) = watches.Snapshot();
-        store.SetInstances(Slice, instances);
-        store.SetNotices(Slice, notices);
+        store.SetInstances(SourceOrder.Consul, instances);
+        store.SetNotices(SourceOrder.Consul, notices);
     }
 
     /// <summary>The catalog's names and when it was first read.</summary>

@@ -29,9 +29,7 @@ internal static class EntryMapping
     public static string? MeshName(string consulName)
     {
         var name = consulName.ToLowerInvariant();
-        // An underscore is no DNS label to the letter, but Consul allows it, people use it and host names with it resolve.
-        var isLabel = name.Length is > 0 and <= 63 && name[0] != '-' && name[^1] != '-' && name.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '-' or '_');
-        return isLabel ? name : null;
+        return ServiceName.IsValid(name) ? name : null;
     }
 
     private static (RegistryEntry? Entry, string Reason) MapOurs(string consulName, ConsulNode node, ConsulService service, ConsulCheck[]? checks)

@@ -10,9 +10,6 @@ namespace Mesh.ControlPlane.Sources.Workloads;
 /// </summary>
 internal sealed class WorkloadRegistrations : IDisposable
 {
-    /// <summary>Name of the slice of the world: what is known first-hand, so it wins over the registry.</summary>
-    public const string Slice = "workloads";
-
     private readonly WorldStore store;
     private readonly WithdrawnWorkloads withdrawn;
     private readonly WorkloadOptions options;
@@ -248,6 +245,6 @@ internal sealed class WorkloadRegistrations : IDisposable
     {
         ImmutableArray<Instance> slice;
         lock (gate) slice = [.. workloads.Values.Select(w => w.Desired.Instance).OrderBy(i => i.Id, StringComparer.Ordinal)];
-        store.SetInstances(Slice, slice);
+        store.SetInstances(SourceOrder.Workloads, slice);
     }
 }

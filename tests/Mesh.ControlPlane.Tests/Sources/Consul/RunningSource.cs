@@ -14,7 +14,7 @@ internal sealed class RunningSource : IAsyncDisposable
 
     public RunningSource(Uri address, ConsulSourceOptions? options = null, ConsulOptions? consul = null)
     {
-        Output = TextWriter.Synchronized(new StringWriter());
+
         var clock = new SourceClock(TimeProvider.System, new Random(1));
         Client = new ConsulClient(consul ?? new ConsulOptions { Address = address }, TimeProvider.System);
         Source = new ConsulSource(Client, Store, Withdrawn, options ?? Fast, clock, Log.To(Output, Level.Debug, TimeProvider.System));
@@ -29,7 +29,7 @@ internal sealed class RunningSource : IAsyncDisposable
         Query = new BlockingQueryOptions { Backoff = new Backoff(TimeSpan.FromMilliseconds(10), TimeSpan.FromMilliseconds(50)), PollPeriod = TimeSpan.FromMilliseconds(50) },
     };
 
-    public TextWriter Output { get; }
+    public LogLines Output { get; } = new();
 
     public WorldStore Store { get; } = new();
 
