@@ -1,0 +1,40 @@
+using System.CommandLine;
+using Mesh.Api.Operators;
+using Mesh.Cli.Output;
+
+namespace Mesh.Cli.Commands;
+
+/// <summary><c>meshctl edges</c>: who calls whom, and how it goes.</summary>
+internal static class EdgesCommand
+{
+    public static Command Make()
+    {
+        var watching = new Watching();
+        var command = new Command("edges", "Shows who calls whom, with success, rate and latency.");
+        watching.AddTo(command);
+        command.SetAction((parsed, cancellation) =>
+            watching.RunAsync(parsed, OperatorsApi.Edges, OperatorsJson.Default.EdgeList, Table, cancellation));
+        return command;
+    }
+
+    internal static string Table(EdgeList list)
+    {
+        if (list.Edges.Count == 0)
+            return $"No traffic in the last {list.WindowSeconds:0.#} s.\n";
+        var table = new Table("SRC", "DST", "SRC_NS", "DST_NS", "SECURED", "SUCCESS", "RPS", "P50", "P95", "P99");
+        foreach (var edge in list.Edges)
+        {
+            table.Add([Name(edge.Source), Name(edge.Destination), edge.Source.Namespace, edge.Destination.Namespace,
+                edge.Secured ? "yes" : "no", .. Figures.Signals(edge.Traffic)]);
+        }
+
+        return table.ToString();
+    }
+
+    /// <summary>The workload, or what else is known; with its version, so that a canary is told from the rest.</summary>
+    private static string Name(EdgeEnd end)
+    {
+        var name = end.Workload.Length > 0 ? end.Workload : end.Service.Length > 0 ? end.Service : "unknown";
+        return end.Version.Length > 0 ? $"{name} {end.Version}" : name;
+    }
+}

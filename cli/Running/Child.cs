@@ -1,0 +1,43 @@
+using System.Diagnostics;
+
+namespace Mesh.Cli.Running;
+
+/// <summary>The program that was put into the mesh. It has the terminal: input and output pass through untouched. Owned by the run.</summary>
+internal sealed class Child : IDisposable
+{
+    private readonly Process _process;
+
+    private Child(Process process) => _process = process;
+
+    public static Child Start(RunOptions options, BoundPorts ports)
+    {
+        var start = new ProcessStartInfo(Programs.FindCommand(options.Command[0])) { UseShellExecute = false };
+        foreach (var argument in options.Command.Skip(1))
+            start.ArgumentList.Add(argument);
+        foreach (var (name, value) in ChildEnvironment.Of(options, ports, Environment.GetEnvironmentVariable))
+            start.Environment[name] = value;
+        try
+        {
+            return new Child(Process.Start(start)!);
+        }
+        catch (System.ComponentModel.Win32Exception e)
+        {
+            throw new CliException($"{options.Command[0]}: {e.Message}", 126);
+        }
+    }
+
+    /// <summary>Completes with its exit code when it ends: 128 and the signal's number when a signal ended it.</summary>
+    public async Task<int> WaitForExitAsync()
+    {
+        await _process.WaitForExitAsync();
+        return _process.ExitCode;
+    }
+
+    public void Signal(int signal)
+    {
+        if (!_process.HasExited)
+            Signals.Send(_process.Id, signal);
+    }
+
+    public void Dispose() => _process.Dispose();
+}

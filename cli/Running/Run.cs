@@ -1,0 +1,116 @@
+using System.Runtime.InteropServices;
+
+namespace Mesh.Cli.Running;
+
+/// <summary>
+/// One <c>meshctl run</c>: the sidecar first, then the child, until the child ends; then the sidecar drains. Signals go to the child, after
+/// the workload has left the mesh, so that a stop loses no request. Owned by the command.
+/// </summary>
+internal sealed class Run(RunOptions options, TimeProvider time)
+{
+    private const int MaxRestarts = 5;
+    private static readonly TimeSpan RestartWindow = TimeSpan.FromMinutes(1);
+
+    /// <summary>Runs it all; the child's exit code.</summary>
+    public async Task<int> ToEndAsync(CancellationToken cancellation)
+    {
+        Programs.FindCommand(options.Command[0]); // A mistyped command is told before anything starts.
+        using var log = new SidecarLog(options.SidecarLog);
+        using var sidecar = new Sidecar(options, log, time);
+        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        try
+        {
+            await StartSidecarAsync(sidecar, stopping);
+            using var child = Child.Start(options, sidecar.Ports);
+            using var forwarding = Forward(signal => SignalChildAsync(signal, sidecar, child));
+            var guarding = GuardAsync(sidecar, child, log, stopping.Token);
+            var exitCode = await child.WaitForExitAsync();
+            await stopping.CancelAsync();
+            return await guarding ? exitCode : 1;
+        }
+        finally
+        {
+            await sidecar.StopAsync();
+        }
+    }
+
+    /// <summary>A signal before there is a child ends the run.</summary>
+    private static async Task StartSidecarAsync(Sidecar sidecar, CancellationTokenSource stopping)
+    {
+        using var interrupted = Forward(_ => stopping.CancelAsync());
+        await sidecar.StartAsync(stopping.Token);
+    }
+
+    /// <summary>Starts the sidecar again when it dies. False: it dies too often, and the child was told to end.</summary>
+    private async Task<bool> GuardAsync(Sidecar sidecar, Child child, SidecarLog log, CancellationToken stopping)
+    {
+        var starts = new Queue<long>();
+        try
+        {
+            while (true)
+            {
+                var code = await sidecar.WaitForExitAsync(stopping);
+                while (starts.TryPeek(out var first) && time.GetElapsedTime(first) > RestartWindow)
+                    starts.Dequeue();
+                if (starts.Count == MaxRestarts)
+                    return GiveUp(child, $"the sidecar ended {MaxRestarts + 1} times within {RestartWindow.TotalSeconds} s, the last time with code {code}.{log.Tail()}");
+                starts.Enqueue(time.GetTimestamp());
+                await Console.Error.WriteLineAsync($"meshctl: the sidecar ended with code {code} while {options.Service} runs: starting it again ({starts.Count}/{MaxRestarts})");
+                await Task.Delay(TimeSpan.FromMilliseconds(100 << starts.Count), time, stopping);
+                await sidecar.StartAsync(stopping);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            return true; // The child has ended.
+        }
+        catch (CliException e)
+        {
+            return GiveUp(child, e.Message);
+        }
+    }
+
+    private static bool GiveUp(Child child, string reason)
+    {
+        Console.Error.WriteLine($"meshctl: {reason}\nmeshctl: without a sidecar the program is cut off: ending it");
+        child.Signal(Signals.Terminate);
+        return false;
+    }
+
+    private async Task SignalChildAsync(int signal, Sidecar sidecar, Child child)
+    {
+        if (signal == Signals.Interrupt && Signals.TerminalReachesChild())
+            return;
+        if (signal == Signals.Terminate && options.Ports.Count > 0)
+        {
+            await sidecar.DrainInboundAsync(CancellationToken.None);
+            await Task.Delay(options.StopDelay, time, CancellationToken.None);
+        }
+
+        child.Signal(signal);
+    }
+
+    private static Registrations Forward(Func<int, Task> handle) => new(
+    [
+        PosixSignalRegistration.Create(PosixSignal.SIGINT, c => Handle(c, Signals.Interrupt, handle)),
+        PosixSignalRegistration.Create(PosixSignal.SIGTERM, c => Handle(c, Signals.Terminate, handle)),
+        PosixSignalRegistration.Create(PosixSignal.SIGQUIT, c => Handle(c, Signals.Quit, handle)),
+        PosixSignalRegistration.Create(PosixSignal.SIGHUP, c => Handle(c, Signals.Hangup, handle)),
+    ]);
+
+    private static void Handle(PosixSignalContext context, int signal, Func<int, Task> handle)
+    {
+        context.Cancel = true;
+        _ = handle(signal);
+    }
+
+    /// <summary>Signal handlers that end together.</summary>
+    private sealed class Registrations(PosixSignalRegistration[] all) : IDisposable
+    {
+        public void Dispose()
+        {
+            foreach (var registration in all)
+                registration.Dispose();
+        }
+    }
+}

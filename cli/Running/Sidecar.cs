@@ -1,0 +1,148 @@
+using System.Diagnostics;
+
+namespace Mesh.Cli.Running;
+
+/// <summary>
+/// The sidecar process of one run: started on free ports, waited for, started again on the same ports should it die, drained at the
+/// end. Owned by the run.
+/// </summary>
+internal sealed class Sidecar : IDisposable
+{
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
+    private readonly RunOptions _options;
+    private readonly SidecarLog _log;
+    private readonly TimeProvider _time;
+    private readonly string _portsFile = Path.Combine(Path.GetTempPath(), $"mesh-ports-{Environment.ProcessId}-{Guid.NewGuid():N}.json");
+    private readonly HttpClient _http = new(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(2) };
+    private Process? _process;
+
+    public Sidecar(RunOptions options, SidecarLog log, TimeProvider time) => (_options, _log, _time) = (options, log, time);
+
+    /// <summary>Where it listens; known once it has been ready.</summary>
+    public BoundPorts Ports { get; private set; } = new();
+
+    /// <summary>Starts it and waits until it takes traffic; tells in words why not.</summary>
+    public async Task StartAsync(CancellationToken cancellation)
+    {
+        File.Delete(_portsFile);
+        var process = _process = Launch();
+        using var bound = new CancellationTokenSource(_options.ReadyTimeout, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancellation);
+        try
+        {
+            while (!await IsReadyAsync(either.Token))
+            {
+                if (process.HasExited)
+                    throw new CliException($"the sidecar ended with code {process.ExitCode} before it was ready.{_log.Tail()}");
+                await Task.Delay(Poll, _time, either.Token);
+            }
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new CliException($"the sidecar was not ready within {_options.ReadyTimeout.TotalSeconds:0} s ({await ReasonAsync()}).{_log.Tail()}");
+        }
+    }
+
+    /// <summary>Completes with its exit code when it ends.</summary>
+    public async Task<int> WaitForExitAsync(CancellationToken cancellation)
+    {
+        await _process!.WaitForExitAsync(cancellation);
+        return _process.ExitCode;
+    }
+
+    /// <summary>Takes the workload out of the mesh: no new requests come in, outbound goes on.</summary>
+    public async Task DrainInboundAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            using var answer = await _http.PostAsync(new Uri($"http://{Ports.Admin}/drain_listeners?graceful&inboundonly"), null, cancellation);
+        }
+        catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+        {
+            // It is gone or stuck: then there is nothing to drain.
+        }
+    }
+
+    /// <summary>Lets it finish and end; kills it when it takes too long.</summary>
+    public async Task StopAsync()
+    {
+        if (_process is not { HasExited: false } process)
+            return;
+        Signals.Send(process.Id, Signals.Terminate);
+        using var bound = new CancellationTokenSource(_options.DrainTime + TimeSpan.FromSeconds(5), _time);
+        try
+        {
+            await process.WaitForExitAsync(bound.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            process.Kill();
+        }
+    }
+
+    public void Dispose()
+    {
+        _http.Dispose();
+        _process?.Dispose();
+        File.Delete(_portsFile);
+    }
+
+    private async Task<bool> IsReadyAsync(CancellationToken cancellation)
+    {
+        if (BoundPorts.TryRead(_portsFile) is not { } ports)
+            return false;
+        try
+        {
+            using var answer = await _http.GetAsync(new Uri($"http://{ports.Admin}/ready"), cancellation);
+            if (!answer.IsSuccessStatusCode)
+                return false;
+            Ports = ports;
+            return true;
+        }
+        catch (HttpRequestException)
+        {
+            return false;
+        }
+    }
+
+    private async Task<string> ReasonAsync()
+    {
+        if (BoundPorts.TryRead(_portsFile) is not { } ports)
+            return "it has not bound its ports";
+        try
+        {
+            using var answer = await _http.GetAsync(new Uri($"http://{ports.Admin}/ready"));
+            return (await answer.Content.ReadAsStringAsync()).Trim();
+        }
+        catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+        {
+            return "its admin port does not answer";
+        }
+    }
+
+    private Process Launch()
+    {
+        // In a session of its own: Ctrl-C at the terminal is for the child; the sidecar must outlive it.
+        var setsid = Programs.OnPath("setsid");
+        var start = new ProcessStartInfo(setsid ?? _options.Sidecar)
+        {
+            UseShellExecute = false,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        if (setsid is not null)
+            start.ArgumentList.Add(_options.Sidecar);
+        foreach (var argument in SidecarArguments.Of(_options, Ports, _portsFile))
+            start.ArgumentList.Add(argument);
+
+        var process = new Process { StartInfo = start };
+        process.OutputDataReceived += (_, line) => _log.Add(line.Data);
+        process.ErrorDataReceived += (_, line) => _log.Add(line.Data);
+        process.Start();
+        process.StandardInput.Close();
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        return process;
+    }
+}
