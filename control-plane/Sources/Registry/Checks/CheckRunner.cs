@@ -14,7 +14,7 @@ internal enum ReportOutcome
 
 /// <summary>
 /// Runs the agent's checks: one monitor for each, started and ended as checks come and go in the store, and removes services whose check
-/// has been critical for too long. Thread safe; owns its monitors and its loop until it is disposed.
+/// has been critical for too long. Thread safe; owns its monitors and its timer until it is disposed.
 /// </summary>
 internal sealed class CheckRunner : IAsyncDisposable
 {
@@ -27,8 +27,8 @@ internal sealed class CheckRunner : IAsyncDisposable
     private readonly ConcurrentDictionary<string, CheckMonitor> monitors = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, DateTimeOffset> criticalSince = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<CheckMonitor, Task> ending = new();
-    private readonly CancellationTokenSource stop = new();
-    private Task reaping = Task.CompletedTask;
+    private volatile bool isStopped;
+    private ITimer? reaping;
 
     public CheckRunner(RegistryStore store, TimeProvider time, Random random, ILogger log)
     {
@@ -44,7 +44,7 @@ internal sealed class CheckRunner : IAsyncDisposable
         store.Follow(commit => Apply(commit.State, commit.AgentChecks));
         var state = store.Current;
         Apply(state, state.AgentChecks.Keys);
-        reaping = Task.Run(ReapAsync);
+        reaping = time.CreateTimer(_ => Reap(), null, ReapPeriod, ReapPeriod);
     }
 
     /// <summary>Takes a report on a TTL check: its state changes and its time begins anew.</summary>
@@ -59,12 +59,12 @@ internal sealed class CheckRunner : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await stop.CancelAsync();
-        await reaping;
+        if (isStopped) return;
+        isStopped = true;
+        if (reaping is not null) await reaping.DisposeAsync();
         foreach (var monitor in monitors.Values) End(monitor);
         await Task.WhenAll(ending.Values);
         probes.Dispose();
-        stop.Dispose();
     }
 
     private void Apply(RegistryState state, IEnumerable<string> changed)
@@ -80,7 +80,7 @@ internal sealed class CheckRunner : IAsyncDisposable
 
             if (monitors.TryRemove(id, out var old)) End(old);
             criticalSince.TryRemove(id, out _);
-            if (wanted is not null && !stop.IsCancellationRequested) Begin(wanted, state);
+            if (wanted is not null && !isStopped) Begin(wanted, state);
         }
     }
 
@@ -127,21 +127,6 @@ internal sealed class CheckRunner : IAsyncDisposable
             return isNews;
         });
         if (changed && log.IsEnabled(LogLevel.Information)) log.LogInformation("check changed check={Check} status={Status}", check.CheckId, status);
-    }
-
-    private async Task ReapAsync()
-    {
-        try
-        {
-            while (true)
-            {
-                await Task.Delay(ReapPeriod, time, stop.Token);
-                Reap();
-            }
-        }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
-        {
-        }
     }
 
     private void Reap()

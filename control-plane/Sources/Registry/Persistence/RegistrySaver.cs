@@ -20,6 +20,7 @@ internal sealed class RegistrySaver : IAsyncDisposable
     private readonly CancellationTokenSource stop = new();
     private readonly Lock gate = new();
     private readonly List<(ulong Index, TaskCompletionSource Done)> waiting = [];
+    private TaskCompletionSource urgent = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ulong savedIndex;
     private Task loop = Task.CompletedTask;
 
@@ -47,6 +48,7 @@ internal sealed class RegistrySaver : IAsyncDisposable
             if (savedIndex >= index) return Task.CompletedTask;
             var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             waiting.Add((index, done));
+            urgent.TrySetResult();
             Wake();
             return done.Task;
         }
@@ -80,9 +82,7 @@ internal sealed class RegistrySaver : IAsyncDisposable
                 var isSaved = TrySave();
                 var pause = 9 * time.GetElapsedTime(start);
                 if (!isSaved) Wake();
-                // Somebody waits for the disk: write again at once, the waiting itself bounds the rate.
-                if (isSaved && HasWaiters()) continue;
-                await Task.Delay(!isSaved ? RetryPause : pause > MinPause ? pause : MinPause, time, stop.Token);
+                await PauseAsync(!isSaved ? RetryPause : pause > MinPause ? pause : MinPause);
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
@@ -90,9 +90,19 @@ internal sealed class RegistrySaver : IAsyncDisposable
         }
     }
 
-    private bool HasWaiters()
+    /// <summary>Rests, unless somebody waits for the disk: the waiting itself bounds how often that happens.</summary>
+    private async Task PauseAsync(TimeSpan pause)
     {
-        lock (gate) return waiting.Count > 0;
+        Task hurry;
+        lock (gate)
+        {
+            if (waiting.Count == 0 && urgent.Task.IsCompleted) urgent = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            hurry = urgent.Task;
+        }
+
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop.Token);
+        await await Task.WhenAny(hurry, Task.Delay(pause, time, over.Token));
+        await over.CancelAsync();
     }
 
     private bool TrySave()

@@ -12,7 +12,9 @@ internal sealed partial class RegistryDraft
     {
         if (node.Name.Length == 0) return "Must provide node";
         if (node.Id.Length > 0 && !Guid.TryParse(node.Id, out _)) return "Bad node ID: it must be a UUID";
-        RemoveNamesake(node);
+        var former = FormerSelf(node);
+        if (former is not null && IsAgentNode(former.Name)) return $"Bad node ID: it is the one of this registry's own node '{former.Name}'";
+        if (former is not null) RemoveNode(former.Name);
         var found = State.Nodes.GetValueOrDefault(node.Name);
         if (found is not null && node.Id.Length == 0) node = node with { Id = found.Id };
         if (found is not null && found.SaysSameAs(node)) return null;
@@ -23,7 +25,7 @@ internal sealed partial class RegistryDraft
             Address = node.Address,
             TaggedAddresses = node.TaggedAddresses,
             Meta = node.Meta,
-            CreateIndex = found?.CreateIndex ?? Index,
+            CreateIndex = (found ?? former)?.CreateIndex ?? Index,
             ModifyIndex = Index,
             ContentIndex = Index,
         };
@@ -107,13 +109,10 @@ internal sealed partial class RegistryDraft
         EndSessionsOf(nodeName, id);
     }
 
-    /// <summary>A node ID has one name: a node that comes back under another name replaces its former self.</summary>
-    private void RemoveNamesake(NodeEntry node)
-    {
-        if (node.Id.Length == 0) return;
-        var former = State.Nodes.Values.FirstOrDefault(n => n.Id == node.Id && !n.Name.Equals(node.Name, StringComparison.OrdinalIgnoreCase));
-        if (former is not null) RemoveNode(former.Name);
-    }
+    /// <summary>A node ID has one name: a node that comes back under another name takes the place of its former self.</summary>
+    private NodeEntry? FormerSelf(NodeEntry node) => node.Id.Length == 0
+        ? null
+        : State.Nodes.Values.FirstOrDefault(n => n.Id == node.Id && !n.Name.Equals(node.Name, StringComparison.OrdinalIgnoreCase));
 
     private void RemoveInstance(NodeEntry node, ServiceEntry service)
     {
@@ -168,6 +167,10 @@ internal sealed partial class RegistryDraft
         if (State.Services.TryGetValue(name, out var found)) State = State with { Services = State.Services.SetItem(name, found with { Index = Index }) };
         topics.Add(Topic.Service(name));
     }
+
+    /// <summary>The registry's own node and its health cannot be taken out of the catalog: sessions and the agent's services live on it.</summary>
+    public string? WrongWithRemoving(string nodeName, string serviceId, string checkId) =>
+        IsAgentNode(nodeName) && serviceId.Length == 0 && checkId is "" or AgentNode.HealthCheck ? $"'{nodeName}' is the registry's own node; deregister its services one by one" : null;
 
     private bool IsAgentNode(string name) => name.Equals(State.AgentNode, StringComparison.OrdinalIgnoreCase);
 }
