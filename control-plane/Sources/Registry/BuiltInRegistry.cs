@@ -8,7 +8,6 @@ using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Options;
 
 namespace Mesh.ControlPlane.Sources.Registry;
 
@@ -123,7 +122,10 @@ internal sealed class BuiltInRegistry : IAsyncDisposable
         var options = new KestrelServerOptions { AddServerHeader = false };
         options.Limits.MaxRequestBodySize = RegistryRequest.MaxBody;
         options.Listen(address, listen => listen.Protocols = HttpProtocols.Http1);
-        var transport = new SocketTransportFactory(Options.Create(new SocketTransportOptions()), logs);
-        return new KestrelServer(Options.Create(options), transport, logs);
+        var transport = new SocketTransportFactory(OptionsOf(new SocketTransportOptions()), logs);
+        return new KestrelServer(OptionsOf(options), transport, logs);
     }
+
+    private static Microsoft.Extensions.Options.IOptions<T> OptionsOf<T>(T value)
+        where T : class => Microsoft.Extensions.Options.Options.Create(value);
 }
