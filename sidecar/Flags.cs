@@ -1,0 +1,91 @@
+using System.Collections.Immutable;
+using System.Net;
+using Mesh.Api.Logging;
+using Mesh.Sidecar.Telemetry;
+
+namespace Mesh.Sidecar;
+
+/// <summary>What the program was told to be. Immutable; made by <see cref="FlagParser"/>, which has checked it.</summary>
+internal sealed record Flags
+{
+    /// <summary>Address of the control plane, or null with <see cref="Static"/>.</summary>
+    public string? ControlPlane { get; init; }
+
+    /// <summary>File of resources, or null with <see cref="ControlPlane"/>.</summary>
+    public string? Static { get; init; }
+
+    /// <summary>Service of the workload; empty when it only calls.</summary>
+    public string Service { get; init; } = "";
+
+    /// <summary>Namespace of the workload.</summary>
+    public string Namespace { get; init; } = "default";
+
+    /// <summary>Version label.</summary>
+    public string Version { get; init; } = "";
+
+    /// <summary>Workload ID; empty makes one.</summary>
+    public string Workload { get; init; } = "";
+
+    /// <summary>Advertised address.</summary>
+    public string Address { get; init; } = "127.0.0.1";
+
+    /// <summary>Zone.</summary>
+    public string Zone { get; init; } = "";
+
+    /// <summary>Labels.</summary>
+    public ImmutableSortedDictionary<string, string> Labels { get; init; } = ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
+
+    /// <summary>The application's ports.</summary>
+    public ImmutableArray<PortFlag> Ports { get; init; } = [];
+
+    /// <summary>Where each port's traffic is taken, in the order of <see cref="Ports"/>; the rest get free ports.</summary>
+    public ImmutableArray<IPEndPoint> Inbound { get; init; } = [];
+
+    /// <summary>Outbound listener; null is none.</summary>
+    public IPEndPoint? Outbound { get; init; } = new(IPAddress.Loopback, 15001);
+
+    /// <summary>Explicit upstreams.</summary>
+    public ImmutableArray<UpstreamFlag> Upstreams { get; init; } = [];
+
+    /// <summary>Admin; null is none.</summary>
+    public IPEndPoint? Admin { get; init; } = new(IPAddress.Loopback, 15000);
+
+    /// <summary>Metrics; null is none.</summary>
+    public IPEndPoint? Metrics { get; init; } = new(IPAddress.Loopback, 15020);
+
+    /// <summary>Readiness; null is none.</summary>
+    public IPEndPoint? Readiness { get; init; } = new(IPAddress.Loopback, 15021);
+
+    /// <summary>File the bound ports are written to, or null.</summary>
+    public string? PortsFile { get; init; }
+
+    /// <summary>What the access log holds.</summary>
+    public AccessLogMode AccessLog { get; init; } = AccessLogMode.Errors;
+
+    /// <summary>How it is written.</summary>
+    public AccessLogFormat AccessLogFormat { get; init; } = AccessLogFormat.Text;
+
+    /// <summary>OTLP endpoint, or null.</summary>
+    public string? Otlp { get; init; }
+
+    /// <summary>Bound of a graceful stop.</summary>
+    public TimeSpan DrainTime { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>True asks for every service.</summary>
+    public bool DiscoverAll { get; init; } = true;
+
+    /// <summary>Least level of the log.</summary>
+    public Level LogLevel { get; init; } = Level.Info;
+
+    /// <summary>Path of the application's HTTP health check; null checks that the port accepts.</summary>
+    public string? HealthPath { get; init; }
+
+    /// <summary>Threads that wait for sockets; 0 leaves it to the runtime: one a processor.</summary>
+    public int Workers { get; init; }
+}
+
+/// <summary>A port of the application, as written: <c>8080:http:web</c>.</summary>
+internal sealed record PortFlag(int Port, string Protocol, string Name);
+
+/// <summary>An explicit upstream, as written: <c>db:5432=127.0.0.1:9191:tcp</c>.</summary>
+internal sealed record UpstreamFlag(string Service, int? Port, IPEndPoint Listen, string Protocol);
