@@ -24,7 +24,7 @@ internal sealed class CommandLine
     private readonly Option<string> logLevel = new("--log-level") { Description = "debug, info, warn or error", DefaultValueFactory = _ => "info", HelpName = "LEVEL" };
 
     /// <summary>Parses the arguments and runs <paramref name="program"/> with them; 2 for flags that are wrong.</summary>
-    public async Task<int> InvokeAsync(string[] args, Func<Options, Task<int>> program)
+    public async Task<int> InvokeAsync(string[] args, TextWriter errors, Func<Options, Task<int>> program)
     {
         var root = new RootCommand("Mesh control plane: knows services and rules, and tells every sidecar what to do.");
         foreach (var option in (Option[])[consul, consulTokenFile, consulDatacenter, consulCaFile, data, rules, xds, health, operators, registry, grace, portsFile, replicaId, otlp, logLevel])
@@ -32,13 +32,13 @@ internal sealed class CommandLine
         root.SetAction(async (parsed, _) =>
         {
             if (TryRead(parsed, out var options, out var error)) return await program(options!);
-            await Console.Error.WriteLineAsync($"mesh-control-plane: {error}");
+            await errors.WriteLineAsync($"mesh-control-plane: {error}");
             return 2;
         });
         var result = root.Parse(args);
         if (result.Errors.Count == 0) return await result.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
-        foreach (var error in result.Errors) await Console.Error.WriteLineAsync($"mesh-control-plane: {error.Message}");
-        await Console.Error.WriteLineAsync("mesh-control-plane: see --help");
+        foreach (var error in result.Errors) await errors.WriteLineAsync($"mesh-control-plane: {error.Message}");
+        await errors.WriteLineAsync("mesh-control-plane: see --help");
         return 2;
     }
 

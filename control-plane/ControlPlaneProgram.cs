@@ -33,7 +33,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private readonly List<ServedPort> ports = [];
     private readonly Dictionary<string, string> addresses = new(StringComparer.Ordinal);
     private readonly List<Task> loops = [];
-    private Task ready = Task.CompletedTask;
+    private readonly Discovery discovery;
 
     private ControlPlaneProgram(Options options, TimeProvider time, Log log)
     {
@@ -43,6 +43,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         xdsMetrics = new XdsMetrics(() => nodes.Count);
         ads = new AdsServer(new AdsServices(feed, xdsMetrics, time, log.For("xds")), nodes);
         traffic = new TrafficWindow(time);
+        discovery = new Discovery(options, options.Consul, store, time, log);
         processMetrics = new ProcessMetrics(store, Version);
     }
 
@@ -92,6 +93,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         await StopAsync();
         foreach (var port in ports) await port.DisposeAsync();
         ads.Dispose();
+        discovery.Dispose();
         feed.Dispose();
         xdsMetrics.Dispose();
         processMetrics.Dispose();
@@ -105,7 +107,8 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         await ListenAsync("health", [options.Health], HttpProtocols.Http1, MapHealth, logs);
         await ListenAsync("operators", [options.Operators], HttpProtocols.Http1, MapOperators, logs);
         await ListenAsync("xds", options.Xds, HttpProtocols.Http2, MapXds, logs);
-        loops.Add(feed.RunAsync(ready, stopping.Token));
+        loops.Add(discovery.RunAsync(stopping.Token));
+        loops.Add(feed.RunAsync(discovery.Synced, stopping.Token));
     }
 
     private async Task ListenAsync(string name, IReadOnlyList<ListenAddress> on, HttpProtocols protocols, Action<WebApplication> map, LogAdapter logs)
@@ -122,12 +125,13 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     {
         application.Use(LoopbackHost.CheckAsync);
         application.Use(OperatorsEndpoints.ReadsOnlyAsync);
-        new OperatorsEndpoints(store, nodes, feed, traffic, new WorldReport(store, () => new { ready = ready.IsCompletedSuccessfully })).Map(application);
+        new OperatorsEndpoints(store, nodes, feed, traffic, new WorldReport(store, () => discovery.Status)).Map(application);
     }
 
     private void MapXds(WebApplication application)
     {
         ads.Map(application);
+        discovery.Map(application);
         new TelemetryEndpoint(traffic, stopping.Token).Map(application);
         application.MapGrpcUnknown();
     }
@@ -139,6 +143,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         if (stopping.IsCancellationRequested) return;
         await stopping.CancelAsync();
         ads.Stop();
+        discovery.Close();
         using var limit = new CancellationTokenSource(StopWithin, time);
         foreach (var port in ports)
         {

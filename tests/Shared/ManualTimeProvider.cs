@@ -8,6 +8,7 @@ public sealed class ManualTimeProvider : TimeProvider
 {
     private readonly Lock gate = new();
     private readonly List<ManualTimer> timers = [];
+    private int timersMade;
     private DateTimeOffset now = new(2030, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
@@ -25,8 +26,12 @@ public sealed class ManualTimeProvider : TimeProvider
         get { lock (gate) return timers.Count; }
     }
 
+    /// <summary>How many timers were ever made: lets a test know that the code under test waits anew.</summary>
+    public int TimersMade => Volatile.Read(ref timersMade);
+
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
+        Interlocked.Increment(ref timersMade);
         var timer = new ManualTimer(this, callback, state);
         timer.Change(dueTime, period);
         return timer;
