@@ -1,0 +1,285 @@
+#!/usr/bin/env bash
+# Runs the shop of examples/shop in a mesh on this machine and shows who calls whom.
+#   ./demo.sh            live table until Ctrl-C
+#   ./demo.sh --check    no terminal: goes through the events a mesh must survive, prints each check; exit code 0 when all passed
+#   --consul             with a real Consul as registry instead of the built-in one
+set -uo pipefail
+cd "$(dirname "$0")"
+
+check=false consul=false
+for argument in "$@"; do
+  case $argument in
+    --check) check=true ;;
+    --consul) consul=true ;;
+    -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "demo.sh: unknown option $argument (see --help)" >&2; exit 2 ;;
+  esac
+done
+
+bin=artifacts/bin
+folder=$PWD/artifacts/demo
+$check && folder=$PWD/artifacts/demo-check
+declare -A process=()   # name -> process id of what was started
+passed=0 failed=0
+
+say() { printf '%s\n' "$*"; }
+fail_start() { say "demo.sh: $*" >&2; exit 1; }
+
+build() {
+  say "building (Release) ..."
+  local project
+  for project in control-plane sidecar cli examples/shop/Shop.slnx; do
+    dotnet build "$project" -c Release -v q -nologo >"$folder/build.log" 2>&1 || { cat "$folder/build.log"; fail_start "the build failed"; }
+  done
+}
+
+# free_port [WANTED]: WANTED when nobody listens there, else some port nobody listens on. Below the range of outgoing connections.
+declare -A handed_out=()
+free_port() {
+  local port=${1:-}
+  until [ -n "$port" ] && [ -z "${handed_out[$port]:-}" ] && ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+    port=$((20000 + RANDOM % 10000))
+  done
+  handed_out[$port]=1
+  REPLY=$port
+}
+
+wait_for() { # wait_for SECONDS COMMAND...: until the command succeeds
+  local deadline=$((SECONDS + $1)); shift
+  until "$@"; do
+    [ $SECONDS -ge "$deadline" ] && return 1
+    sleep 0.1
+  done
+}
+
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+start_consul() {
+  local program; program=$(command -v consul || ../shared/peers/programs/get consul 2>/dev/null) || fail_start "--consul: no consul on PATH"
+  free_port; consul_port=$REPLY
+  local dns grpc tls serf wan rpc
+  free_port; dns=$REPLY; free_port; grpc=$REPLY; free_port; tls=$REPLY; free_port; serf=$REPLY; free_port; wan=$REPLY; free_port; rpc=$REPLY
+  "$program" agent -dev -bind 127.0.0.1 -client 127.0.0.1 -http-port "$consul_port" -dns-port "$dns" -grpc-port "$grpc" -grpc-tls-port "$tls" \
+    -serf-lan-port "$serf" -serf-wan-port "$wan" -server-port "$rpc" >"$folder/consul.log" 2>&1 &
+  process[consul]=$!
+  wait_for 30 has_leader || fail_start "consul did not start: see $folder/consul.log"
+}
+
+has_leader() { grep -q "New leader elected\|cluster leadership acquired" "$folder/consul.log"; }
+
+start_control_plane() {
+  local registry=(--registry "127.0.0.1:$registry_port")
+  $consul && registry=(--consul "http://127.0.0.1:$consul_port")
+  "$bin/Mesh.ControlPlane/release/mesh-control-plane" "${registry[@]}" --data "$folder/data" --rules "$folder/rules" --grace 3 \
+    --xds "127.0.0.1:$xds_port" --health "127.0.0.1:$health_port" --operators "127.0.0.1:$operators_port" >>"$folder/control-plane.log" 2>&1 &
+  process[control-plane]=$!
+  wait_for 20 answers "$operators_port" || fail_start "the control plane did not start: see $folder/control-plane.log"
+}
+
+# start NAME SERVICE VERSION PROTOCOL PROGRAM [meshctl flags...]: one instance of a service, in the mesh
+start() {
+  local name=$1 service=$2 version=$3 protocol=$4 program=$5; shift 5
+  free_port
+  PATH=$PATH INSTANCE=$name VERSION=$version "$bin/Mesh.Cli/release/meshctl" run --service "$service" --version "$version" --workload "$name" \
+    --port "$REPLY:$protocol:$protocol" --control-plane "127.0.0.1:$xds_port" --sidecar-log "$folder/$name.sidecar.log" "$@" \
+    -- "$bin/$program" >"$folder/$name.log" 2>&1 &
+  process[$name]=$!
+}
+
+start_shop() {
+  free_port; payments_port=$REPLY
+  start payments-v1 payments v1 grpc Payments/release/payments
+  start payments-v2 payments v2 grpc Payments/release/payments
+  start catalog-a catalog v1 http Catalog/release/catalog
+  start catalog-b catalog v1 http Catalog/release/catalog
+  PAYMENTS_ADDRESS=127.0.0.1:$payments_port start cart cart v1 http Cart/release/cart --upstream "payments=127.0.0.1:$payments_port:grpc"
+  start storefront storefront v1 http Storefront/release/storefront
+  # The customers only call: a place in the mesh, kept open, whose proxy the load goes through.
+  "$bin/Mesh.Cli/release/meshctl" run --service customers --workload customers --control-plane "127.0.0.1:$xds_port" \
+    --sidecar-log "$folder/customers.sidecar.log" -- sh -c 'echo "$http_proxy" >"$0" && exec sleep 86400' "$folder/customers.proxy" >"$folder/customers.log" 2>&1 &
+  process[customers]=$!
+  wait_for 40 shop_is_open || { tail -n 3 "$folder"/*.log; fail_start "the shop did not open: see $folder/*.log"; }
+}
+
+shop_is_open() { [ -s "$folder/customers.proxy" ] && load --rps 10 --seconds 0.3 >/dev/null 2>&1; }
+
+# load [flags]: customers at the storefront; prints JSON
+load() { http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --json "$@" 2>>"$folder/load.log"; }
+
+meshctl() { "$bin/Mesh.Cli/release/meshctl" "$@" --control-plane "http://127.0.0.1:$operators_port"; }
+
+number() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; } # number NAME: of a JSON object on one line
+
+stop_all() {
+  trap - EXIT INT TERM
+  local name
+  for name in "${!process[@]}"; do
+    case $name in control-plane | consul) ;; *) kill -TERM "${process[$name]}" 2>/dev/null ;; esac
+  done
+  for name in "${!process[@]}"; do
+    case $name in control-plane | consul) ;; *) wait_for 15 gone "${process[$name]}" || kill_tree "${process[$name]}" ;; esac
+  done
+  for name in control-plane consul; do
+    [ -n "${process[$name]:-}" ] && kill -TERM "${process[$name]}" 2>/dev/null && { wait_for 10 gone "${process[$name]}" || kill -KILL "${process[$name]}"; }
+  done
+}
+
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+children() { cat "/proc/$1/task/"*/children 2>/dev/null; }
+
+kill_tree() { # outright: the supervisor, the sidecar and the program at once
+  local all; all="$1 $(children "$1")"
+  # shellcheck disable=SC2086
+  kill -KILL $all 2>/dev/null
+}
+
+# ---- the checks
+
+result() { # result TEXT COMMAND...: passed when the command succeeds; its output is the detail
+  local text=$1 detail; shift
+  if detail=$("$@" 2>&1); then
+    passed=$((passed + 1)); say "ok    $text${detail:+ ($detail)}"
+  else
+    failed=$((failed + 1)); say "FAIL  $text${detail:+: $detail}"
+  fi
+}
+
+all_in_sync() { # all_in_sync COUNT
+  local nodes; nodes=$(meshctl nodes) || return 1
+  [ "$(grep -c 'in sync$' <<<"$nodes")" -eq "$1" ] || { say "$nodes"; return 1; }
+  say "$1 nodes"
+}
+
+has_edge() { # has_edge FROM TO: seen, without failures
+  awk -F '  +' -v from="$1" -v to="$2" '$1 ~ from && $2 ~ to && $6 == "100.00%" { found = 1 } END { exit !found }' <<<"$edges"
+}
+
+edges_are_there() {
+  edges=$(meshctl edges)
+  local pair
+  for pair in "customers storefront" "storefront catalog" "storefront cart" "cart payments.*v1" "cart payments.*v2"; do
+    # shellcheck disable=SC2086
+    has_edge $pair || { say "no edge ${pair/ / -> } with 100% success in:"; say "$edges"; return 1; }
+  done
+}
+
+no_failures() { # no_failures JSON [AT_MOST]
+  local failures requests; failures=$(number failures <<<"$1") requests=$(number requests <<<"$1")
+  [ -n "$failures" ] && [ "$failures" -le "${2:-0}" ] || { say "$1"; return 1; }
+  say "$failures of $requests failed"
+}
+
+share_of_v2() { awk -v a="$(number v1 <<<"$1")" -v b="$(number v2 <<<"$1")" 'BEGIN { printf "%.1f", 100 * b / (a + b + 0.0001) }'; }
+
+split_is() { # split_is FROM TO: percent of v2
+  local json share; json=$(load --rps 250 --seconds 4 --tally '"payments":"(v[0-9])"')
+  share=$(share_of_v2 "$json")
+  say "v2 got $share%"
+  [ "$(number failures <<<"$json")" = 0 ] && awk -v s="$share" -v from="$1" -v to="$2" 'BEGIN { exit !(s >= from && s <= to) }' || { say "$json"; return 1; }
+}
+
+shift_rules() { # shift_rules V1 V2
+  sed "s/weight: 90/weight: $1/; s/weight: 10$/weight: $2/" examples/shop/rules/shop.yaml >"$folder/rules/.shop.yaml.new"
+  mv "$folder/rules/.shop.yaml.new" "$folder/rules/shop.yaml"
+}
+
+has_shifted() {
+  local json; json=$(load --rps 200 --seconds 0.5 --tally '"payments":"(v[0-9])"')
+  awk -v s="$(share_of_v2 "$json")" 'BEGIN { exit !(s > 30) }'
+}
+
+healthy() { meshctl services | awk -F '  +' -v name="$1" '$1 == name { print $4 }'; }
+
+healthy_is() { [ "$(healthy "$1")" = "$2" ]; }
+
+under_load() { # under_load SECONDS COMMAND...: the command runs while customers come in; their result is in $loaded
+  local seconds=$1; shift
+  load --rps 100 --seconds "$seconds" >"$folder/loaded.json" &
+  local loading=$!
+  sleep 0.5
+  "$@"
+  local status=$?
+  wait "$loading"
+  loaded=$(cat "$folder/loaded.json")
+  return $status
+}
+
+shift_and_wait() { shift_rules 50 50; wait_for 10 has_shifted; }
+
+kill_catalog_b() { kill_tree "${process[catalog-b]}"; wait "${process[catalog-b]}" 2>/dev/null; unset 'process[catalog-b]'; wait_for 10 healthy_is catalog 1/1; }
+
+add_catalog_c() { start catalog-c catalog v2 http Catalog/release/catalog; wait_for 20 healthy_is catalog 2/2; }
+
+stop_catalog_a() { kill -TERM "${process[catalog-a]}"; wait "${process[catalog-a]}" 2>/dev/null; unset 'process[catalog-a]'; wait_for 10 healthy_is catalog 1/1; }
+
+restart_control_plane() {
+  kill -TERM "${process[control-plane]}"
+  wait "${process[control-plane]}" 2>/dev/null
+  sleep 1
+  start_control_plane
+  wait_for 15 all_in_sync 7 >/dev/null
+}
+
+run_checks() {
+  result "every sidecar has its configuration" wait_for 10 all_in_sync 7
+  result "90/10 split: v2 gets 6 to 14%" split_is 6 14
+  result "traffic flows through all sidecars, both sides tell" edges_are_there
+  under_load 6 shift_and_wait; local shifted=$?
+  result "a shift to 50/50 takes effect under load" [ $shifted -eq 0 ]
+  result "... and loses no request" no_failures "$loaded"
+  result "50/50 split: v2 gets 43 to 57%" split_is 43 57
+  under_load 6 kill_catalog_b; local left=$?
+  result "a killed instance leaves" [ $left -eq 0 ]
+  result "... and takes at most the requests in flight with it" no_failures "$loaded" 3
+  under_load 6 restart_control_plane; local restarted=$?
+  result "a control plane that restarts gets every sidecar back" [ $restarted -eq 0 ]
+  result "... and no request notices" no_failures "$loaded"
+  under_load 8 add_catalog_c; local joined=$?
+  result "a new instance joins" [ $joined -eq 0 ]
+  result "... and loses no request" no_failures "$loaded"
+  under_load 6 stop_catalog_a; local stopped=$?
+  result "an instance that stops leaves in order" [ $stopped -eq 0 ]
+  result "... and loses no request" no_failures "$loaded"
+}
+
+# ---- the live table
+
+show() {
+  load --rps 50 --seconds 86400 >/dev/null &
+  process[load]=$!
+  while :; do
+    local table; table=$(meshctl edges 2>&1)
+    [ -t 1 ] && printf '\e[H\e[J'
+    cat <<TABLE
+$table
+
+Shift the canary: edit  ${folder#"$PWD"/}/rules/shop.yaml  (weight: 90 / weight: 10), for example
+  sed -i 's/weight: 90/weight: 50/; s/weight: 10\$/weight: 50/' ${folder#"$PWD"/}/rules/shop.yaml
+More: $bin/Mesh.Cli/release/meshctl stat|services|nodes --control-plane http://127.0.0.1:$operators_port
+One request: curl -s -x $(cat "$folder/customers.proxy") http://storefront/      Ctrl-C ends it all.
+TABLE
+    sleep "$([ -t 1 ] && echo 1 || echo 5)"
+  done
+}
+
+rm -rf "$folder" && mkdir -p "$folder/rules" && cp examples/shop/rules/*.yaml "$folder/rules/"
+build
+trap stop_all EXIT
+trap 'exit 130' INT TERM
+free_port 15010; xds_port=$REPLY
+free_port 15014; health_port=$REPLY
+free_port 15015; operators_port=$REPLY
+free_port 8500; registry_port=$REPLY
+began=$SECONDS
+$consul && start_consul
+start_control_plane
+start_shop
+if $check; then
+  run_checks
+  say "$passed passed, $failed failed (in $((SECONDS - began)) s, logs in ${folder#"$PWD"/})"
+  stop_all
+  [ $failed -eq 0 ]
+else
+  show
+fi

@@ -1,0 +1,30 @@
+using System.Globalization;
+using Shop.Load;
+
+// load: calls a URL at a constant rate and says how that went. Exit code 0 when every request succeeded, 1 when not, 2 for bad arguments.
+// usage: load URL [--rps N] [--seconds N] [--tally REGEX] [--json]
+// Latency counts from the time a request was due, not from when it could be sent: a stalled server cannot hide behind waiting clients.
+try
+{
+    var options = Arguments.Parse(args);
+    using var stop = new CancellationTokenSource();
+    Console.CancelKeyPress += (_, e) =>
+    {
+        e.Cancel = true;
+        stop.Cancel();
+    };
+    using var ended = System.Runtime.InteropServices.PosixSignalRegistration.Create(System.Runtime.InteropServices.PosixSignal.SIGTERM, c =>
+    {
+        c.Cancel = true;
+        stop.Cancel();
+    });
+    var result = await new Generator(options).RunAsync(stop.Token);
+    Console.WriteLine(options.Json ? result.ToJson() : result.ToString());
+    return result.Failures == 0 ? 0 : 1;
+}
+catch (Exception e) when (e is FormatException or ArgumentException)
+{
+    await Console.Error.WriteLineAsync(string.Create(CultureInfo.InvariantCulture,
+        $"load: {e.Message}\nusage: load URL [--rps N] [--seconds N] [--tally REGEX] [--json]"));
+    return 2;
+}
