@@ -110,6 +110,12 @@ public sealed record RetryPolicy
     /// <summary>Status codes to retry with <see cref="RetryOn.StatusCodes"/>, sorted.</summary>
     public ImmutableArray<int> StatusCodes { get; init; } = [];
 
+    /// <summary>
+    /// True when a request may be sent again after bytes of it have left: its body must be kept then. The default conditions
+    /// (the server processed nothing) never need that.
+    /// </summary>
+    public bool SendsBodyAgain => (On & ~(RetryOn.ConnectFailure | RetryOn.RefusedStream | RetryOn.ResetBeforeRequest)) != RetryOn.None;
+
     /// <summary>Base of the exponential backoff with full jitter.</summary>
     public TimeSpan BackoffBase { get; init; } = TimeSpan.FromMilliseconds(25);
 

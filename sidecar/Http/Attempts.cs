@@ -1,0 +1,115 @@
+using System.Runtime.CompilerServices;
+using Mesh.Sidecar.Balancing;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Http.Upstream;
+using Mesh.Sidecar.Resilience;
+using Mesh.Sidecar.Telemetry;
+
+namespace Mesh.Sidecar.Http;
+
+/// <summary>
+/// The ONE place where a request is tried, and tried again: pick an endpoint, send, classify, maybe once more on another one.
+/// Stateless but for what hangs on clusters and endpoints; thread safe.
+/// </summary>
+internal sealed class Attempts(UpstreamConnections connections, TimeProvider time, Randomness random, SidecarMetrics metrics)
+{
+    private const int MostTries = 16;
+
+    /// <summary>
+    /// Sends the request until an endpoint answers or the rule's tries are used up. On success the call is open: its body is to be copied,
+    /// then it is to be closed, and the endpoint's stats are to be told.
+    /// </summary>
+    public async ValueTask<(IUpstreamCall? Call, CallResult Result)> RunAsync(Exchange x, Route route, Cluster cluster)
+    {
+        var retry = route.Retry;
+        var most = Math.Min(1 + retry.MaxRetries, MostTries);
+        if (most > 1 && retry.SendsBodyAgain) x.Body.Keep();
+        var tried = default(Tried);
+        var budgeted = false;
+        try
+        {
+            for (var number = 1; ; number++)
+            {
+                var endpoint = cluster.Balanced.Pick(cluster.Policy, cluster.State.NextCursor(), time.GetTimestamp(), random, tried[..(number - 1)]);
+                if (endpoint is null) return (null, new CallResult(Failure.NoEndpoint, $"cluster {cluster.Name} has no healthy endpoint"));
+                tried[number - 1] = endpoint;
+                var (call, result) = await TryAsync(x, route, cluster, endpoint);
+                if (number == most || x.Stopped != Failure.None || !x.Body.Rewindable || !IsWorthRetrying(retry, call, result))
+                    return (call, number == most && number > 1 ? Exhausted(call, result, number) : result);
+                if (!budgeted && !(budgeted = cluster.State.Budget.TryRetry()))
+                {
+                    metrics.RetriesOverBudget.Add();
+                    return (call, result);
+                }
+
+                if (call is not null) await GiveUpAsync(call, endpoint);
+                metrics.Retries.Add();
+                x.Body.Rewind();
+                await Task.Delay(Backoff.FullJitter(number, retry.BackoffBase, retry.BackoffMax, random), time, CancellationToken.None);
+                if (x.Stopped != Failure.None) return (null, new CallResult(x.Stopped));
+            }
+        }
+        finally
+        {
+            if (budgeted) cluster.State.Budget.RetryEnds();
+        }
+    }
+
+    private static bool IsWorthRetrying(RetryPolicy policy, IUpstreamCall? call, in CallResult result)
+    {
+        if (call is not null) return RetriesStatus(policy, call.Status);
+        var always = Failures.Of(result.Failure).Retryable;
+        if (always != RetryOn.None) always |= RetryOn.ServerErrors | RetryOn.GatewayErrors;
+        return (policy.On & (always | result.Untouched)) != RetryOn.None;
+    }
+
+    private static bool RetriesStatus(RetryPolicy policy, int status) =>
+        (policy.On.HasFlag(RetryOn.StatusCodes) && policy.StatusCodes.AsSpan().BinarySearch(status) >= 0)
+        || (policy.On.HasFlag(RetryOn.ServerErrors) && status >= 500)
+        || (policy.On.HasFlag(RetryOn.GatewayErrors) && status is 502 or 503 or 504);
+
+    private static CallResult Exhausted(IUpstreamCall? call, in CallResult result, int tries) =>
+        call is null && result.Failure is Failure.ConnectFailure or Failure.ConnectTimeout or Failure.UpstreamClosed or Failure.UpstreamReset
+            ? new CallResult(Failure.RetriesExhausted, $"{tries} tries failed, the last one: {result.Detail}")
+            : result;
+
+    private static async ValueTask GiveUpAsync(IUpstreamCall call, Endpoint endpoint)
+    {
+        call.Abort();
+        await call.CloseAsync();
+        endpoint.Stats.End();
+    }
+
+    private async ValueTask<(IUpstreamCall? Call, CallResult Result)> TryAsync(Exchange x, Route route, Cluster cluster, Endpoint endpoint)
+    {
+        x.Facts.Endpoint = endpoint;
+        x.Facts.Attempts++;
+        endpoint.Stats.Begin();
+        var started = time.GetTimestamp();
+        using var bound = route.Retry.PerTryTimeout > TimeSpan.Zero ? new TryBound(route.Retry.PerTryTimeout, time) : null;
+        var (call, result) = await connections.OpenAsync(x, cluster, endpoint, bound);
+        if (call is not null)
+        {
+            bound?.Now(call);
+            result = x.Running(call) ? await call.SendAsync(x) : new CallResult(x.Stopped);
+            if (result.Failure == Failure.None)
+            {
+                x.Facts.UpstreamTicks = time.GetTimestamp() - started;
+                return (call, result);
+            }
+
+            await call.CloseAsync();
+        }
+
+        x.Running(null);
+        endpoint.Stats.End();
+        if (x.Stopped != Failure.None) return (null, new CallResult(x.Stopped, result.Detail));
+        return (null, bound is { Fired: true } ? new CallResult(Failure.TryTimeout, $"{endpoint.Authority} did not answer in {route.Retry.PerTryTimeout}") : result);
+    }
+
+    [InlineArray(MostTries)]
+    private struct Tried
+    {
+        private Endpoint? first;
+    }
+}

@@ -1,0 +1,117 @@
+using System.Buffers;
+
+namespace Mesh.Sidecar.Http;
+
+/// <summary>What a header field is to a proxy.</summary>
+internal enum FieldKind
+{
+    /// <summary>Goes through as it is.</summary>
+    EndToEnd,
+
+    /// <summary>Belongs to one connection and never goes through.</summary>
+    HopByHop,
+
+    /// <summary>Lists further fields that belong to one connection.</summary>
+    Connection,
+
+    /// <summary>Length of the body: the sender of each connection writes its own.</summary>
+    ContentLength,
+
+    /// <summary>What Kestrel makes of a Content-Length that came together with a Transfer-Encoding.</summary>
+    HiddenLength,
+
+    /// <summary>Coding of the body on one connection.</summary>
+    TransferEncoding,
+
+    /// <summary>Goes through only when it says <c>trailers</c>.</summary>
+    Te,
+
+    /// <summary>Goes through only when it says <c>websocket</c>.</summary>
+    Upgrade,
+
+    /// <summary>Announces trailers: goes where trailers can go.</summary>
+    Trailer,
+
+    /// <summary>Authority: written from the target.</summary>
+    Host,
+
+    /// <summary>Wish for an interim response.</summary>
+    Expect,
+
+    /// <summary>Identifier of the request.</summary>
+    RequestId,
+
+    /// <summary>W3C trace.</summary>
+    TraceParent,
+
+    /// <summary>Who calls, between sidecars.</summary>
+    MeshSource,
+
+    /// <summary>How many sidecars forwarded to an unknown destination.</summary>
+    MeshHops,
+
+    /// <summary>Scheme the client used.</summary>
+    ForwardedProto,
+
+    /// <summary>For the access log.</summary>
+    UserAgent,
+
+    /// <summary>For the access log.</summary>
+    ForwardedFor,
+
+    /// <summary>Tells gRPC.</summary>
+    ContentType,
+
+    /// <summary>gRPC status in a response that has only headers.</summary>
+    GrpcStatus,
+}
+
+/// <summary>The ONE table of fields a proxy treats specially, and the characters fields may hold (RFC 9110 §5). Pure.</summary>
+internal static class FieldRules
+{
+    private static readonly SearchValues<char> TokenChars =
+        SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+
+    private static readonly SearchValues<char> Controls = SearchValues.Create(
+        [.. Enumerable.Range(0, 0x20).Where(c => c != '\t').Select(c => (char)c), '\x7f']);
+
+    /// <summary>True for a token (RFC 9110 §5.6.2): what names and methods are made of.</summary>
+    public static bool IsToken(ReadOnlySpan<char> text) => !text.IsEmpty && !text.ContainsAnyExcept(TokenChars);
+
+    /// <summary>True for a value without control characters; bytes from 0x80 are allowed as obs-text.</summary>
+    public static bool IsValue(ReadOnlySpan<char> text) => !text.ContainsAny(Controls);
+
+    /// <summary>The kind of a field, by its length first: most names cost one comparison or none.</summary>
+    public static FieldKind KindOf(string name) => name.Length switch
+    {
+        2 when Is(name, "TE") => FieldKind.Te,
+        4 when Is(name, "Host") => FieldKind.Host,
+        6 when Is(name, "Expect") => FieldKind.Expect,
+        7 when Is(name, "Trailer") => FieldKind.Trailer,
+        7 when Is(name, "Upgrade") => FieldKind.Upgrade,
+        10 when Is(name, "Connection") => FieldKind.Connection,
+        10 when Is(name, "Keep-Alive") => FieldKind.HopByHop,
+        10 when Is(name, "User-Agent") => FieldKind.UserAgent,
+        11 when Is(name, "traceparent") => FieldKind.TraceParent,
+        11 when IsOurs(name, "x-mesh-hops") => FieldKind.MeshHops,
+        11 when Is(name, "grpc-status") => FieldKind.GrpcStatus,
+        12 when Is(name, "x-request-id") => FieldKind.RequestId,
+        12 when Is(name, "Content-Type") => FieldKind.ContentType,
+        13 when IsOurs(name, "x-mesh-source") => FieldKind.MeshSource,
+        14 when Is(name, "Content-Length") => FieldKind.ContentLength,
+        14 when Is(name, "HTTP2-Settings") => FieldKind.HopByHop,
+        15 when Is(name, "X-Forwarded-For") => FieldKind.ForwardedFor,
+        16 when Is(name, "X-Content-Length") => FieldKind.HiddenLength,
+        16 when Is(name, "Proxy-Connection") => FieldKind.HopByHop,
+        17 when Is(name, "Transfer-Encoding") => FieldKind.TransferEncoding,
+        17 when Is(name, "X-Forwarded-Proto") => FieldKind.ForwardedProto,
+        18 when Is(name, "Proxy-Authenticate") => FieldKind.HopByHop,
+        19 when Is(name, "Proxy-Authorization") => FieldKind.HopByHop,
+        _ => FieldKind.EndToEnd,
+    };
+
+    private static bool Is(string name, string other) => name.Equals(other, StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Our own fields also in the spelling that some servers read as the same (CGI turns both - and _ into _).</summary>
+    private static bool IsOurs(string name, string own) => Is(name, own) || Is(name.Replace('_', '-'), own);
+}

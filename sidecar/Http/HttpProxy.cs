@@ -1,0 +1,154 @@
+using Mesh.Sidecar.Balancing;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Http.Upstream;
+using Mesh.Sidecar.Listening;
+using Mesh.Sidecar.Resilience;
+using Mesh.Sidecar.Telemetry;
+
+namespace Mesh.Sidecar.Http;
+
+/// <summary>
+/// The page of HTTP: what happens to a request, in order. Everything it needs is in the snapshot it captures once; nothing below reads the
+/// store again. A refusal anywhere is a <see cref="Failure"/> and skips to the answer. Stateless, any thread.
+/// </summary>
+internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeProvider time, Randomness random, TelemetrySink sink)
+{
+    /// <summary>Serves one request.</summary>
+    public async Task ServeAsync(Exchange x)
+    {
+        sink.Own.RequestsActive.Add(1);
+        var gone = x.Lifetime.RequestAborted.UnsafeRegister(static state => ((Exchange)state!).StopNow(Failure.ClientGone), x);
+        try
+        {
+            var result = Admit(x, out var route, out var cluster);
+            if (result.Failure == Failure.None && route!.DirectStatus > 0) Refusal.AnswerDirectly(x, route.DirectStatus, route.DirectBody);
+            else if (result.Failure == Failure.None) result = await ForwardAsync(x, route!, cluster!);
+            if (result.Failure != Failure.None) Refusal.Answer(x, result);
+        }
+        finally
+        {
+            await gone.DisposeAsync();
+            Observe(x);
+        }
+    }
+
+    /// <summary>All that is decided before anything is sent: 1 is it sound, 2 which route, 3 which cluster, 4 what we add.</summary>
+    private CallResult Admit(Exchange x, out Route? route, out Cluster? cluster)
+    {
+        route = null;
+        cluster = null;
+        var snapshot = snapshots.Current;
+        var listener = x.Connection.In(snapshot);
+        var chain = ChainMatch.Find(listener, x.Http2 ? ChainMatch.H2C : ChainMatch.Http11);
+
+        if (RequestRules.Read(x) is { } wrong)
+        {
+            sink.Own.RefusedRequests.Add();
+            return new CallResult(Failure.BadRequest, wrong);
+        }
+
+        x.Facts.Source = listener.Direction == Direction.Outbound ? parts.Self : parts.Sources.Of(x.MeshSource, x.Connection);
+        if (listener.Direction == Direction.Inbound) x.Facts.Destination = parts.Self;
+        if (chain?.Http is not { } manager) return new CallResult(Failure.NoRoute, $"listener {listener.Name} does not serve HTTP");
+
+        route = FindRoute(x, manager.Routes, out var missing);
+        x.Facts.Route = route;
+        if (route is null) return new CallResult(Failure.NoRoute, missing);
+        x.Facts.Span = Spans.Start(x.Facts.Direction, x.Facts.Method, x.Facts.TraceParent, x.Headers.Find("tracestate"));
+        if (route.DirectStatus > 0) return CallResult.Ok;
+
+        var choice = ChooseCluster(route);
+        cluster = choice?.Cluster;
+        x.Facts.Cluster = cluster;
+        if (choice is null) return new CallResult(Failure.InvalidBackend, "the route has no backend");
+        if (cluster is null) return new CallResult(Failure.NoCluster, $"the route's backend {choice.Name} does not exist");
+        x.Facts.Service = cluster.Service;
+        if (cluster.Kind == ClusterKind.Passthrough && parts.Foreign.Check(x) is { } refused) return refused;
+
+        RequestRules.AddOwn(x, parts.Identifiers, listener.Direction == Direction.Outbound ? parts.SourceField : null, cluster.Kind == ClusterKind.Passthrough);
+        return CallResult.Ok;
+    }
+
+    private static Route? FindRoute(Exchange x, RouteTable table, out string missing)
+    {
+        missing = "";
+        if (RouteMatching.FindHost(table, x.Facts.Authority) is not { } host)
+        {
+            missing = $"no service answers to the host '{x.Facts.Authority}'";
+            return null;
+        }
+
+        var input = new RouteInput
+        {
+            Authority = x.Facts.Authority, Target = x.Target, Method = x.Facts.Method, Scheme = "http", Grpc = x.Facts.Grpc, Headers = x.RequestHeaders,
+        };
+        var route = RouteMatching.FindRoute(host, input);
+        if (route is null) missing = $"no route of {host.Name} matches {x.Facts.Method} {x.Target}";
+        return route;
+    }
+
+    private WeightedCluster? ChooseCluster(Route route)
+    {
+        if (route.Clusters.Length == 1) return route.Clusters[0];
+        var point = random.Below(route.TotalWeight);
+        foreach (var choice in route.Clusters)
+        {
+            if (point < choice.Weight) return choice;
+            point -= choice.Weight;
+        }
+
+        return null;
+    }
+
+    /// <summary>5 try endpoints until one answers, 6 head of the answer, 7 its body, 8 its trailers.</summary>
+    private async ValueTask<CallResult> ForwardAsync(Exchange x, Route route, Cluster cluster)
+    {
+        var target = cluster.Kind == ClusterKind.Passthrough ? parts.Foreign.ClusterFor(x.Facts.Authority, cluster) : cluster;
+        using var bound = route.Timeout > TimeSpan.Zero ? new RequestBound(x, route.Timeout, time) : null;
+        target.State.Budget.RequestBegins();
+        try
+        {
+            var (call, result) = await parts.Attempts.RunAsync(x, route, target);
+            if (call is null) return result;
+            if (x.Facts.Direction == Direction.Outbound) x.Facts.Destination = x.Facts.Endpoint!.Peer;
+            try
+            {
+                return await AnswerAsync(x, call);
+            }
+            finally
+            {
+                await call.CloseAsync();
+                x.Running(null);
+                x.Facts.Endpoint!.Stats.End();
+            }
+        }
+        finally
+        {
+            target.State.Budget.RequestEnds();
+        }
+    }
+
+    private async ValueTask<CallResult> AnswerAsync(Exchange x, IUpstreamCall call)
+    {
+        ResponseRules.Copy(call, x);
+        x.Facts.Status = call.Status;
+        if (call.Status == 101) return await call.TunnelAsync(await x.Upgrade!.UpgradeAsync(), x);
+        var result = await call.CopyBodyAsync(x.ResponseBody, x);
+        if (result.Failure == Failure.None && !ResponseRules.CopyTrailers(call, x)) sink.Own.DroppedTrailers.Add();
+        if (x.RequestTrailers is not null) sink.Own.DroppedTrailers.Add();
+        return result;
+    }
+
+    private void Observe(Exchange x)
+    {
+        x.Facts.Ended = time.GetTimestamp();
+        x.Facts.RequestBytes += x.Body.Consumed;
+        sink.Own.RequestsActive.Add(-1);
+        sink.Request(x.Facts);
+        x.End();
+    }
+}
+
+/// <summary>What the page works with; made once by the data path.</summary>
+internal sealed record HttpProxyParts(
+    Attempts Attempts, ForeignHosts Foreign, Identifiers Identifiers, MeshSources Sources, PeerLabels Self, string SourceField);

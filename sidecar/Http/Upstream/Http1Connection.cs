@@ -1,0 +1,342 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using Mesh.Sidecar.Config;
+
+namespace Mesh.Sidecar.Http.Upstream;
+
+/// <summary>
+/// A connection to an endpoint over HTTP/1.1, one call at a time. Between calls it is parked in its pool. Only this class decides what was
+/// sent and what was not, so nothing is ever sent twice unless the attempt loop says so. <see cref="Abort"/> may come from any thread.
+/// </summary>
+internal sealed class Http1Connection : IUpstreamCall
+{
+    private const int UsualBuffer = 4 * 1024;
+    private const int LargestBuffer = 64 * 1024;
+    private const int MostInterims = 32;
+    private static readonly TimeSpan PatienceWithContinue = TimeSpan.FromSeconds(1);
+    private readonly Http1Pool pool;
+    private readonly UpstreamSocket socket;
+    private readonly WireBuffer received = new(UsualBuffer);
+    private readonly WireBuffer send = new(UsualBuffer);
+    private readonly ResponseHead head = new();
+    private readonly ChunkedBody chunks = new();
+    private readonly RequestPump pump;
+    private readonly Action<Failure> clientFailed;
+    private Exchange? exchange;
+    private Task running = Task.CompletedTask;
+    private TaskCompletionSource? mayContinue;
+    private BodyEnd end;
+    private long left;
+    private bool reused;
+    private bool posted;
+    private bool complete;
+    private volatile bool aborted;
+
+    /// <summary>Takes over a connected socket.</summary>
+    public Http1Connection(Http1Pool pool, Socket connected)
+    {
+        this.pool = pool;
+        socket = new UpstreamSocket(connected);
+        pump = new RequestPump(socket, send);
+        clientFailed = _ => Abort();
+    }
+
+    /// <inheritdoc/>
+    public int Status => head.Status;
+
+    /// <inheritdoc/>
+    public string? Reason => head.Reason;
+
+    /// <inheritdoc/>
+    public HeaderList Headers => head.Fields;
+
+    /// <inheritdoc/>
+    public HeaderList Trailers => chunks.Trailers;
+
+    /// <inheritdoc/>
+    public long BodyLength => end switch { BodyEnd.None => 0, BodyEnd.Length => left, _ => -1 };
+
+    /// <summary>Timestamp of the end of its last call.</summary>
+    public long IdleSince { get; private set; }
+
+    /// <summary>True when it is closed.</summary>
+    public bool IsClosed => socket.IsClosed;
+
+    /// <summary>Takes it out of the pool; false when it cannot be used any more.</summary>
+    public bool TryTake()
+    {
+        if (!socket.TryTake()) return false;
+        if (socket.EndedMeanwhile)
+        {
+            socket.Close();
+            return false;
+        }
+
+        reused = posted = true;
+        return true;
+    }
+
+    /// <summary>Closes it while it is parked, because it was idle for too long; false when a request took it meanwhile.</summary>
+    public bool TryRetire()
+    {
+        if (!socket.TryTake()) return false;
+        socket.Close();
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<CallResult> SendAsync(Exchange of)
+    {
+        exchange = of;
+        complete = false;
+        end = BodyEnd.Close;
+        chunks.Reset();
+        pump.Prepare(of);
+        try
+        {
+            await pump.SendPreparedAsync(of);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return NotSent(of);
+        }
+
+        if (!pump.Done) running = of.ExpectsContinue ? PumpOnceToldAsync(of) : pump.RunAsync(of, clientFailed);
+        return await ReadHeadAsync(of);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<CallResult> CopyBodyAsync(PipeWriter to, Exchange of)
+    {
+        long unflushed = 0;
+        while (true)
+        {
+            var before = received.Count;
+            var step = CopyReceived(to, ref unflushed, of);
+            if (step == ChunkedBody.Step.Done) return Completed();
+            if (step == ChunkedBody.Step.Invalid) return new CallResult(Failure.UpstreamProtocolError, "the chunks of the answer's body are malformed");
+            if (before == received.Capacity && before < LargestBuffer) received.Resize(Math.Min(LargestBuffer, before * 4));
+            var receive = ReceiveAsync();
+            // What is here goes out when the upstream pauses, not before: few and large packets, but never a wait.
+            if (unflushed > 0 && (!receive.IsCompleted || unflushed >= LargestBuffer))
+            {
+                unflushed = 0;
+                var flushed = await to.FlushAsync();
+                if (flushed.IsCompleted || flushed.IsCanceled) return Gone();
+            }
+
+            var count = await receive;
+            if (count == 0 && end == BodyEnd.Close) return Completed();
+            if (!Got(count)) return Ended("the instance closed the connection in the middle of the answer's body");
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<CallResult> TunnelAsync(Stream client, Exchange of)
+    {
+        using var over = new CancellationTokenSource();
+        var upward = TunnelUpAsync(client, of, over.Token);
+        try
+        {
+            do
+            {
+                if (received.Count == 0) continue;
+                of.Facts.ResponseBytes += received.Count;
+                await client.WriteAsync(received.FilledMemory, CancellationToken.None);
+                received.Clear();
+            }
+            while (Got(await ReceiveAsync()));
+        }
+        catch (Exception e) when (IsEndOfClient(e))
+        {
+            // The client is gone; the upstream hears it below.
+        }
+
+        Abort();
+        await over.CancelAsync();
+        await upward;
+        return CallResult.Ok;
+    }
+
+    /// <inheritdoc/>
+    public void Abort()
+    {
+        aborted = true;
+        socket.Close();
+        if (!running.IsCompleted) exchange?.Body.Cancel();
+        mayContinue?.TrySetResult();
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask CloseAsync()
+    {
+        var clean = complete && pump.Done && !aborted && head.KeepAlive && end != BodyEnd.Close && received.Count == 0 && head.Status != 101;
+        if (!clean) Abort();
+        await running;
+        running = Task.CompletedTask;
+        mayContinue = null;
+        exchange = null;
+        if (clean) Shrink();
+        IdleSince = pool.Now;
+        if (clean && socket.Park(received.Free)) pool.Return(this);
+        else pool.Closed();
+    }
+
+    private async ValueTask<CallResult> ReadHeadAsync(Exchange of)
+    {
+        var scanned = 0;
+        var interims = 0;
+        while (true)
+        {
+            var size = ResponseHead.FindEnd(received.Filled, ref scanned);
+            if (size < 0) return Malformed("a line of the head does not end in CR LF");
+            if (size == 0)
+            {
+                if (received.Count >= ResponseHead.MaxBytes) return Malformed("the head is larger than 32 KiB");
+                received.Reserve(1024);
+                var count = await ReceiveAsync();
+                if (!Got(count)) return Ended(Unanswered(count));
+                continue;
+            }
+
+            if (head.Read(received.Filled[..size]) is { } wrong) return Malformed(wrong);
+            received.Consume(size);
+            scanned = 0;
+            if (head.Status >= 200 || head.Status == 101) break;
+            if (++interims > MostInterims) return Malformed("more than 32 interim responses");
+            mayContinue?.TrySetResult();
+        }
+
+        if (head.Status == 101 && !of.WebSocket) return Malformed("101 though no upgrade was asked for");
+        end = of.Facts.Method == "HEAD" ? BodyEnd.None : head.End;
+        left = head.Length;
+        if (head.Status >= 300) mayContinue?.TrySetResult();
+        return CallResult.Ok;
+    }
+
+    private void Shrink()
+    {
+        send.Clear();
+        if (received.Capacity > UsualBuffer) received.Resize(UsualBuffer);
+        if (send.Capacity > UsualBuffer) send.Resize(UsualBuffer);
+    }
+
+    private ChunkedBody.Step CopyReceived(PipeWriter to, ref long unflushed, Exchange of)
+    {
+        while (true)
+        {
+            ReadOnlySpan<byte> data;
+            int consumed;
+            var step = ChunkedBody.Step.Data;
+            if (end == BodyEnd.None) return ChunkedBody.Step.Done;
+            if (end == BodyEnd.Chunks) step = chunks.Read(received.Filled, out consumed, out data);
+            else
+            {
+                if (end == BodyEnd.Length && left == 0) return ChunkedBody.Step.Done;
+                data = end == BodyEnd.Length && received.Count > left ? received.Filled[..(int)left] : received.Filled;
+                consumed = data.Length;
+                left -= consumed;
+                if (consumed == 0) step = ChunkedBody.Step.NeedMore;
+            }
+
+            if (!data.IsEmpty)
+            {
+                to.Write(data);
+                unflushed += data.Length;
+                of.Facts.ResponseBytes += data.Length;
+            }
+
+            received.Consume(consumed);
+            if (step != ChunkedBody.Step.Data) return step;
+        }
+    }
+
+    private ValueTask<int> ReceiveAsync()
+    {
+        if (posted)
+        {
+            posted = false;
+            return socket.PostedReceive();
+        }
+
+        received.Reserve(1);
+        return socket.ReceiveAsync(received.Free);
+    }
+
+    private bool Got(int count)
+    {
+        if (count <= 0) return false;
+        received.Produce(count);
+        return true;
+    }
+
+    private async Task PumpOnceToldAsync(Exchange of)
+    {
+        var told = mayContinue = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await Task.WhenAny(told.Task, Task.Delay(PatienceWithContinue, pool.Time, CancellationToken.None));
+        if (!aborted && !(head.Status >= 300 && told.Task.IsCompleted)) await pump.RunAsync(of, clientFailed);
+    }
+
+    private async Task TunnelUpAsync(Stream client, Exchange of, CancellationToken over)
+    {
+        try
+        {
+            while (true)
+            {
+                send.Clear();
+                var count = await client.ReadAsync(send.Free, over);
+                if (count == 0) break;
+                of.Facts.RequestBytes += count;
+                send.Produce(count);
+                await socket.SendAsync(send.FilledMemory);
+            }
+
+            socket.ShutdownSend();
+        }
+        catch (Exception e) when (e is SocketException || IsEndOfClient(e))
+        {
+            Abort();
+        }
+    }
+
+    private static bool IsEndOfClient(Exception e) =>
+        e is IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException;
+
+    private CallResult NotSent(Exchange of)
+    {
+        // A small request on a connection that failed at the first send: the kernel took nothing of it.
+        var untouched = send.Count <= 16 * 1024;
+        if (untouched) pump.Undo(of);
+        if (of.Stopped != Failure.None) return new CallResult(of.Stopped);
+        return new CallResult(Failure.UpstreamClosed, "the instance closed the connection before the request was sent",
+            untouched ? RetryOn.ResetBeforeRequest : RetryOn.None);
+    }
+
+    private string Unanswered(int count)
+    {
+        var how = count < 0 ? "reset" : "closed";
+        var what = received.Count > 0 ? "in the middle of the answer's head" : "before it answered";
+        return reused ? $"the instance {how} a connection that was in use before, {what}" : $"the instance {how} the connection {what}";
+    }
+
+    private CallResult Ended(string detail)
+    {
+        if (exchange!.Stopped != Failure.None) return new CallResult(exchange.Stopped);
+        return pump.Client.Failure != Failure.None ? pump.Client : new CallResult(Failure.UpstreamClosed, detail);
+    }
+
+    private CallResult Gone()
+    {
+        Abort();
+        return new CallResult(exchange!.Stopped == Failure.None ? Failure.ClientGone : exchange.Stopped);
+    }
+
+    private CallResult Completed()
+    {
+        complete = true;
+        return CallResult.Ok;
+    }
+
+    private CallResult Malformed(string detail) => new(Failure.UpstreamProtocolError, detail);
+}

@@ -1,0 +1,94 @@
+using Mesh.Sidecar.Balancing;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Tcp;
+using Mesh.Sidecar.Telemetry;
+
+namespace Mesh.Sidecar.Http.Upstream;
+
+/// <summary>
+/// The HTTP/1.1 connections to one address of one cluster that wait for a request; the last used is taken first, so that the rest can
+/// age and be closed. It hangs on the endpoint's stats. Thread safe; the lock is held for a push or a pop and is never waited on under it.
+/// </summary>
+internal sealed class Http1Pool(TimeProvider time, Dialer dialer, SidecarMetrics metrics)
+{
+    /// <summary>How long a connection may wait. Shorter than what servers usually allow, so that we are the side that closes.</summary>
+    public static readonly TimeSpan IdleBound = TimeSpan.FromSeconds(60);
+    private readonly Lock gate = new();
+    private Http1Connection[] idle = new Http1Connection[4];
+    private int count;
+
+    /// <summary>The clock.</summary>
+    public TimeProvider Time => time;
+
+    /// <summary>Timestamp.</summary>
+    public long Now => time.GetTimestamp();
+
+    /// <summary>Connections that wait.</summary>
+    public int Idle => Volatile.Read(ref count);
+
+    /// <summary>A connection that waited, or null.</summary>
+    public Http1Connection? TryTake()
+    {
+        while (Pop() is { } connection)
+        {
+            if (connection.TryTake()) return connection;
+            Closed();
+        }
+
+        return null;
+    }
+
+    /// <summary>Makes a connection. Throws when cancelled.</summary>
+    public async ValueTask<(Http1Connection? Connection, CallResult Result)> ConnectAsync(
+        Endpoint endpoint, Direction direction, TimeSpan timeout, CancellationToken cancel)
+    {
+        var (socket, failure, detail) = await dialer.ConnectAsync(endpoint, direction, timeout, cancel);
+        if (socket is null) return (null, new CallResult(failure, detail));
+        metrics.UpstreamOpen.Add(1);
+        return (new Http1Connection(this, socket), CallResult.Ok);
+    }
+
+    /// <summary>Takes a parked connection.</summary>
+    public void Return(Http1Connection connection)
+    {
+        lock (gate)
+        {
+            if (count == idle.Length) Array.Resize(ref idle, count * 2);
+            idle[count++] = connection;
+        }
+    }
+
+    /// <summary>A connection of this pool is closed.</summary>
+    public void Closed() => metrics.UpstreamOpen.Add(-1);
+
+    /// <summary>Closes what waited for too long, and forgets what was closed by the other side.</summary>
+    public void Retire(TimeSpan olderThan)
+    {
+        var now = Now;
+        lock (gate)
+        {
+            var kept = 0;
+            for (var i = 0; i < count; i++)
+            {
+                var connection = idle[i];
+                var old = time.GetElapsedTime(connection.IdleSince, now) >= olderThan;
+                if (connection.IsClosed || (old && connection.TryRetire())) Closed();
+                else idle[kept++] = connection;
+            }
+
+            Array.Clear(idle, kept, count - kept);
+            count = kept;
+        }
+    }
+
+    private Http1Connection? Pop()
+    {
+        lock (gate)
+        {
+            if (count == 0) return null;
+            var connection = idle[--count];
+            idle[count] = null!;
+            return connection;
+        }
+    }
+}

@@ -1,0 +1,38 @@
+using System.Net;
+using Mesh.Sidecar.Balancing;
+using Mesh.Sidecar.Config;
+using Microsoft.AspNetCore.Connections;
+
+namespace Mesh.Sidecar.Listening;
+
+/// <summary>
+/// What is known of an accepted connection; a feature of the connection, so every request on it finds it. Made by the acceptor.
+/// Immutable, but for what requests of the connection remember for the next one (races there only cost a repeated lookup).
+/// </summary>
+internal sealed class ConnectionFacts(Listener listener, ConnectionContext connection)
+{
+    private string? remote;
+    private string? local;
+
+    /// <summary>The listener as it was when the connection came; newer ones are found by its slot.</summary>
+    public Listener Listener => listener;
+
+    /// <summary>Address of the client, for logs.</summary>
+    public string Remote => remote ??= connection.RemoteEndPoint?.ToString() ?? "unknown";
+
+    /// <summary>Our address, for logs.</summary>
+    public string Local => local ??= connection.LocalEndPoint?.ToString() ?? listener.Address.ToString();
+
+    /// <summary>Our address as the client dialled it.</summary>
+    public IPEndPoint LocalAddress => connection.LocalEndPoint as IPEndPoint ?? listener.Address;
+
+    /// <summary>The last x-mesh-source field seen here and what it means, as one object so that a reader never sees halves.</summary>
+    public KnownSource? LastSource { get; set; }
+
+    /// <summary>The listener of the newest snapshot, or the one the connection came through when that was removed.</summary>
+    public Listener In(Snapshot snapshot) =>
+        listener.Slot < snapshot.Listeners.Length && snapshot.Listeners[listener.Slot] is { } current ? current : listener;
+}
+
+/// <summary>A header field of another sidecar and the labels it stands for.</summary>
+internal sealed record KnownSource(string Field, PeerLabels Labels);
