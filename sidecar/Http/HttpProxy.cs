@@ -131,6 +131,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
     private async ValueTask<CallResult> AnswerAsync(Exchange x, IUpstreamCall call)
     {
         ResponseRules.Copy(call, x);
+        if (x.Connection.IsDraining) x.CloseAfterwards();
         x.Facts.Status = call.Status;
         if (call.Status == 101) return await call.TunnelAsync(await x.Upgrade!.UpgradeAsync(), x);
         var result = await call.CopyBodyAsync(x.ResponseBody, x);

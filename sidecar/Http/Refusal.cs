@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http.Upstream;
+using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar.Http;
 
@@ -26,7 +27,7 @@ internal static class Refusal
         }
 
         var status = result.Failure == Failure.NoCluster && x.Facts.Route is { } route ? route.ClusterNotFoundStatus : row.Status;
-        var text = Describe(x, result, row);
+        var text = Describe(x.Facts, result);
         var headers = x.Response.Headers;
         headers.Clear();
         headers["x-mesh-failure"] = row.Flag;
@@ -62,9 +63,10 @@ internal static class Refusal
         if (!x.Http2) headers.ContentLength = 0;
     }
 
-    private static string Describe(Exchange x, in CallResult result, FailureRow row)
+    /// <summary>What happened, in words.</summary>
+    public static string Describe(RequestFacts f, in CallResult result)
     {
-        var f = x.Facts;
+        var row = Failures.Of(result.Failure);
         var text = new StringBuilder(256);
         text.Append("mesh: ").Append(result.Detail.Length > 0 ? result.Detail : row.Detail.Replace('_', ' ')).Append('\n');
         text.Append("flag: ").Append(row.Flag).Append(" (").Append(row.Detail).Append(")\n");

@@ -1,7 +1,6 @@
 using System.Net;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
-using Microsoft.AspNetCore.Connections;
 
 namespace Mesh.Sidecar.Listening;
 
@@ -9,22 +8,22 @@ namespace Mesh.Sidecar.Listening;
 /// What is known of an accepted connection; a feature of the connection, so every request on it finds it. Made by the acceptor.
 /// Immutable, but for what requests of the connection remember for the next one (races there only cost a repeated lookup).
 /// </summary>
-internal sealed class ConnectionFacts(Listener listener, ConnectionContext connection)
+internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPEndPoint? local, Draining draining)
 {
-    private string? remote;
-    private string? local;
+    private string? remoteText;
+    private string? localText;
 
     /// <summary>The listener as it was when the connection came; newer ones are found by its slot.</summary>
     public Listener Listener => listener;
 
     /// <summary>Address of the client, for logs.</summary>
-    public string Remote => remote ??= connection.RemoteEndPoint?.ToString() ?? "unknown";
+    public string Remote => remoteText ??= remote?.ToString() ?? "unknown";
 
     /// <summary>Our address, for logs.</summary>
-    public string Local => local ??= connection.LocalEndPoint?.ToString() ?? listener.Address.ToString();
+    public string Local => localText ??= (local ?? listener.Address).ToString();
 
-    /// <summary>Our address as the client dialled it.</summary>
-    public IPEndPoint LocalAddress => connection.LocalEndPoint as IPEndPoint ?? listener.Address;
+    /// <summary>True when the connection should end with the current request.</summary>
+    public bool IsDraining => draining.On;
 
     /// <summary>The last x-mesh-source field seen here and what it means, as one object so that a reader never sees halves.</summary>
     public KnownSource? LastSource { get; set; }
@@ -36,3 +35,15 @@ internal sealed class ConnectionFacts(Listener listener, ConnectionContext conne
 
 /// <summary>A header field of another sidecar and the labels it stands for.</summary>
 internal sealed record KnownSource(string Field, PeerLabels Labels);
+
+/// <summary>Whether a listener drains: one writer, any number of readers.</summary>
+internal sealed class Draining
+{
+    private volatile bool on;
+
+    /// <summary>True from the begin of the drain on.</summary>
+    public bool On => on;
+
+    /// <summary>Begins the drain.</summary>
+    public void Begin() => on = true;
+}

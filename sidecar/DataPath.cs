@@ -1,0 +1,111 @@
+using System.IO.Pipelines;
+using Mesh.Api.Logging;
+using Mesh.Sidecar.Balancing;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Http;
+using Mesh.Sidecar.Http.Upstream;
+using Mesh.Sidecar.Listening;
+using Mesh.Sidecar.Resilience;
+using Mesh.Sidecar.Tcp;
+using Mesh.Sidecar.Telemetry;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Mesh.Sidecar;
+
+/// <summary>Settings of the data path.</summary>
+internal sealed record DataPathSettings
+{
+    /// <summary>This workload, as it is known in labels and to other sidecars.</summary>
+    public required PeerLabels Self { get; init; }
+
+    /// <summary>Most client connections at once.</summary>
+    public int MostConnections { get; init; } = 10_000;
+
+    /// <summary>How long a listener that a new configuration removed may take to let its connections end.</summary>
+    public TimeSpan DrainBound { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Seed of balancing, jitter and identifiers.</summary>
+    public ulong Seed { get; init; } = BitConverter.ToUInt64(System.Security.Cryptography.RandomNumberGenerator.GetBytes(8));
+}
+
+/// <summary>
+/// The data path put together: acceptors, the two engines, the two pages, upstream connections. Owned by Program: start it, publish
+/// snapshots, drain inbound, stop.
+/// </summary>
+internal sealed class DataPath : IAsyncDisposable
+{
+    private readonly UpstreamConnections upstreams;
+    private readonly HttpHandOver handOver;
+    private readonly HttpServer server;
+    private readonly Acceptors acceptors;
+
+    /// <summary>Puts it together; nothing is accepted before <see cref="StartAsync"/>.</summary>
+    public DataPath(Snapshots snapshots, BoundSockets sockets, DataPathSettings settings, TelemetrySink sink, TimeProvider time, Log log)
+    {
+        var random = new Randomness(settings.Seed);
+        var dialer = new Dialer(snapshots, time, random, sink.Own);
+        upstreams = new UpstreamConnections(time, dialer, sink.Own);
+        var attempts = new Attempts(upstreams, time, random, sink.Own);
+        var parts = new HttpProxyParts(attempts, new ForeignHosts(), new Identifiers(random), new MeshSources(), settings.Self, MeshSources.FieldOf(settings.Self));
+        var http = new HttpProxy(snapshots, parts, time, random, sink);
+        var tcp = new TcpProxy(dialer, time, random, settings.Self, sink);
+        var connect = new ConnectTunnel(snapshots, tcp, dialer, time);
+        var feed = new ConnectionFeed();
+        handOver = new HttpHandOver(feed, MakeWrapper());
+        server = new HttpServer(http, feed, time, NullLoggerFactory.Instance);
+        acceptors = new Acceptors(sockets, new AcceptorParts
+        {
+            Snapshots = snapshots,
+            Tcp = tcp.ServeAsync,
+            Connect = connect.ServeAsync,
+            Http = handOver.ServeAsync,
+            Limit = new ConnectionLimit(settings.MostConnections),
+            Metrics = sink.Own,
+            Time = time,
+            Log = log.For("listening"),
+        }, settings.DrainBound);
+    }
+
+    /// <summary>
+    /// Call first thing in Main, before any socket is made: completions run on the threads that wait for sockets, with no hand-over between.
+    /// </summary>
+    public static void TuneRuntime() => Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS", "1");
+
+    /// <summary>Begins to serve what the snapshots say.</summary>
+    public async Task StartAsync(CancellationToken cancel)
+    {
+        await server.StartAsync(cancel);
+        acceptors.Start();
+    }
+
+    /// <summary>Lets inbound connections end (no new ones, GOAWAY, <c>Connection: close</c>) while outbound ones go on; the task ends when all have, or at the bound.</summary>
+    public Task DrainInboundAsync(TimeSpan bound) => acceptors.DrainInboundAsync(bound);
+
+    /// <summary>Drains everything that is left and ends.</summary>
+    public async Task StopAsync(TimeSpan bound)
+    {
+        await acceptors.StopAsync(bound);
+        using var now = new CancellationTokenSource();
+        await now.CancelAsync();
+        await server.StopAsync(now.Token);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync(TimeSpan.Zero);
+        await server.DisposeAsync();
+        handOver.Dispose();
+        upstreams.Dispose();
+    }
+
+    private static SocketConnectionContextFactory MakeWrapper() => new(new SocketConnectionFactoryOptions
+    {
+        // Requests are handled where their bytes arrive. Nothing on the path blocks: what could, is banned at build time.
+        UnsafePreferInlineScheduling = true,
+        // One receive fewer for each request; an idle connection costs a 4 KiB block for it.
+        WaitForDataBeforeAllocatingBuffer = false,
+    }, NullLogger.Instance);
+}

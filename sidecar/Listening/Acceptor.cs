@@ -1,0 +1,175 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Net.Sockets;
+using Mesh.Api.Logging;
+using Mesh.Sidecar.Config;
+
+namespace Mesh.Sidecar.Listening;
+
+/// <summary>
+/// Accepts the connections of one listening socket, tells what they speak, chooses their filter chain and hands them over. Owned by
+/// <see cref="Acceptors"/>; ends with its socket. The listener it reads is always the newest of its slot.
+/// </summary>
+internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts parts)
+{
+    private static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan PauseWhenFull = TimeSpan.FromMilliseconds(100);
+    private readonly CancellationTokenSource stop = new();
+    private readonly ConcurrentDictionary<OpenConnection, byte> open = new();
+    private readonly Draining draining = new();
+    private Task loop = Task.CompletedTask;
+
+    /// <summary>Where it listens.</summary>
+    public IPEndPoint Address => first.Address;
+
+    /// <summary>Slot of its listener.</summary>
+    public int Slot => first.Slot;
+
+    /// <summary>Which way its traffic goes.</summary>
+    public Direction Direction => first.Direction;
+
+    /// <summary>Connections that are open.</summary>
+    public int Open => open.Count;
+
+    /// <summary>Begins to accept.</summary>
+    public void Start() => loop = AcceptAsync();
+
+    /// <summary>Stops accepting and asks all connections to end when their current request has; at most <paramref name="bound"/> later they are ended.</summary>
+    public async Task DrainAsync(TimeSpan bound)
+    {
+        draining.Begin();
+        await stop.CancelAsync();
+        socket.Dispose();
+        await loop;
+        await Drain.RunAsync(open, bound, parts.Time);
+    }
+
+    private async Task AcceptAsync()
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            try
+            {
+                var accepted = await socket.AcceptAsync(stop.Token);
+                _ = ServeAsync(accepted);
+            }
+            catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+            {
+                return;
+            }
+            catch (SocketException e)
+            {
+                // Out of descriptors, or the client was gone before it was accepted: neither may end the listener.
+                parts.Log.Warn("accept failed", ("listener", first.Name), ("error", e.Message));
+                await Task.Delay(PauseWhenFull, parts.Time, CancellationToken.None);
+            }
+        }
+    }
+
+    private async Task ServeAsync(Socket accepted)
+    {
+        var metrics = parts.Metrics;
+        metrics.DownstreamConnections.Add();
+        if (!parts.Limit.TryEnter())
+        {
+            accepted.Dispose();
+            return;
+        }
+
+        var connection = new OpenConnection(accepted);
+        open.TryAdd(connection, 0);
+        metrics.DownstreamOpen.Add(1);
+        try
+        {
+            accepted.NoDelay = true;
+            await HandOverAsync(connection);
+        }
+        catch (Exception e) when (e is SocketException or IOException or ObjectDisposedException or OperationCanceledException)
+        {
+            accepted.Dispose();
+        }
+        catch (Exception e)
+        {
+            parts.Log.Error("connection failed", ("listener", first.Name), ("error", e));
+            accepted.Dispose();
+        }
+        finally
+        {
+            open.TryRemove(connection, out _);
+            metrics.DownstreamOpen.Add(-1);
+            parts.Limit.Leave();
+        }
+    }
+
+    private async Task HandOverAsync(OpenConnection connection)
+    {
+        var listener = Newest();
+        var accepted = connection.Socket;
+        var facts = new ConnectionFacts(listener, accepted.RemoteEndPoint as IPEndPoint, accepted.LocalEndPoint as IPEndPoint, draining);
+        var speaks = SpeaksHttp(listener) ? await DetectAsync(accepted, listener) : Detected.Other;
+        var chain = ChainMatch.Find(listener, ProtocolOf(speaks));
+        if (chain?.Tcp is { } tcp) await parts.Tcp(accepted, facts, tcp);
+        else if (chain?.Http is not { } http || speaks == Detected.NeedMore) accepted.Dispose();
+        else if (speaks == Detected.Connect) await parts.Connect(accepted, facts, http);
+        else await parts.Http(connection, facts, IsForHttp2(http.Codec, speaks));
+    }
+
+    private Listener Newest()
+    {
+        var listeners = parts.Snapshots.Current.Listeners;
+        return first.Slot < listeners.Length && listeners[first.Slot] is { } newest ? newest : first;
+    }
+
+    private static bool SpeaksHttp(Listener listener)
+    {
+        if (listener.DefaultChain?.Http is not null) return true;
+        foreach (var chain in listener.Chains)
+        {
+            if (chain.Http is not null) return true;
+        }
+
+        return false;
+    }
+
+    private static string? ProtocolOf(Detected detected) => detected switch
+    {
+        Detected.Http2 => ChainMatch.H2C,
+        Detected.Http10 => ChainMatch.Http10,
+        Detected.Http11 or Detected.Connect => ChainMatch.Http11,
+        _ => null,
+    };
+
+    private static bool IsForHttp2(HttpCodec codec, Detected speaks) =>
+        codec == HttpCodec.Http2 || (codec == HttpCodec.Auto && speaks == Detected.Http2);
+
+    /// <summary>
+    /// Looks at the first bytes and leaves them where they are. A client that says nothing in time is taken for one that waits for the
+    /// server to speak first (TCP chain), or is closed when there is no such chain.
+    /// </summary>
+    private async ValueTask<Detected> DetectAsync(Socket accepted, Listener listener)
+    {
+        var bound = listener.InspectsHttp && listener.DetectTimeout > TimeSpan.Zero ? listener.DetectTimeout : HeadBound;
+        using var timeout = new CancellationTokenSource(bound, parts.Time);
+        using var bytes = System.Buffers.MemoryPool<byte>.Shared.Rent(Detection.MostBytes);
+        var seen = 0;
+        var pause = TimeSpan.FromMilliseconds(1);
+        try
+        {
+            while (true)
+            {
+                var count = await accepted.ReceiveAsync(bytes.Memory, SocketFlags.Peek, timeout.Token);
+                if (count == 0) return Detected.Other;
+                var detected = Detection.Look(bytes.Memory.Span[..count]);
+                if (detected != Detected.NeedMore) return detected;
+                // Peeking returns the same bytes at once: wait a little, longer each time nothing came.
+                pause = count == seen ? TimeSpan.FromMilliseconds(Math.Min(50, pause.TotalMilliseconds * 2)) : TimeSpan.FromMilliseconds(1);
+                seen = count;
+                await Task.Delay(pause, parts.Time, timeout.Token);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            return listener.InspectsHttp ? Detected.Other : Detected.NeedMore;
+        }
+    }
+}

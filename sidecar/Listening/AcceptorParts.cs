@@ -1,0 +1,51 @@
+using System.Net.Sockets;
+using Mesh.Api.Logging;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Telemetry;
+
+namespace Mesh.Sidecar.Listening;
+
+/// <summary>What all acceptors work with; made once by the data path.</summary>
+internal sealed record AcceptorParts
+{
+    /// <summary>The configuration.</summary>
+    public required Snapshots Snapshots { get; init; }
+
+    /// <summary>Serves an opaque connection to its end.</summary>
+    public required Func<Socket, ConnectionFacts, TcpProxyConfig, Task> Tcp { get; init; }
+
+    /// <summary>Serves a connection that begins with CONNECT to its end.</summary>
+    public required Func<Socket, ConnectionFacts, HttpConnectionManager, Task> Connect { get; init; }
+
+    /// <summary>Serves an HTTP connection to its end; the last argument says HTTP/2.</summary>
+    public required Func<OpenConnection, ConnectionFacts, bool, Task> Http { get; init; }
+
+    /// <summary>Bound of open connections.</summary>
+    public required ConnectionLimit Limit { get; init; }
+
+    /// <summary>The sidecar's own numbers.</summary>
+    public required SidecarMetrics Metrics { get; init; }
+
+    /// <summary>The clock.</summary>
+    public required TimeProvider Time { get; init; }
+
+    /// <summary>The log.</summary>
+    public required Log Log { get; init; }
+}
+
+/// <summary>Bounds the connections that are open at once, so that descriptors are left for upstreams. Thread safe.</summary>
+internal sealed class ConnectionLimit(int most)
+{
+    private int open;
+
+    /// <summary>True when one more may be open; each that entered must leave.</summary>
+    public bool TryEnter()
+    {
+        if (Interlocked.Increment(ref open) <= most) return true;
+        Interlocked.Decrement(ref open);
+        return false;
+    }
+
+    /// <summary>One has ended.</summary>
+    public void Leave() => Interlocked.Decrement(ref open);
+}

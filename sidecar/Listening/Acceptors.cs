@@ -1,0 +1,93 @@
+using Mesh.Sidecar.Config;
+
+namespace Mesh.Sidecar.Listening;
+
+/// <summary>
+/// The acceptors of all listeners: follows the snapshots, opens what is new, drains what is gone, and leaves alone what only changed its chains
+/// (requests read the newest chain themselves). Owned by the data path; snapshots come one at a time, from the config loop.
+/// </summary>
+internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeSpan drainBound)
+{
+    private readonly Lock gate = new();
+    private readonly List<Acceptor> acceptors = [];
+    private readonly List<Task> leaving = [];
+    private bool stopped;
+    private bool inboundDrained;
+
+    /// <summary>Connections open now.</summary>
+    public int Open
+    {
+        get { lock (gate) return acceptors.Sum(a => a.Open); }
+    }
+
+    /// <summary>Begins to follow the snapshots.</summary>
+    public void Start()
+    {
+        parts.Snapshots.Changed += Apply;
+        Apply(parts.Snapshots.Current);
+    }
+
+    /// <summary>Makes the acceptors be those of <paramref name="snapshot"/>. A listener that cannot listen is logged and tried again with the next snapshot.</summary>
+    public void Apply(Snapshot snapshot)
+    {
+        lock (gate)
+        {
+            if (stopped) return;
+            foreach (var gone in acceptors.Where(a => !Serves(snapshot, a)).ToList()) Leave(gone, drainBound);
+            foreach (var listener in snapshot.Listeners)
+            {
+                if (listener is null || acceptors.Exists(a => a.Slot == listener.Slot)) continue;
+                if (listener.Direction == Direction.Inbound && inboundDrained) continue;
+                Listen(listener);
+            }
+
+            leaving.RemoveAll(t => t.IsCompleted);
+        }
+    }
+
+    /// <summary>Drains the inbound listeners; outbound ones go on.</summary>
+    public Task DrainInboundAsync(TimeSpan bound)
+    {
+        lock (gate)
+        {
+            inboundDrained = true;
+            foreach (var acceptor in acceptors.Where(a => a.Direction == Direction.Inbound).ToList()) Leave(acceptor, bound);
+            return Task.WhenAll(leaving);
+        }
+    }
+
+    /// <summary>Drains everything; nothing is accepted any more.</summary>
+    public Task StopAsync(TimeSpan bound)
+    {
+        parts.Snapshots.Changed -= Apply;
+        lock (gate)
+        {
+            stopped = true;
+            foreach (var acceptor in acceptors.ToList()) Leave(acceptor, bound);
+            return Task.WhenAll(leaving);
+        }
+    }
+
+    private static bool Serves(Snapshot snapshot, Acceptor acceptor) =>
+        acceptor.Slot < snapshot.Listeners.Length && snapshot.Listeners[acceptor.Slot] is { } listener && listener.Address.Equals(acceptor.Address);
+
+    private void Leave(Acceptor acceptor, TimeSpan bound)
+    {
+        acceptors.Remove(acceptor);
+        leaving.Add(acceptor.DrainAsync(bound));
+    }
+
+    private void Listen(Listener listener)
+    {
+        try
+        {
+            var acceptor = new Acceptor(sockets.Take(listener.Name, listener.Address), listener, parts);
+            acceptors.Add(acceptor);
+            acceptor.Start();
+        }
+        catch (IOException e)
+        {
+            parts.Log.Error("listener not open", ("listener", listener.Name), ("error", e.Message));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+using System.Net.Sockets;
+using Mesh.Sidecar.Balancing;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Listening;
+using Mesh.Sidecar.Resilience;
+using Mesh.Sidecar.Telemetry;
+
+namespace Mesh.Sidecar.Tcp;
+
+/// <summary>The page of TCP: what happens to an opaque connection, in order. Stateless, any thread.</summary>
+internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness random, PeerLabels self, TelemetrySink sink)
+{
+    private const int MostTries = 3;
+
+    /// <summary>Serves a connection of a TCP chain to its end.</summary>
+    public async Task ServeAsync(Socket client, ConnectionFacts connection, TcpProxyConfig config)
+    {
+        var choice = Choose(config);
+        var facts = FactsOf(connection, choice?.Cluster);
+        var (upstream, failure, detail) = choice?.Cluster is { } cluster
+            ? await ConnectAsync(facts, cluster)
+            : (null, Failure.NoCluster, $"cluster {choice?.Name} does not exist");
+        if (upstream is null)
+        {
+            // The client must see that nothing was served: a reset says so, an orderly end does not.
+            Tunnel.Reset(client);
+            Close(facts, failure, detail);
+            return;
+        }
+
+        await CarryAsync(client, upstream, facts, config.IdleTimeout);
+    }
+
+    /// <summary>What telemetry will know of a connection.</summary>
+    public TcpFacts FactsOf(ConnectionFacts connection, Cluster? cluster) => new()
+    {
+        Direction = connection.Listener.Direction,
+        Started = time.GetTimestamp(),
+        Source = connection.Listener.Direction == Direction.Outbound ? self : PeerLabels.Unknown,
+        Destination = connection.Listener.Direction == Direction.Inbound ? self : PeerLabels.Unknown,
+        Service = cluster?.Service ?? ServiceLabels.None,
+        Cluster = cluster,
+        DownstreamRemote = connection.Remote,
+        DownstreamLocal = connection.Local,
+    };
+
+    /// <summary>Connects to an endpoint of the cluster, on refusal to another one: nothing was sent yet, so nothing can be sent twice.</summary>
+    public async ValueTask<(Socket? Socket, Failure Failure, string Detail)> ConnectAsync(TcpFacts facts, Cluster cluster)
+    {
+        var tried = new Endpoint?[MostTries];
+        for (var number = 0; ; number++)
+        {
+            var endpoint = cluster.Balanced.Pick(cluster.Policy, cluster.State.NextCursor(), time.GetTimestamp(), random, tried);
+            if (endpoint is null) return (null, Failure.NoEndpoint, $"cluster {cluster.Name} has no healthy endpoint");
+            facts.Endpoint = tried[number] = endpoint;
+            var (socket, failure, detail) = await dialer.ConnectAsync(endpoint, facts.Direction, cluster.ConnectTimeout, CancellationToken.None);
+            if (socket is not null || failure == Failure.Loop || number + 1 == MostTries || number + 1 >= cluster.Endpoints.Length)
+                return (socket, failure, detail);
+        }
+    }
+
+    /// <summary>Carries bytes both ways until both ends are done.</summary>
+    public async Task CarryAsync(Socket client, Socket upstream, TcpFacts facts, TimeSpan idle)
+    {
+        if (facts.Direction == Direction.Outbound) facts.Destination = facts.Endpoint!.Peer;
+        facts.Endpoint!.Stats.Begin();
+        sink.Own.UpstreamOpen.Add(1);
+        sink.TcpOpened(facts);
+        var (failure, detail) = (Failure.None, "");
+        try
+        {
+            (failure, detail) = await new Tunnel(client, upstream, facts, idle, time).RunAsync();
+        }
+        finally
+        {
+            facts.Endpoint.Stats.End();
+            sink.Own.UpstreamOpen.Add(-1);
+            Close(facts, failure, detail);
+        }
+    }
+
+    /// <summary>Reports the end of a connection.</summary>
+    public void Close(TcpFacts facts, Failure failure, string detail)
+    {
+        facts.Failure = failure;
+        facts.FailureDetail = detail;
+        facts.Ended = time.GetTimestamp();
+        sink.TcpClosed(facts);
+    }
+
+    private WeightedCluster? Choose(TcpProxyConfig config)
+    {
+        var point = random.Below(config.TotalWeight);
+        foreach (var choice in config.Clusters)
+        {
+            if (point < choice.Weight) return choice;
+            point -= choice.Weight;
+        }
+
+        return config.Clusters.IsEmpty ? null : config.Clusters[0];
+    }
+}
