@@ -71,6 +71,9 @@ internal sealed class Exchange
     /// <summary>Where the response body goes.</summary>
     public PipeWriter ResponseBody => features.Get<IHttpResponseBodyFeature>()!.Writer;
 
+    /// <summary>Fixes the head of the response; it is sent with the first bytes of the body, or when those are late.</summary>
+    public Task StartResponseAsync() => features.Get<IHttpResponseBodyFeature>()!.StartAsync();
+
     /// <summary>The request's body.</summary>
     public RequestBody Body { get; } = new();
 

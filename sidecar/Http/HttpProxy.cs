@@ -1,3 +1,4 @@
+using Mesh.Api.Logging;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http.Upstream;
@@ -21,9 +22,18 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         try
         {
             var result = Admit(x, out var route, out var cluster);
-            if (result.Failure == Failure.None && route!.DirectStatus > 0) Refusal.AnswerDirectly(x, route.DirectStatus, route.DirectBody);
+            if (result.Failure == Failure.None && route!.DirectStatus > 0) await Refusal.AnswerDirectlyAsync(x, route.DirectStatus, route.DirectBody);
             else if (result.Failure == Failure.None) result = await ForwardAsync(x, route!, cluster!);
-            if (result.Failure != Failure.None) Refusal.Answer(x, result);
+            if (result.Failure != Failure.None) await Refusal.AnswerAsync(x, result);
+        }
+        catch (Exception e) when (x.Stopped != Failure.None || e is OperationCanceledException or IOException)
+        {
+            await Refusal.AnswerAsync(x, new CallResult(x.Stopped == Failure.None ? Failure.ClientGone : x.Stopped));
+        }
+        catch (Exception e)
+        {
+            parts.Log.Error("a request failed by a fault of the sidecar", ("request", x.Facts.RequestId), ("error", e));
+            await Refusal.AnswerAsync(x, new CallResult(Failure.Internal, "a fault of the sidecar"));
         }
         finally
         {
@@ -134,6 +144,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         if (x.Connection.IsDraining) x.CloseAfterwards();
         x.Facts.Status = call.Status;
         if (call.Status == 101) return await call.TunnelAsync(await x.Upgrade!.UpgradeAsync(), x);
+        await x.StartResponseAsync();
         var result = await call.CopyBodyAsync(x.ResponseBody, x);
         if (result.Failure == Failure.None && !ResponseRules.CopyTrailers(call, x)) sink.Own.DroppedTrailers.Add();
         if (x.RequestTrailers is not null) sink.Own.DroppedTrailers.Add();
@@ -152,4 +163,4 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
 
 /// <summary>What the page works with; made once by the data path.</summary>
 internal sealed record HttpProxyParts(
-    Attempts Attempts, ForeignHosts Foreign, Identifiers Identifiers, MeshSources Sources, PeerLabels Self, string SourceField);
+    Attempts Attempts, ForeignHosts Foreign, Identifiers Identifiers, MeshSources Sources, PeerLabels Self, string SourceField, Log Log);

@@ -14,7 +14,7 @@ namespace Mesh.Sidecar.Http;
 internal static class Refusal
 {
     /// <summary>Answers, or ends a response that has begun already so that the client cannot take it for whole.</summary>
-    public static void Answer(Exchange x, in CallResult result)
+    public static async ValueTask AnswerAsync(Exchange x, CallResult result)
     {
         var row = Failures.Of(result.Failure);
         x.Facts.Failure = result.Failure;
@@ -34,13 +34,13 @@ internal static class Refusal
         headers["x-request-id"] = x.Facts.RequestId.Length > 0 && FieldRules.IsValue(x.Facts.RequestId) ? x.Facts.RequestId : default;
         if (result.Failure == Failure.BadRequest) x.CloseAfterwards();
         if (x.Facts.Grpc) AnswerGrpc(x, row.GrpcStatus, text);
-        else AnswerText(x, status, text);
+        else await AnswerTextAsync(x, status, text);
     }
 
     /// <summary>A direct response of a route.</summary>
-    public static void AnswerDirectly(Exchange x, int status, string body) => AnswerText(x, status, body);
+    public static ValueTask AnswerDirectlyAsync(Exchange x, int status, string body) => AnswerTextAsync(x, status, body);
 
-    private static void AnswerText(Exchange x, int status, string text)
+    private static async ValueTask AnswerTextAsync(Exchange x, int status, string text)
     {
         x.Response.StatusCode = x.Facts.Status = status;
         if (status is 204 or 304) return;
@@ -48,8 +48,8 @@ internal static class Refusal
         x.Response.Headers.ContentType = "text/plain; charset=utf-8";
         x.Response.Headers.ContentLength = bytes.Length;
         if (x.Facts.Method == "HEAD") return;
-        x.ResponseBody.Write(bytes);
         x.Facts.ResponseBytes = bytes.Length;
+        await x.ResponseBody.WriteAsync(bytes);
     }
 
     private static void AnswerGrpc(Exchange x, int grpcStatus, string text)

@@ -110,6 +110,7 @@ internal sealed class Http1Connection : IUpstreamCall
     public async ValueTask<CallResult> CopyBodyAsync(PipeWriter to, Exchange of)
     {
         long unflushed = 0;
+        var headWaits = true;
         while (true)
         {
             var before = received.Count;
@@ -119,9 +120,10 @@ internal sealed class Http1Connection : IUpstreamCall
             if (before == received.Capacity && before < LargestBuffer) received.Resize(Math.Min(LargestBuffer, before * 4));
             var receive = ReceiveAsync();
             // What is here goes out when the upstream pauses, not before: few and large packets, but never a wait.
-            if (unflushed > 0 && (!receive.IsCompleted || unflushed >= LargestBuffer))
+            if (((unflushed > 0 || headWaits) && !receive.IsCompleted) || unflushed >= LargestBuffer)
             {
                 unflushed = 0;
+                headWaits = false;
                 var flushed = await to.FlushAsync();
                 if (flushed.IsCompleted || flushed.IsCanceled) return Gone();
             }

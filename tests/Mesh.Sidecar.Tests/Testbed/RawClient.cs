@@ -1,0 +1,156 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+
+namespace Mesh.Sidecar.Tests.Testbed;
+
+/// <summary>An answer as it came, byte for byte (Latin-1). <paramref name="Body"/> has its chunks taken apart.</summary>
+internal sealed record RawAnswer(string Head, string Body)
+{
+    public int Status => int.Parse(Head.AsSpan(9, 3), CultureInfo.InvariantCulture);
+
+    public string[] Fields => Head.TrimEnd().Split("\r\n")[1..];
+
+    public string[] Values(string name) =>
+        [.. Fields.Where(f => f.StartsWith(name + ":", StringComparison.OrdinalIgnoreCase)).Select(f => f[(name.Length + 1)..].Trim())];
+}
+
+/// <summary>A client that sends exactly the bytes it is given. Every wait is bounded.</summary>
+internal sealed class RawClient : IDisposable
+{
+    private static readonly TimeSpan Bound = TimeSpan.FromSeconds(15);
+    private readonly Socket socket;
+    private readonly List<byte> received = [];
+    private int read;
+
+    private RawClient(Socket socket) => this.socket = socket;
+
+    public Socket Socket => socket;
+
+    public static async Task<RawClient> ConnectAsync(IPEndPoint to)
+    {
+        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        await socket.ConnectAsync(to);
+        return new RawClient(socket);
+    }
+
+    public async Task SendAsync(string bytes) => await socket.SendAsync(Encoding.Latin1.GetBytes(bytes));
+
+    public async Task SendAsync(byte[] bytes) => await socket.SendAsync(bytes);
+
+    /// <summary>Sends byte by byte.</summary>
+    public async Task DripAsync(string bytes)
+    {
+        foreach (var b in Encoding.Latin1.GetBytes(bytes))
+        {
+            await socket.SendAsync(new[] { b });
+            await Task.Yield();
+        }
+    }
+
+    public void ShutdownSend() => socket.Shutdown(SocketShutdown.Send);
+
+    public void Reset()
+    {
+        socket.LingerState = new LingerOption(true, 0);
+        socket.Dispose();
+    }
+
+    /// <summary>Reads one answer; null when the connection ends before its head.</summary>
+    public async Task<RawAnswer?> ReadAnswerAsync(bool head = false)
+    {
+        int end;
+        while ((end = Text.IndexOf("\r\n\r\n", read, StringComparison.Ordinal)) < 0)
+        {
+            if (!await MoreAsync()) return null;
+        }
+
+        var answer = new RawAnswer(Text[read..(end + 4)], "");
+        read = end + 4;
+        return head || answer.Status is 204 or 304 or < 200 ? answer : answer with { Body = await ReadBodyAsync(answer) };
+    }
+
+    /// <summary>Reads exactly that many bytes, or what there is until the end.</summary>
+    public async Task<string> ReadAsync(int count)
+    {
+        while (Text.Length < read + count)
+        {
+            if (!await MoreAsync()) break;
+        }
+
+        var end = Math.Min(Text.Length, read + count);
+        var bytes = Text[read..end];
+        read = end;
+        return bytes;
+    }
+
+    /// <summary>Reads until the server closes; a reset counts as the end.</summary>
+    public async Task<string> ReadToEndAsync()
+    {
+        while (await MoreAsync())
+        {
+        }
+
+        var rest = Text[read..];
+        read = Text.Length;
+        return rest;
+    }
+
+    /// <summary>True when the server ended the connection with a reset.</summary>
+    public bool WasReset { get; private set; }
+
+    public void Dispose() => socket.Dispose();
+
+    private string Text => Encoding.Latin1.GetString([.. received]);
+
+    private async Task<string> ReadBodyAsync(RawAnswer answer)
+    {
+        if (answer.Values("Content-Length") is [var length]) return await ReadAsync(int.Parse(length, CultureInfo.InvariantCulture));
+        if (answer.Values("Transfer-Encoding") is not ["chunked"]) return await ReadToEndAsync();
+        var body = new StringBuilder();
+        while (true)
+        {
+            var line = await ReadLineAsync();
+            if (line.Length == 0) return body + "<cut>";
+            var size = Convert.ToInt32(line.Trim(), 16);
+            body.Append(await ReadAsync(size));
+            await ReadLineAsync();
+            if (size == 0) return body.ToString();
+        }
+    }
+
+    private async Task<string> ReadLineAsync()
+    {
+        int end;
+        while ((end = Text.IndexOf('\n', read)) < 0)
+        {
+            if (!await MoreAsync()) return "";
+        }
+
+        var line = Text[read..(end + 1)];
+        read = end + 1;
+        return line;
+    }
+
+    private async Task<bool> MoreAsync()
+    {
+        var buffer = new byte[16 * 1024];
+        using var bound = new CancellationTokenSource(Bound);
+        try
+        {
+            var count = await socket.ReceiveAsync(buffer, SocketFlags.None, bound.Token);
+            received.AddRange(buffer[..count]);
+            return count > 0;
+        }
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionReset or SocketError.ConnectionAborted)
+        {
+            WasReset = true;
+            return false;
+        }
+        catch (OperationCanceledException)
+        {
+            throw new TimeoutException($"nothing more came in {Bound}; so far: {Text[read..]}");
+        }
+    }
+}
