@@ -43,7 +43,12 @@ internal sealed class ForeignHosts
         var address = IPAddress.TryParse(name, out var ip) ? new IPEndPoint(ip, port) : null;
         return new Endpoint
         {
-            Host = name, Port = port, Authority = $"{host}:{port}", Address = address, Peer = PeerLabels.Unknown, Stats = new EndpointStats(),
+            Host = name,
+            Port = port,
+            Authority = $"{host}:{port}",
+            Address = address,
+            Peer = PeerLabels.Unknown,
+            Stats = new EndpointStats(),
         };
     }
 

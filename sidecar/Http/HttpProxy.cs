@@ -90,7 +90,12 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
 
         var input = new RouteInput
         {
-            Authority = x.Facts.Authority, Target = x.Target, Method = x.Facts.Method, Scheme = "http", Grpc = x.Facts.Grpc, Headers = x.RequestHeaders,
+            Authority = x.Facts.Authority,
+            Target = x.Target,
+            Method = x.Facts.Method,
+            Scheme = "http",
+            Grpc = x.Facts.Grpc,
+            Headers = x.RequestHeaders,
         };
         var route = RouteMatching.FindRoute(host, input);
         if (route is null) missing = $"no route of {host.Name} matches {x.Facts.Method} {x.Target}";

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
-using Mesh.Api.Logging;
 using Mesh.Sidecar.Config;
 
 namespace Mesh.Sidecar.Listening;
