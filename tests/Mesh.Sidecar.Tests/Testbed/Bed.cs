@@ -86,7 +86,9 @@ internal sealed class Bed : IAsyncDisposable
 
     public static TcpProxyConfig TcpTo(Cluster cluster, TimeSpan? idle = null) => new()
     {
-        Clusters = [new WeightedCluster(cluster.Name, cluster, 1)], TotalWeight = 1, IdleTimeout = idle ?? TimeSpan.FromHours(1),
+        Clusters = [new WeightedCluster(cluster.Name, cluster, 1)],
+        TotalWeight = 1,
+        IdleTimeout = idle ?? TimeSpan.FromHours(1),
     };
 
     /// <summary>A table that sends everything by one route.</summary>
@@ -113,7 +115,9 @@ internal sealed class Bed : IAsyncDisposable
     /// <summary>The retry policy every route has by default.</summary>
     public static RetryPolicy Usual { get; } = new()
     {
-        On = RetryOn.ConnectFailure | RetryOn.RefusedStream | RetryOn.ResetBeforeRequest, MaxRetries = 2, BackoffBase = TimeSpan.FromMilliseconds(1),
+        On = RetryOn.ConnectFailure | RetryOn.RefusedStream | RetryOn.ResetBeforeRequest,
+        MaxRetries = 2,
+        BackoffBase = TimeSpan.FromMilliseconds(1),
     };
 
     public static Cluster Cluster(params IPEndPoint[] endpoints) => Cluster(UpstreamProtocol.Http1, endpoints);

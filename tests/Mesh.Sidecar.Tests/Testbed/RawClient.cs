@@ -30,9 +30,9 @@ internal sealed class RawClient : IDisposable
 
     public static async Task<RawClient> ConnectAsync(IPEndPoint to)
     {
-        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        await socket.ConnectAsync(to);
-        return new RawClient(socket);
+        var connected = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        await connected.ConnectAsync(to);
+        return new RawClient(connected);
     }
 
     public async Task SendAsync(string bytes) => await socket.SendAsync(Encoding.Latin1.GetBytes(bytes));
@@ -148,9 +148,9 @@ internal sealed class RawClient : IDisposable
             WasReset = true;
             return false;
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException e)
         {
-            throw new TimeoutException($"nothing more came in {Bound}; so far: {Text[read..]}");
+            throw new TimeoutException($"nothing more came in {Bound}; so far: {Text[read..]}", e);
         }
     }
 }
