@@ -139,6 +139,23 @@ public sealed class BadRequestTests : IAsyncLifetime
         Assert.True(e.Code is GrpcStatusCode.Unavailable or GrpcStatusCode.Internal, e.ToString());
     }
 
+    [Fact]
+    public async Task A_peer_that_falls_silent_is_noticed_by_its_missing_ping()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var options = new GrpcChannelOptions { KeepAlivePingDelay = TimeSpan.FromSeconds(1), KeepAlivePingTimeout = TimeSpan.FromSeconds(1) };
+        using var channel = new GrpcChannel(listener.LocalEndpoint.ToString()!, options);
+        await using var call = channel.Open(EchoServer.Chat, default, _bound.Token);
+        var read = call.ReadAsync(_bound.Token).AsTask();
+        using var peer = await listener.AcceptSocketAsync(_bound.Token);
+
+        await peer.SendAsync(new byte[] { 0, 0, 0, 4, 0, 0, 0, 0, 0 }, _bound.Token); // SETTINGS, and never a word after it.
+
+        var e = await Assert.ThrowsAsync<GrpcException>(() => read);
+        Assert.Equal(GrpcStatusCode.Unavailable, e.Code);
+    }
+
     private async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, string? contentType, byte[] body)
     {
         using var request = new HttpRequestMessage(method, new Uri($"http://{_server.Address}{path}"))
