@@ -14,9 +14,9 @@ internal static class DependencyTable
         ["Telemetry"] = ["Config", "Balancing", "Resilience"],
         ["Xds"] = ["Config", "Balancing", "Resilience"],
         ["Registration"] = ["Config"],
-        ["Tcp"] = ["Telemetry", "Config", "Balancing", "Resilience"],
-        ["Http"] = ["Telemetry", "Config", "Balancing", "Resilience"],
-        ["Listening"] = ["Http", "Tcp", "Telemetry", "Config", "Balancing", "Resilience"],
+        ["Listening"] = ["Telemetry", "Config", "Balancing", "Resilience"],
+        ["Tcp"] = ["Listening", "Telemetry", "Config", "Balancing", "Resilience"],
+        ["Http"] = ["Tcp", "Listening", "Telemetry", "Config", "Balancing", "Resilience"],
         ["Admin"] = ["Telemetry", "Config", "Balancing", "Resilience"],
     };
 
