@@ -21,6 +21,7 @@ internal static class MeshMeta
     public const string Zone = "zone";
     public const string LabelPrefix = "mesh-label-";
     public const string NodePrefix = "mesh-";
+    public const string ReplicaKeys = "mesh/replicas/";
     public const int MaxKey = 128;
     public const int MaxValue = 512;
 
@@ -54,7 +55,8 @@ internal static class MeshMeta
     /// <summary>Reads what <see cref="WritePorts"/> wrote; null when it is something else.</summary>
     public static ImmutableArray<InstancePort>? ReadPorts(string? text)
     {
-        if (string.IsNullOrEmpty(text)) return null;
+        if (text is null) return null;
+        if (text.Length == 0) return [];
         var ports = ImmutableArray.CreateBuilder<InstancePort>();
         foreach (var part in text.Split(','))
         {

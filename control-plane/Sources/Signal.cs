@@ -10,17 +10,19 @@ internal sealed class Signal
     /// <summary>Wakes the loop, now or when it next waits.</summary>
     public void Set() => channel.Writer.TryWrite(true);
 
-    /// <summary>Waits for a signal, or until the time is over.</summary>
-    public async Task WaitAsync(TimeSpan most, TimeProvider time, CancellationToken stop)
+    /// <summary>Waits for a signal, or until the time is over; false then.</summary>
+    public async Task<bool> WaitAsync(TimeSpan most, TimeProvider time, CancellationToken stop)
     {
         try
         {
             // Waits without taking: a wait given up must not take the next signal with it.
             await channel.Reader.WaitToReadAsync(stop).AsTask().WaitAsync(most, time, stop);
             channel.Reader.TryRead(out _);
+            return true;
         }
         catch (TimeoutException)
         {
+            return false;
         }
     }
 }

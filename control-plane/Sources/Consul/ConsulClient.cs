@@ -42,22 +42,27 @@ internal sealed class ConsulClient : IDisposable
         return SendAsync(HttpMethod.Get, Join(path, wait), null, type, options.Wait + (options.Wait / 16) + options.Timeout, stop);
     }
 
-    /// <summary>Writes a JSON body and reads a JSON answer.</summary>
-    public async Task<TOut> WriteAsync<TIn, TOut>(string path, TIn body, JsonTypeInfo<TIn> type, JsonTypeInfo<TOut> answerType, CancellationToken stop)
+    /// <summary>Writes a JSON body, or none, and reads a JSON answer. Not found is an answer (a session that has ended).</summary>
+    public async Task<ConsulAnswer<TOut>> WriteAsync<TIn, TOut>(string path, TIn? body, JsonTypeInfo<TIn> type, JsonTypeInfo<TOut> answerType, CancellationToken stop)
+        where TIn : class
     {
-        using var content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(body, type));
+        using var content = new ByteArrayContent(body is null ? [] : JsonSerializer.SerializeToUtf8Bytes(body, type));
         content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        var answer = await SendAsync(HttpMethod.Put, path, content, answerType, options.Timeout, stop);
-        return answer.Value ?? throw new ConsulException(HttpMethod.Put, path, "the answer is empty");
+        try
+        {
+            return await SendAsync(HttpMethod.Put, path, content, answerType, options.Timeout, stop);
+        }
+        catch (ConsulException e) when (e.Status == HttpStatusCode.NotFound)
+        {
+            return default;
+        }
     }
 
     /// <summary>Runs a transaction. A conflict (409) is an answer like any other: see <see cref="TxnAnswer.Errors"/>.</summary>
     public async Task<TxnAnswer> TransactAsync(TxnOp[] operations, CancellationToken stop)
     {
-        using var content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(operations, ConsulJson.Default.TxnOpArray));
-        content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        var answer = await SendAsync(HttpMethod.Put, "/v1/txn", content, ConsulJson.Default.TxnAnswer, options.Timeout, stop);
-        return answer.Value ?? throw new ConsulException(HttpMethod.Put, "/v1/txn", "the answer is empty");
+        var answer = await WriteAsync("/v1/txn", operations, ConsulJson.Default.TxnOpArray, ConsulJson.Default.TxnAnswer, stop);
+        return answer.Value ?? throw new ConsulException(HttpMethod.Put, "/v1/txn", "no answer: is there a transaction API behind this address?");
     }
 
     /// <inheritdoc/>

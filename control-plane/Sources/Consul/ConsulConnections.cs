@@ -8,9 +8,6 @@ namespace Mesh.ControlPlane.Sources.Consul;
 /// <summary>Builds the connections to Consul: bounded in number, no proxy, no redirects, TLS checked against our own authorities if named.</summary>
 internal static class ConsulConnections
 {
-    /// <summary>Connections beside those that block: writes, polls, sessions.</summary>
-    private const int Spare = 16;
-
     /// <exception cref="IOException">The CA file cannot be read or holds no certificate.</exception>
     public static SocketsHttpHandler Create(ConsulOptions options)
     {
@@ -22,7 +19,7 @@ internal static class ConsulConnections
             UseCookies = false,
             AutomaticDecompression = DecompressionMethods.GZip,
             ConnectTimeout = TimeSpan.FromSeconds(5),
-            MaxConnectionsPerServer = options.MaxWatches + Spare,
+            MaxConnectionsPerServer = options.MaxConnections,
             PooledConnectionIdleTimeout = TimeSpan.FromSeconds(90),
             ActivityHeadersPropagator = null,
         };

@@ -27,11 +27,8 @@ internal sealed record ConsulOptions
     /// <summary>Largest answer that is read, in bytes.</summary>
     public long MaxAnswerBytes { get; init; } = 64L << 20;
 
-    /// <summary>
-    /// Most blocking queries at once. Each holds a connection and Consul's http_max_conns_per_client is 200 by default,
-    /// shared by all programs of one address.
-    /// </summary>
-    public int MaxWatches { get; init; } = 150;
+    /// <summary>Most connections at once; above it calls wait for one another.</summary>
+    public int MaxConnections { get; init; } = 180;
 
     /// <summary>Checks the address as a person typed it.</summary>
     /// <exception cref="FormatException">It is no absolute http or https URL.</exception>

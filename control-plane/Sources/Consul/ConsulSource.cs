@@ -29,9 +29,9 @@ internal sealed class ConsulSource : IDisposable
     /// <summary>Opens no connection yet.</summary>
     public ConsulSource(ConsulClient client, WorldStore store, WithdrawnWorkloads withdrawn, ConsulSourceOptions options, SourceClock clock, Log log)
     {
-        (this.client, this.store, this.withdrawn, this.options, this.clock, this.log) = (client, store, withdrawn, options, clock, log);
+        (this.client, this.store, this.withdrawn, this.options, this.clock, this.log) = (client, store, withdrawn, options, clock, log.For("consul"));
         lastAnswer = clock.Time.GetTimestamp();
-        watches = new ServiceWatches(client, withdrawn, options, clock, log);
+        watches = new ServiceWatches(client, withdrawn, options, clock, this.log);
         publish = new Coalescer(Publish, options.Spacing, clock.Time);
         watches.Changed += OnServicesChanged;
         meter.CreateObservableGauge(

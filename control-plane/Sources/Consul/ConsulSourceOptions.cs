@@ -3,7 +3,10 @@ namespace Mesh.ControlPlane.Sources.Consul;
 /// <summary>How services are followed. Immutable; the defaults are for production, tests shorten them.</summary>
 internal sealed record ConsulSourceOptions
 {
-    /// <summary>Most services followed by a blocking query; the others in use are read in turn.</summary>
+    /// <summary>
+    /// Most services followed by a blocking query; the others in use are read in turn. Each query holds a connection, and Consul's
+    /// http_max_conns_per_client is 200 by default, shared by all programs of one address.
+    /// </summary>
     public int MaxWatches { get; init; } = 150;
 
     /// <summary>How often each of the others is read.</summary>

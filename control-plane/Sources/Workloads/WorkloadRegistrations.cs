@@ -37,6 +37,18 @@ internal sealed class WorkloadRegistrations : IDisposable
         lock (gate) return (workloads.Values.Count(w => w.Lease is not null), workloads.Values.Count(w => w.Lease is null));
     }
 
+    /// <summary>The ids of all workloads registered here.</summary>
+    public string[] Ids()
+    {
+        lock (gate) return [.. workloads.Keys];
+    }
+
+    /// <summary>The ids of those of one service, whatever its namespace.</summary>
+    public string[] IdsOf(string service)
+    {
+        lock (gate) return [.. workloads.Values.Where(w => w.Desired.Instance.Service == service).Select(w => w.Desired.Instance.Id)];
+    }
+
     /// <summary>The hold of a new stream, on nothing yet.</summary>
     public WorkloadLease Open()
     {

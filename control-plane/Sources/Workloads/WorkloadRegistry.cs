@@ -1,0 +1,114 @@
+using Mesh.ControlPlane.Sources.Consul;
+
+namespace Mesh.ControlPlane.Sources.Workloads;
+
+/// <summary>
+/// Brings the workloads registered here into the registry and keeps them there: one keeper for each, this replica's sign of life, and the
+/// collection of what dead replicas left. Thread safe; <see cref="RunAsync"/> owns all loops.
+/// </summary>
+internal sealed class WorkloadRegistry : IDisposable
+{
+    private readonly WorkloadRegistrations registrations;
+    private readonly ConsulSource source;
+    private readonly WorkloadContext context;
+    private readonly CatalogWriter catalog;
+    private readonly ReplicaSession session;
+    private readonly OrphanCollector orphans;
+    private readonly Lock gate = new();
+    private readonly Dictionary<string, EntryKeeper> keepers = new(StringComparer.Ordinal);
+    private readonly Dictionary<EntryKeeper, Task> loops = [];
+    private CancellationToken stopping;
+
+    public WorkloadRegistry(ConsulClient client, ConsulSource source, WorkloadRegistrations registrations, string replica, WorkloadContext context)
+    {
+        (this.registrations, this.source, this.context) = (registrations, source, context);
+        catalog = new CatalogWriter(client, replica, context.Options.MaxWrites);
+        session = new ReplicaSession(client, replica, context);
+        orphans = new OrphanCollector(client, registrations, catalog, session, context);
+    }
+
+    /// <summary>Works until <paramref name="stop"/>. What is in the registry then stays: the workloads live on and come back to the next control plane.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        lock (gate) stopping = stop;
+        registrations.Changed += Review;
+        source.Answered += Compare;
+        source.Returned += DoubtAll;
+        foreach (var id in registrations.Ids()) Review(id);
+        try
+        {
+            await Task.WhenAll(session.RunAsync(stop), orphans.RunAsync(stop));
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+        }
+        finally
+        {
+            registrations.Changed -= Review;
+            source.Answered -= Compare;
+            source.Returned -= DoubtAll;
+            registrations.Close();
+            Task[] all;
+            lock (gate) all = [.. loops.Values];
+            await Task.WhenAll(all);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => catalog.Dispose();
+
+    private void Review(string id)
+    {
+        lock (gate)
+        {
+            if (stopping.IsCancellationRequested) return;
+            if (!keepers.TryGetValue(id, out var keeper))
+            {
+                keepers[id] = keeper = new EntryKeeper(id, registrations, catalog, context);
+                loops[keeper] = Task.Run(() => KeepAsync(id, keeper, stopping), CancellationToken.None);
+            }
+
+            keeper.Review();
+        }
+    }
+
+    private async Task KeepAsync(string id, EntryKeeper keeper, CancellationToken stop)
+    {
+        try
+        {
+            await keeper.RunAsync(() => TryEnd(id), stop);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+        }
+        finally
+        {
+            lock (gate) loops.Remove(keeper);
+        }
+    }
+
+    /// <summary>A keeper ends only if its workload did not come back between its last look and now.</summary>
+    private bool TryEnd(string id)
+    {
+        lock (gate) return registrations.Desired(id) is null && keepers.Remove(id);
+    }
+
+    /// <summary>What the registry says about a service hints at entries that are missing or another's.</summary>
+    private void Compare(string service, ServiceView view)
+    {
+        var said = view.Entries.ToDictionary(e => e.Instance.Id, e => e.Owner, StringComparer.Ordinal);
+        foreach (var id in registrations.IdsOf(service))
+            if (!said.TryGetValue(id, out var owner) || owner != catalog.Replica) Doubt(id);
+    }
+
+    private void DoubtAll()
+    {
+        foreach (var id in registrations.Ids()) Doubt(id);
+    }
+
+    private void Doubt(string id)
+    {
+        lock (gate)
+            if (keepers.TryGetValue(id, out var keeper)) keeper.Doubt();
+    }
+}
