@@ -1,0 +1,95 @@
+using System.Net;
+using Mesh.Api.Grpc;
+using Mesh.Api.Logging;
+using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Sources;
+using Mesh.ControlPlane.Sources.Consul;
+using Mesh.ControlPlane.Sources.Workloads;
+using Mesh.Tests;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Logging;
+
+namespace Mesh.ControlPlane.Tests.Sources.Workloads;
+
+/// <summary>The part of a control plane that deals with the registry, with its gRPC port. Graceful stop by <see cref="DisposeAsync"/>.</summary>
+internal sealed class TestReplica : IAsyncDisposable
+{
+    private readonly CancellationTokenSource stop = new();
+    private readonly Discovery discovery;
+    private readonly WebApplication app;
+    private readonly Task running;
+    private bool disposed;
+
+    private TestReplica(Uri registry, string name, WorkloadOptions options)
+    {
+        Name = name;
+        var source = new ConsulSourceOptions
+        {
+            EmptyHold = TimeSpan.FromSeconds(1),
+            PollPeriod = TimeSpan.FromMilliseconds(200),
+            Query = new BlockingQueryOptions { Backoff = new Backoff(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(200)) },
+        };
+        discovery = new Discovery(
+            new DiscoveryOptions(new ConsulOptions { Address = registry }, name) { Source = source, Workloads = options },
+            Store, new SourceClock(TimeProvider.System, new Random(1)), Log.To(Output, Level.Debug, TimeProvider.System));
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            GrpcKestrel.Configure(kestrel);
+            kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = HttpProtocols.Http2);
+        });
+        app = builder.Build();
+        discovery.Workloads.Map(app);
+        running = discovery.RunAsync(stop.Token);
+    }
+
+    public static WorkloadOptions Fast => new()
+    {
+        Grace = TimeSpan.FromMilliseconds(600),
+        OrphanGrace = TimeSpan.FromSeconds(1),
+        CollectPeriod = TimeSpan.FromMilliseconds(200),
+        ReconcilePeriod = TimeSpan.FromSeconds(60),
+        SessionTtl = TimeSpan.FromSeconds(10),
+        Backoff = new Backoff(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(300)),
+    };
+
+    public string Name { get; }
+
+    public LogLines Output { get; } = new();
+
+    public WorldStore Store { get; } = new();
+
+    public ConsulSource Source => discovery.Source;
+
+    public string Address => app.Urls.First();
+
+    /// <summary>Instances of a service in the world, with their health when it is not passing.</summary>
+    public string[] Ids(string service) =>
+        [.. Store.Current.Instances.Values.Where(i => i.Service == service).OrderBy(i => i.Id, StringComparer.Ordinal).Select(i => i.Health == InstanceHealth.Passing ? i.Id : $"{i.Id}:{i.Health}")];
+
+    public static async Task<TestReplica> StartAsync(TestRegistry registry, string name, WorkloadOptions? options = null)
+    {
+        var replica = new TestReplica(registry.Address, name, options ?? Fast);
+        await replica.app.StartAsync();
+        return replica;
+    }
+
+    public Task HasAsync(string service, params string[] ids) =>
+        Eventually.TrueAsync(() => Ids(service).SequenceEqual(ids), () => $"expected [{string.Join(' ', ids)}], is [{string.Join(' ', Ids(service))}]\n{Output}");
+
+    public async ValueTask DisposeAsync()
+    {
+        if (disposed) return;
+        disposed = true;
+        await stop.CancelAsync();
+        await running.WaitAsync(TimeSpan.FromSeconds(20));
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+        await app.StopAsync(patience.Token);
+        await app.DisposeAsync();
+        discovery.Dispose();
+        stop.Dispose();
+    }
+}
