@@ -17,7 +17,7 @@ namespace Mesh.ControlPlane.Tests.Sources.Workloads;
 internal sealed class TestReplica : IAsyncDisposable
 {
     private readonly CancellationTokenSource stop = new();
-    private readonly Discovery discovery;
+    private readonly Mesh.ControlPlane.Sources.Discovery discovery;
     private readonly WebApplication app;
     private readonly Task running;
     private bool disposed;
@@ -31,7 +31,7 @@ internal sealed class TestReplica : IAsyncDisposable
             PollPeriod = TimeSpan.FromMilliseconds(200),
             Query = new BlockingQueryOptions { Backoff = new Backoff(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(200)) },
         };
-        discovery = new Discovery(
+        discovery = new Mesh.ControlPlane.Sources.Discovery(
             new DiscoveryOptions(new ConsulOptions { Address = registry }, name) { Source = source, Workloads = options },
             Store, new SourceClock(TimeProvider.System, new Random(1)), Log.To(Output, Level.Debug, TimeProvider.System));
         var builder = WebApplication.CreateSlimBuilder();
