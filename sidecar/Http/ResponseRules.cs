@@ -32,6 +32,12 @@ internal static class ResponseRules
             }
         }
 
+        if (call.Status == 101)
+        {
+            to.Connection = "Upgrade";
+            to.Upgrade = "websocket";
+        }
+
         if (nominated) RemoveNominated(from, to);
         if (call.Status is not (204 or (>= 100 and < 200)) && Length(call, x) is >= 0 and var length) to.ContentLength = length;
     }

@@ -33,6 +33,13 @@ internal sealed class UpstreamConnections : IDisposable
     /// <summary>A call to the endpoint, ready to send; or why there is none.</summary>
     public ValueTask<(IUpstreamCall? Call, CallResult Result)> OpenAsync(Exchange x, Cluster cluster, Endpoint endpoint, TryBound? bound)
     {
+        var http2 = cluster.Protocol == UpstreamProtocol.Http2 || (cluster.Protocol == UpstreamProtocol.Downstream && x.Http2);
+        if (http2 && !x.WebSocket)
+        {
+            var client = cluster.State.Http2(() => Http2Pool.Make(dialer, metrics, cluster.ConnectTimeout));
+            return new((new Http2Call(client, endpoint), CallResult.Ok));
+        }
+
         var pool = endpoint.Stats.Connections(makePool);
         var waiting = pool.TryTake();
         return waiting is not null ? new((waiting, CallResult.Ok)) : ConnectAsync(x, pool, cluster, endpoint, bound);
