@@ -31,11 +31,11 @@ internal sealed class KestrelOrigin : IAsyncDisposable
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(k => k.Listen(IPAddress.Loopback, 0, o => o.Protocols = protocols));
-        var app = builder.Build();
-        app.UseWebSockets();
-        app.Run(handle);
-        await app.StartAsync();
-        return new KestrelOrigin(app);
+        var built = builder.Build();
+        built.UseWebSockets();
+        built.Run(handle);
+        await built.StartAsync();
+        return new KestrelOrigin(built);
     }
 
     public async ValueTask DisposeAsync()
