@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 
 namespace Mesh.Tests;
 
@@ -30,7 +31,7 @@ public static class ExternalProgram
         var path = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':');
         // Debian keeps servers in sbin, which not everybody has on PATH.
         if (path.Append("/usr/sbin").Select(d => Path.Combine(d, name)).FirstOrDefault(File.Exists) is { } found) return found;
-        for (var d = new DirectoryInfo(AppContext.BaseDirectory); d is not null; d = d.Parent)
+        for (var d = new DirectoryInfo(SourceFolder()); d is not null; d = d.Parent)
         {
             var get = Path.Combine(d.FullName, "shared/peers/programs/get");
             if (File.Exists(get)) return RunGet(get, name);
@@ -38,6 +39,8 @@ public static class ExternalProgram
 
         return null;
     }
+
+    private static string SourceFolder([CallerFilePath] string here = "") => Path.GetDirectoryName(here)!;
 
     private static string? RunGet(string get, string name)
     {
