@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using System.Threading.Channels;
 
 namespace Mesh.Tests;
 
@@ -16,12 +17,19 @@ public sealed class ChildProcess : IAsyncDisposable
     private const int KeptLines = 2000;
     private readonly ConcurrentQueue<string> lines = new();
     private readonly Process process;
+    private readonly Channel<string> said = Channel.CreateBounded<string>(
+        new BoundedChannelOptions(KeptLines) { FullMode = BoundedChannelFullMode.DropOldest });
 
     private ChildProcess(ProcessStartInfo start)
     {
         Name = Path.GetFileName(start.FileName);
         process = new Process { StartInfo = start, EnableRaisingEvents = true };
-        process.OutputDataReceived += (_, line) => Keep(line.Data);
+        process.OutputDataReceived += (_, line) =>
+        {
+            Keep(line.Data);
+            if (line.Data is null) said.Writer.TryComplete();
+            else said.Writer.TryWrite(line.Data);
+        };
         process.ErrorDataReceived += (_, line) => Keep(line.Data);
         process.Start();
         Watchdog.Guard(process.Id);
@@ -57,6 +65,27 @@ public sealed class ChildProcess : IAsyncDisposable
         foreach (var argument in arguments) start.ArgumentList.Add(argument);
         foreach (var (name, value) in environment) start.Environment[name] = value;
         return new ChildProcess(start);
+    }
+
+    /// <summary>The next line it writes to its standard output; fails with its output when none comes.</summary>
+    public async Task<string> NextLineAsync(double seconds = 60)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(seconds));
+        try
+        {
+            return await said.Reader.ReadAsync(limit.Token);
+        }
+        catch (Exception e) when (e is OperationCanceledException or ChannelClosedException)
+        {
+            throw new TimeoutException($"{Name} ({Id}) said nothing within {seconds} s. Its output:\n{Output}", e);
+        }
+    }
+
+    /// <summary>Writes a line to its standard input.</summary>
+    public async Task TellAsync(string line)
+    {
+        await process.StandardInput.WriteLineAsync(line);
+        await process.StandardInput.FlushAsync();
     }
 
     /// <summary>Sends a signal.</summary>

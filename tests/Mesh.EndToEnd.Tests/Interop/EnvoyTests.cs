@@ -1,0 +1,102 @@
+using System.Net;
+using System.Net.Sockets;
+using Mesh.EndToEnd.Tests.Testbed;
+using Mesh.Tests;
+
+namespace Mesh.EndToEnd.Tests.Interop;
+
+/// <summary>A real Envoy whose only configuration is our control plane carries traffic in both directions.</summary>
+public sealed class EnvoyTests
+{
+    [SkippableFact]
+    public async Task Envoy_carries_traffic_out_and_in_and_follows_a_rule()
+    {
+        var envoy = ExternalProgram.Require("envoy");
+        await using var bed = await MeshTestbed.StartAsync();
+        await bed.RunAsync(async () =>
+        {
+            await using var web = await EchoApp.StartAsync("web-app");
+            await using var other = await EchoApp.StartAsync("other-app");
+            var (outbound, inbound) = (FreePort(), FreePort());
+            await bed.ControlPlane.RegisterAsync("web", "web-1", inbound, ("protocol", "http"));
+            await bed.ControlPlane.RegisterAsync("other", "other-1", other.Port, ("protocol", "http"));
+            using var folder = new TemporaryFolder();
+            await File.WriteAllTextAsync(folder["envoy.yaml"], Bootstrap(bed.ControlPlane.Xds, web.Port, outbound, inbound));
+            await using var process = ChildProcess.Start(envoy,
+                ["-c", folder["envoy.yaml"], "--use-dynamic-base-id", "--concurrency", "1", "--admin-address-path", folder["admin"], "--log-level", "warn"]);
+            using var http = new HttpClient(new SocketsHttpHandler { Proxy = new WebProxy($"http://127.0.0.1:{outbound}"), UseProxy = true });
+            await Eventually.PassesAsync(async () =>
+            {
+                process.MustRun();
+                Assert.Equal("web-app GET /hello", await http.GetStringAsync("http://web/hello"));
+            });
+            Assert.Equal("other-app GET /", await http.GetStringAsync("http://other.default.svc.cluster.local/"));
+
+            await bed.ControlPlane.WriteRuleAsync("web.yaml", """
+                apiVersion: gateway.networking.k8s.io/v1
+                kind: HTTPRoute
+                metadata: { name: web }
+                spec:
+                  parentRefs: [{ kind: Service, group: "", name: web }]
+                  rules:
+                  - matches: [{ headers: [{ name: x-canary, value: "1" }] }]
+                    backendRefs: [{ name: other, port: 80 }]
+                  - backendRefs: [{ name: web, port: 80 }]
+                """);
+            await Eventually.PassesAsync(async () =>
+            {
+                using var request = new HttpRequestMessage(HttpMethod.Get, "http://web/") { Headers = { { "x-canary", "1" } } };
+                using var answer = await http.SendAsync(request);
+                Assert.Equal("other-app GET /", await answer.Content.ReadAsStringAsync());
+            });
+            Assert.Equal("web-app GET /", await http.GetStringAsync("http://web/"));
+
+            using var admin = new HttpClient { BaseAddress = new Uri($"http://{(await File.ReadAllTextAsync(folder["admin"])).Trim()}") };
+            Assert.Equal("LIVE\n", await admin.GetStringAsync("/ready"));
+            var rejected = (await admin.GetStringAsync("/stats?filter=update_rejected")).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+            Assert.NotEmpty(rejected);
+            Assert.All(rejected, line => Assert.EndsWith(": 0", line, StringComparison.Ordinal));
+        });
+    }
+
+    private static string Bootstrap(string xds, int app, int outbound, int inbound) => $$"""
+        node:
+          id: sidecar~127.0.0.1~web-1~default
+          cluster: web
+          metadata:
+            mesh:
+              service: web
+              namespace: default
+              version: v1
+              workload: web-1
+              labels: {}
+              discover: all
+              outbound: "127.0.0.1:{{outbound}}"
+              ports: [ { port: {{app}}, name: http, protocol: http, listen: "127.0.0.1:{{inbound}}" } ]
+        admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }
+        dynamic_resources:
+          ads_config: { api_type: GRPC, transport_api_version: V3, grpc_services: [ { envoy_grpc: { cluster_name: mesh-xds } } ] }
+          lds_config: { ads: { }, resource_api_version: V3 }
+          cds_config: { ads: { }, resource_api_version: V3 }
+        static_resources:
+          clusters:
+          - name: mesh-xds
+            type: STATIC
+            typed_extension_protocol_options:
+              envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+                "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+                explicit_http_config: { http2_protocol_options: { } }
+            load_assignment:
+              cluster_name: mesh-xds
+              endpoints:
+              - lb_endpoints:
+                - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: {{xds.Split(':')[1]}} } } }
+        """;
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
