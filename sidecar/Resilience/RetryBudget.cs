@@ -6,8 +6,12 @@ namespace Mesh.Sidecar.Resilience;
 /// </summary>
 public sealed class RetryBudget
 {
-    private const int Percent = 20;
-    private const int AtLeast = 3;
+    /// <summary>The share of the requests in flight that may be retries.</summary>
+    public const int Percent = 20;
+
+    /// <summary>The retries that may always run.</summary>
+    public const int AtLeast = 3;
+
     private int requests;
     private int retries;
 

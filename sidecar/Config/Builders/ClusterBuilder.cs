@@ -6,6 +6,7 @@ using Mesh.Api.Xds;
 using Mesh.Sidecar.Balancing;
 using HttpProtocolOptions = Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions;
 using Proto = Envoy.Config.Cluster.V3.Cluster;
+using Mesh.Sidecar.Resilience;
 
 namespace Mesh.Sidecar.Config.Builders;
 
@@ -59,12 +60,16 @@ internal static class ClusterBuilder
         {
             // A bound nobody can reach is how control planes lift Envoy's default of 1024; there is none here to lift.
             var bound = proto.CircuitBreakers!.Thresholds[i];
-            var lifted = Lifted(bound.MaxConnections) && Lifted(bound.MaxPendingRequests) && Lifted(bound.MaxRequests) && Lifted(bound.MaxRetries) && bound.RetryBudget is null;
+            var lifted = Lifted(bound.MaxConnections) && Lifted(bound.MaxPendingRequests) && Lifted(bound.MaxRequests) && Lifted(bound.MaxRetries) && IsOurs(bound.RetryBudget);
             field.Unsupported(!lifted, $"circuit_breakers.thresholds[{i}]");
         }
     }
 
     private static bool Lifted(uint? bound) => bound is null or >= int.MaxValue;
+
+    /// <summary>Every cluster has the budget of <see cref="RetryBudget"/>; a document that asks for just that asks for nothing more.</summary>
+    private static bool IsOurs(Envoy.Config.Cluster.V3.CircuitBreakers.Types.Thresholds.Types.RetryBudget? budget) =>
+        budget is null || (budget.BudgetPercent?.Value is null or RetryBudget.Percent && budget.MinRetryConcurrency is null or RetryBudget.AtLeast);
 
     private static LbPolicy Policy(Proto proto, Field field)
     {
