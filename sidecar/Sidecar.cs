@@ -1,0 +1,194 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using Google.Protobuf;
+using Mesh.Api.Grpc;
+using Mesh.Api.Logging;
+using Mesh.Api.Xds;
+using Mesh.Sidecar.Admin;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Listening;
+using Mesh.Sidecar.Registration;
+using Mesh.Sidecar.Resilience;
+using Mesh.Sidecar.Telemetry;
+using Mesh.Sidecar.Xds;
+
+namespace Mesh.Sidecar;
+
+/// <summary>
+/// The program put together: bind, serve, follow the control plane, register, and at the end leave, drain, close. Reads top to bottom.
+/// Made, run once and disposed by Main.
+/// </summary>
+internal sealed class Sidecar : IAsyncDisposable
+{
+    private const int Failed = 1;
+    private const int LargestAnswer = 64 * 1024 * 1024;
+
+    /// <summary>How long callers get to hear that this workload leaves before its listeners do.</summary>
+    private static readonly TimeSpan WordGetsAround = TimeSpan.FromSeconds(1);
+
+    private readonly Flags flags;
+    private readonly TimeProvider time;
+    private readonly Log log;
+    private readonly Life life = new();
+    private readonly Randomness random = new(BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)));
+    private readonly CancellationTokenSource stop = new();
+    private readonly BoundSockets sockets = new();
+    private readonly Snapshots snapshots = new();
+    private readonly SidecarMetrics own = new();
+    private readonly SnapshotPublisher publisher;
+    private readonly GrpcChannel? channel;
+    private readonly StaticSource? file;
+    private AdsClient? ads;
+    private RegistrationClient? registration;
+
+    public Sidecar(Flags flags, TimeProvider time, Log log)
+    {
+        (this.flags, this.time, this.log) = (flags, time, log);
+        publisher = new SnapshotPublisher(snapshots, time);
+        if (flags.ControlPlane is not null) channel = new GrpcChannel(flags.ControlPlane, new GrpcChannelOptions { MaxReceiveMessageSize = LargestAnswer, Time = time });
+        if (flags.Static is not null) file = new StaticSource(flags.Static, publisher, time, log.For("static"));
+    }
+
+    /// <summary>Runs until somebody ends it; the exit code.</summary>
+    public async Task<int> RunAsync()
+    {
+        try
+        {
+            return await ServeAsync();
+        }
+        catch (IOException e)
+        {
+            // A port that is taken, a file that cannot be written: one line says it.
+            log.Error(e.Message);
+            return Failed;
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        life.Dispose();
+        sockets.Dispose();
+        channel?.Dispose();
+        stop.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    private async Task<int> ServeAsync()
+    {
+        // 1. Sockets, so that a taken port ends it here and the bound ones can be told.
+        var workload = Bindings.Bind(flags, sockets, MakeId);
+        if (file?.Load() is { Count: > 0 } errors) return Refuse(errors);
+        foreach (var listener in snapshots.Current.Listeners) sockets.Bind(listener!.Name, listener.Address);
+
+        // 2. What is observed.
+        var traffic = new TrafficSeries(time, TelemetrySink.DefaultBudget, own);
+        var instruments = new Instruments(traffic, own);
+        await using var accessLog = flags.AccessLog == AccessLogMode.Off ? null : new AccessLog(flags.AccessLog, flags.AccessLogFormat, Console.OpenStandardOutput(), own.AccessLogDropped, time);
+        var self = workload.Peer();
+        using var otlp = OtlpExport.Start(flags.Otlp, new OtlpResource(self.Service, self.Namespace, self.Version, self.Workload), log.For("otlp"));
+        var sink = new TelemetrySink(own, traffic, instruments, accessLog);
+
+        // 3. The surfaces for people and machines; readiness says why not yet.
+        await using var data = new DataPath(snapshots, sockets, new DataPathSettings { Self = self, DrainBound = flags.DrainTime }, sink, time, log);
+        await using var admin = new AdminServer(new AdminAddresses(flags.Admin, flags.Metrics, flags.Readiness), Sources(workload, traffic, data));
+        await admin.StartAsync(stop.Token);
+        if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
+
+        // 4. Traffic, as soon as there is a configuration.
+        await data.StartAsync(stop.Token);
+        life.HearSignals(reload: () => file?.Reload());
+        var loops = Follow(workload);
+        await using var edges = new EdgeReporter(channel, traffic, workload.NodeId, time, random, log.For("telemetry"));
+        log.Info("started", ("version", Program.Version), ("workload", workload.Id), ("outbound", workload.Outbound), ("admin", admin.Bound.Admin));
+
+        // 5. Until the end is asked for, or a loop dies, which none may.
+        var ended = await Task.WhenAny(loops.Append(life.Ending));
+        if (ended.IsFaulted) log.Error("a fault ends this sidecar", ("error", ended.Exception));
+        await StopAsync(data, loops, ended == life.Ending ? await life.Ending : "fault");
+        return ended.IsFaulted ? Failed : 0;
+    }
+
+    /// <summary>The loops that bring configuration and keep the workload registered.</summary>
+    private List<Task> Follow(Workload workload)
+    {
+        if (file is not null) return [file.RunAsync(stop.Token)];
+        ads = new AdsClient(channel!, NodeDescription.Of(workload, Program.Version), publisher, new AdsClock(time, random), log.For("xds"));
+        registration = new RegistrationClient(channel!, workload, new RegistrationSettings(flags.HealthPath, time, random), log.For("registration"));
+        own.Observe("mesh_sidecar_xds_accepted_total", "Answers of the control plane accepted.", grows: true, () => ads.Status.Accepted);
+        own.Observe("mesh_sidecar_xds_refused_total", "Answers of the control plane refused (NACK).", grows: true, () => ads.Status.Refused);
+        own.Observe("mesh_sidecar_xds_streams_total", "Streams to the control plane opened.", grows: true, () => ads.Status.Connects);
+        own.Observe("mesh_sidecar_xds_connected", "1 while the control plane is followed.", grows: false, () => ads.Status.Connected ? 1 : 0);
+        return [ads.RunAsync(stop.Token), KeepRegisteredAsync(registration)];
+    }
+
+    /// <summary>A workload without ports has nothing to register; that is no end of a loop.</summary>
+    private async Task KeepRegisteredAsync(RegistrationClient client)
+    {
+        await client.RunAsync();
+        await Task.Delay(Timeout.InfiniteTimeSpan, time, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private async Task StopAsync(DataPath data, List<Task> loops, string reason)
+    {
+        var begun = time.GetTimestamp();
+        TimeSpan Left() => flags.DrainTime - time.GetElapsedTime(begun) is { Ticks: > 0 } left ? left : TimeSpan.Zero;
+        life.Drain($"stopping: {reason}");
+        log.Info("stopping", ("reason", reason), ("at_most_s", flags.DrainTime.TotalSeconds));
+        if (registration is { Registered: true } registered)
+        {
+            registered.Leave();
+            var around = Left() < WordGetsAround ? Left() : WordGetsAround;
+            await Task.Delay(around, time, CancellationToken.None);
+        }
+
+        await data.DrainInboundAsync(Left());
+        await data.StopAsync(Left());
+        registration?.Leave();
+        await stop.CancelAsync();
+        await Task.WhenAll(loops).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        log.Info("stopped", ("after_ms", (long)time.GetElapsedTime(begun).TotalMilliseconds));
+    }
+
+    private AdminSources Sources(Workload workload, TrafficSeries traffic, DataPath data) => new()
+    {
+        Snapshots = snapshots,
+        Metrics = new Exposition(traffic, own),
+        Own = own,
+        Log = log,
+        Time = time,
+        Node = (workload.NodeId, workload.Service),
+        Readiness = () => life.Readiness(WaitingFor()),
+        Accepted = () => publisher.Serving.Raw().Select(Accepted),
+        Quit = () => life.Quit("/quitquitquit"),
+        DrainListeners = () => _ = data.DrainInboundAsync(flags.DrainTime),
+    };
+
+    private string WaitingFor()
+    {
+        if (registration is { Refusal.Length: > 0 } refused) return $"the control plane refuses this workload: {refused.Refusal}";
+        if (snapshots.Current.Number > 0) return "";
+        return ads?.Status.Trouble ?? "starting";
+    }
+
+    private AcceptedResource Accepted(Google.Protobuf.WellKnownTypes.Any any)
+    {
+        IMessage message = any.TypeUrl switch
+        {
+            TypeUrls.Listener => Envoy.Config.Listener.V3.Listener.Parser.ParseFrom(any.Value),
+            TypeUrls.Cluster => Envoy.Config.Cluster.V3.Cluster.Parser.ParseFrom(any.Value),
+            TypeUrls.RouteConfiguration => Envoy.Config.Route.V3.RouteConfiguration.Parser.ParseFrom(any.Value),
+            _ => Envoy.Config.Endpoint.V3.ClusterLoadAssignment.Parser.ParseFrom(any.Value),
+        };
+        return new AcceptedResource(any.TypeUrl, TypeUrls.NameOf(message) ?? "", publisher.Serving.Versions.GetValueOrDefault(any.TypeUrl, ""), message);
+    }
+
+    private int Refuse(IReadOnlyList<string> errors)
+    {
+        foreach (var error in errors) log.Error(error);
+        return Failed;
+    }
+
+    private string MakeId() =>
+        string.Create(CultureInfo.InvariantCulture, $"{(flags.Service.Length > 0 ? flags.Service : "client")}-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4))}");
+}
