@@ -13,7 +13,7 @@ internal static class DependencyTable
         ["Config"] = ["Balancing", "Resilience"],
         ["Telemetry"] = ["Config", "Balancing", "Resilience"],
         ["Xds"] = ["Config", "Balancing", "Resilience"],
-        ["Registration"] = ["Config"],
+        ["Registration"] = ["Config", "Balancing", "Resilience"],
         ["Listening"] = ["Telemetry", "Config", "Balancing", "Resilience"],
         ["Tcp"] = ["Listening", "Telemetry", "Config", "Balancing", "Resilience"],
         ["Http"] = ["Tcp", "Listening", "Telemetry", "Config", "Balancing", "Resilience"],
