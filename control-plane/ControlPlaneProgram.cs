@@ -5,6 +5,7 @@ using Mesh.ControlPlane.Admin;
 using Mesh.ControlPlane.Admin.Metrics;
 using Mesh.ControlPlane.Admin.Traffic;
 using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Sources.Files;
 using Mesh.ControlPlane.Xds;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -34,6 +35,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private readonly Dictionary<string, string> addresses = new(StringComparer.Ordinal);
     private readonly List<Task> loops = [];
     private readonly Discovery discovery;
+    private FileSource? rules;
 
     private ControlPlaneProgram(Options options, TimeProvider time, Log log)
     {
@@ -94,6 +96,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         foreach (var port in ports) await port.DisposeAsync();
         ads.Dispose();
         discovery.Dispose();
+        rules?.Dispose();
         feed.Dispose();
         xdsMetrics.Dispose();
         processMetrics.Dispose();
@@ -103,12 +106,14 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
 
     private async Task StartAsync()
     {
+        if (options.Rules is { } folder) rules = new FileSource(folder, store, time, log.For("rules"));
         var logs = new LogAdapter(log);
         await ListenAsync("health", [options.Health], HttpProtocols.Http1, MapHealth, logs);
         await ListenAsync("operators", [options.Operators], HttpProtocols.Http1, MapOperators, logs);
         await ListenAsync("xds", options.Xds, HttpProtocols.Http2, MapXds, logs);
         loops.Add(discovery.RunAsync(stopping.Token));
-        loops.Add(feed.RunAsync(discovery.Synced, stopping.Token));
+        if (rules is not null) loops.Add(rules.RunAsync(stopping.Token));
+        loops.Add(feed.RunAsync(Task.WhenAll(discovery.Synced, rules?.FirstGood ?? Task.CompletedTask), stopping.Token));
     }
 
     private async Task ListenAsync(string name, IReadOnlyList<ListenAddress> on, HttpProtocols protocols, Action<WebApplication> map, LogAdapter logs)
@@ -125,7 +130,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     {
         application.Use(LoopbackHost.CheckAsync);
         application.Use(OperatorsEndpoints.ReadsOnlyAsync);
-        new OperatorsEndpoints(store, nodes, feed, traffic, new WorldReport(store, () => discovery.Status)).Map(application);
+        new OperatorsEndpoints(store, nodes, feed, traffic, new WorldReport(store, () => new { Discovery = discovery.Status, Rules = rules?.Status })).Map(application);
     }
 
     private void MapXds(WebApplication application)
@@ -136,7 +141,11 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         application.MapGrpcUnknown();
     }
 
-    private string? NotReady() => feed.Current is null ? "the first world is not complete yet" : null;
+    private string? NotReady()
+    {
+        if (feed.Current is not null) return null;
+        return rules is { FirstGood.IsCompleted: false, Status.Errors: [var first, ..] } ? $"there is no good set of rules yet: {first}" : "the first world is not complete yet";
+    }
 
     private async Task StopAsync()
     {
