@@ -46,10 +46,10 @@ internal static partial class Formats
         }
 
         var total = TimeSpan.Zero;
-        for (var i = 0; i < match.Groups[1].Captures.Count; i++)
+        for (var i = 0; i < match.Groups["count"].Captures.Count; i++)
         {
-            var count = int.Parse(match.Groups[1].Captures[i].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture);
-            total += match.Groups[2].Captures[i].Value switch
+            var count = int.Parse(match.Groups["count"].Captures[i].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture);
+            total += match.Groups["unit"].Captures[i].Value switch
             {
                 "h" => TimeSpan.FromHours(count),
                 "m" => TimeSpan.FromMinutes(count),
@@ -93,7 +93,7 @@ internal static partial class Formats
     /// <summary>True for an IP address in its usual form.</summary>
     public static bool IsAddress(string text) => IPAddress.TryParse(text, out var address) && (text.Contains(':', StringComparison.Ordinal) || address.ToString() == text);
 
-    [GeneratedRegex("^(?:([0-9]{1,5})(h|ms|m|s)){1,4}$", RegexOptions.CultureInvariant, 1000)]
+    [GeneratedRegex("^(?:(?<count>[0-9]{1,5})(?<unit>h|ms|m|s)){1,4}$", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex DurationForm();
 
     // POSIX classes, RE2's named groups and quoting: valid in one engine and something else, or nothing, in the other.
