@@ -93,7 +93,9 @@ public sealed class GoodDocumentTests
         Assert.Equal(
             new HttpRouteMatch
             {
-                PathKind = MatchKind.Exact, Path = "/pay", Method = "POST",
+                PathKind = MatchKind.Exact,
+                Path = "/pay",
+                Method = "POST",
                 Headers = [new ValueMatch("x-beta", MatchKind.Exact, "yes"), new ValueMatch("x-user", MatchKind.RegularExpression, "a.*")],
                 QueryParams = [new ValueMatch("Q", MatchKind.Exact, "1")],
             },
