@@ -141,7 +141,7 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
                 await clock.DelayAsync(delay, stop.Token);
                 await new BlockingQuery<HealthEntry[]>(options.Query, clock).RunAsync(
                     (index, ct) => client.ReadAsync(PathOf(service, "stale"), index, ConsulJson.Default.HealthEntryArray, ct),
-                    answer => Take(service, answer.Value),
+                    answer => Take(service, answer),
                     (error, failures) => Failed(service, error, failures),
                     stop.Token);
             }
@@ -157,7 +157,7 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
         {
             // What decides about dropping instances is asked of the leader, not of whichever server is near.
             var answer = await client.ReadAsync(PathOf(service, service.Holding ? "consistent" : "stale"), ConsulJson.Default.HealthEntryArray, stop);
-            Take(service, answer.Value);
+            Take(service, answer);
         }
         catch (ConsulException e)
         {
@@ -165,15 +165,15 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
         }
     }
 
-    private void Take(ServiceWatch service, HealthEntry[]? answer)
+    private void Take(ServiceWatch service, ConsulAnswer<HealthEntry[]> answer)
     {
-        var view = EntryMapping.Map(service.Name, answer);
+        var view = EntryMapping.Map(service.Name, answer.Value);
         bool changed;
         lock (gate)
         {
             if (!services.TryGetValue(service.Name, out var current) || current != service) return;
             var (wasHolding, wasAnswered) = (service.Holding, service.Answered);
-            changed = service.Take(view, withdrawn) || service.Holding != wasHolding || !wasAnswered;
+            changed = service.Take(view, answer.Index, withdrawn) || service.Holding != wasHolding || !wasAnswered;
             if (service.Holding && !wasHolding) metrics.Held();
             if (service.Holding) poll.Set();
         }
@@ -186,6 +186,7 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
     private void Failed(ServiceWatch service, ConsulException error, int failures)
     {
         metrics.Failed();
+        lock (gate) service.Fail();
         if (failures == 3 && !Quiet) log.Warn("a service cannot be read; its last known instances stay in use", ("service", service.Name), ("failures", failures), ("error", error.Message));
     }
 

@@ -16,7 +16,10 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
     /// <summary>Nothing is there; with these indexes a write creates and does not overwrite.</summary>
     public static CatalogEntry Absent { get; } = new("", 0, 0, 0);
 
-    /// <summary>Writes all three if they still are as <paramref name="before"/> says.</summary>
+    /// <summary>
+    /// Writes all three if node and service still are as <paramref name="before"/> says. The check needs no index of its own: all or nothing
+    /// is written, and a service that changes its name moves the index of its check within the same transaction.
+    /// </summary>
     public static TxnOp[] Write(DesiredEntry desired, string owner, CatalogEntry before)
     {
         var instance = desired.Instance;
@@ -25,7 +28,7 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
         [
             new() { Node = new TxnNode("cas", new ConsulNode { Name = node, Address = instance.Address, Meta = NodeMeta(owner), ModifyIndex = before.Node }) },
             new() { Service = new TxnService("cas", node, ServiceOf(instance, owner, before.Service)) },
-            new() { Check = new TxnCheck("cas", CheckOf(desired, node, before.Check)) },
+            new() { Check = new TxnCheck("set", CheckOf(desired, node)) },
         ];
     }
 
@@ -75,7 +78,7 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
         ModifyIndex = index,
     };
 
-    private static ConsulCheck CheckOf(DesiredEntry desired, string node, ulong index) => new()
+    private static ConsulCheck CheckOf(DesiredEntry desired, string node) => new()
     {
         Node = node,
         Id = CheckId(desired.Instance.Id),
@@ -90,6 +93,5 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
         Output = desired.Detail,
         ServiceId = desired.Instance.Id,
         ServiceName = desired.Instance.Service,
-        ModifyIndex = index,
     };
 }

@@ -34,15 +34,15 @@ internal sealed class OrphanCollector(
 
     private async Task CollectAsync(CancellationToken stop)
     {
-        if (!session.Held)
+        var nodes = await client.ReadAsync($"/v1/catalog/nodes?node-meta={MeshMeta.ExternalSource}:{MeshMeta.Mesh}", ConsulJson.Default.ConsulNodeArray, stop);
+        var alive = await LiveReplicasAsync(stop);
+        if (!session.Held || !alive.Contains(catalog.Replica))
         {
-            // Cut off from the registry we cannot tell who was gone meanwhile: all grace times begin anew.
+            // Cut off from the registry, or the registry has forgotten even us: then the silence of others proves nothing, and all grace times begin anew.
             seen.Clear();
             return;
         }
 
-        var nodes = await client.ReadAsync($"/v1/catalog/nodes?node-meta={MeshMeta.ExternalSource}:{MeshMeta.Mesh}", ConsulJson.Default.ConsulNodeArray, stop);
-        var alive = await LiveReplicasAsync(stop);
         var now = context.Clock.Time.GetUtcNow();
         var orphans = (nodes.Value ?? []).Where(n => IsOrphan(n, alive)).ToArray();
         foreach (var gone in seen.Keys.Except(orphans.Select(o => (o.Name, o.ModifyIndex))).ToArray()) seen.Remove(gone);

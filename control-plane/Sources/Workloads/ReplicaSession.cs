@@ -10,11 +10,15 @@ internal sealed class ReplicaSession(ConsulClient client, string replica, Worklo
 {
     private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(2);
     private readonly DateTimeOffset started = context.Clock.Time.GetUtcNow();
+    private readonly Signal wake = new();
     private string? session;
     private bool everHeld;
 
     /// <summary>True while the session was renewed within its life. Who is not seen to live does not judge whether others do.</summary>
     public bool Held { get; private set; }
+
+    /// <summary>Looks after the session now: the registry may have forgotten it.</summary>
+    public void Renew() => wake.Set();
 
     /// <summary>The key of a replica.</summary>
     public static string KeyOf(string replica) => MeshMeta.ReplicaKeys + Uri.EscapeDataString(replica);
@@ -31,14 +35,14 @@ internal sealed class ReplicaSession(ConsulClient client, string replica, Worklo
                 {
                     Held = await HoldAsync(stop);
                     failures = 0;
-                    await context.Clock.DelayAsync(context.Options.SessionTtl / 2, stop);
+                    await wake.WaitAsync(context.Options.RenewPeriod, context.Clock.Time, stop);
                 }
                 catch (ConsulException e)
                 {
                     // The session may live on; it is renewed if it does. But nobody can be sure, so we are not.
                     Held = false;
                     if (++failures == 1) context.Log.Warn("this replica cannot show that it lives; orphans are not collected meanwhile", ("replica", replica), ("error", e.Message));
-                    await context.Clock.DelayAsync(context.Options.Backoff.After(failures, context.Clock), stop);
+                    await wake.WaitAsync(context.Options.Backoff.After(failures, context.Clock), context.Clock.Time, stop);
                 }
             }
         }

@@ -6,8 +6,15 @@ internal sealed record WorkloadOptions
     /// <summary>How long a workload whose stream broke may be away before it is withdrawn (<c>--grace</c>).</summary>
     public TimeSpan Grace { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long the entries of a control plane that is gone wait for their workloads to come back to another one.</summary>
-    public TimeSpan OrphanGrace { get; init; } = TimeSpan.FromSeconds(30);
+    /// <summary>
+    /// How long the entries of a control plane that is gone wait for their workloads to come back to another one. At least two renewals of a
+    /// session: a registry that forgot everything must hear from all replicas first.
+    /// </summary>
+    public TimeSpan OrphanGrace
+    {
+        get => field < 2 * RenewPeriod ? 2 * RenewPeriod : field;
+        init;
+    } = TimeSpan.FromSeconds(30);
 
     /// <summary>How often entries whose control plane is gone are looked for.</summary>
     public TimeSpan CollectPeriod { get; init; } = TimeSpan.FromSeconds(10);
@@ -18,8 +25,11 @@ internal sealed record WorkloadOptions
     /// <summary>How long an answer waits for the registry before it says PENDING.</summary>
     public TimeSpan AckPatience { get; init; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>Life of this replica's session in the registry; renewed at half of it. Consul may end it up to twice as late.</summary>
+    /// <summary>Life of this replica's session in the registry. Consul may end it up to twice as late.</summary>
     public TimeSpan SessionTtl { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>How often the session is renewed; half its life.</summary>
+    public TimeSpan RenewPeriod { get; init; } = TimeSpan.FromSeconds(7.5);
 
     /// <summary>Waits after a failed write.</summary>
     public Backoff Backoff { get; init; } = new(TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(15));

@@ -101,8 +101,10 @@ internal sealed class WorkloadRegistry : IDisposable
             if (!said.TryGetValue(id, out var owner) || owner != catalog.Replica) Doubt(id);
     }
 
+    /// <summary>The registry is back from somewhere, perhaps with nothing in it.</summary>
     private void DoubtAll()
     {
+        session.Renew();
         foreach (var id in registrations.Ids()) Doubt(id);
     }
 

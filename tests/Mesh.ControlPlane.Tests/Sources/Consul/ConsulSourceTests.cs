@@ -70,14 +70,14 @@ public sealed class ConsulSourceTests
         running.Source.Returned += () => returned++;
         await Eventually.TrueAsync(() => fake.Waiting == 2);
         fake.Next("/v1/", 30, FakeConsul.Status(500, "No cluster leader"));
-        var version = running.Store.Current.Version;
         fake.Churn();
         await Eventually.TrueAsync(() => running.Output.Has("No cluster leader"));
         Assert.Equal(["n1/a"], running.Ids);
         await Eventually.TrueAsync(() => returned == 1);
         fake.Set("web", FakeConsul.Foreign("b", 1));
+        // Just after an outage an instance that is missing is not believed to be gone yet.
+        await running.HasAsync("n1/a", "n1/b");
         await running.HasAsync("n1/b");
-        Assert.Equal(version + 1, running.Store.Current.Version);
         Assert.Equal(1, running.Output.Count("Consul does not answer"));
     }
 
@@ -101,7 +101,7 @@ public sealed class ConsulSourceTests
         await running.HasAsync("n1/a", "n1/b");
         var clock = Stopwatch.StartNew();
         fake.Set("web");
-        await Eventually.TrueAsync(() => running.Store.Current.Notices.Any(n => n.Text.Contains("no instance", StringComparison.Ordinal)));
+        await Eventually.TrueAsync(() => running.Store.Current.Notices.Any(n => n.Text.Contains("lacks instances", StringComparison.Ordinal)));
         Assert.Equal(["n1/a", "n1/b"], running.Ids);
         await running.HasAsync();
         Assert.True(clock.ElapsedMilliseconds >= RunningSource.Fast.EmptyHold.TotalMilliseconds, $"after {clock.ElapsedMilliseconds} ms");

@@ -12,11 +12,12 @@ public sealed class TestRegistry : IAsyncDisposable
 {
     private readonly ConsulProcess? consul;
     private readonly IPEndPoint address;
+    private readonly string? folder;
     private BuiltInRegistry? builtIn;
 
-    private TestRegistry(ConsulProcess? consul)
+    private TestRegistry(ConsulProcess? consul, string? folder = null)
     {
-        this.consul = consul;
+        (this.consul, this.folder) = (consul, folder);
         address = new IPEndPoint(IPAddress.Loopback, consul is null ? FreePort() : consul.Address.Port);
         Client = new HttpClient { BaseAddress = Address };
     }
@@ -34,11 +35,11 @@ public sealed class TestRegistry : IAsyncDisposable
     }
 
     /// <summary>A built-in registry that is not there yet, at an address it will have.</summary>
-    public static TestRegistry Later() => new(null);
+    public static TestRegistry Later(string? folder = null) => new(null, folder);
 
     public async Task StartAsync()
     {
-        var options = new RegistryOptions { Address = address, NodeName = "here" };
+        var options = new RegistryOptions { Address = address, NodeName = "here", DataFolder = folder };
         builtIn = await BuiltInRegistry.StartAsync(options, TimeProvider.System, new Random(1), NullLoggerFactory.Instance);
     }
 

@@ -53,6 +53,7 @@ internal sealed class TestReplica : IAsyncDisposable
         CollectPeriod = TimeSpan.FromMilliseconds(200),
         ReconcilePeriod = TimeSpan.FromSeconds(60),
         SessionTtl = TimeSpan.FromSeconds(10),
+        RenewPeriod = TimeSpan.FromMilliseconds(400),
         Backoff = new Backoff(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(300)),
     };
 

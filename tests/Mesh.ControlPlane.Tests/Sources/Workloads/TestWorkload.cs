@@ -9,6 +9,7 @@ internal sealed class TestWorkload : IAsyncDisposable
 {
     private readonly GrpcChannel channel;
     private readonly CancellationTokenSource life = new();
+    private bool disposed;
     private readonly GrpcCall<WorkloadUpdate, WorkloadAck> call;
 
     public TestWorkload(string address)
@@ -44,6 +45,8 @@ internal sealed class TestWorkload : IAsyncDisposable
         return await ReadAsync() ?? throw new InvalidOperationException("the stream has ended");
     }
 
+    public Task WriteAsync(WorkloadUpdate update) => call.WriteAsync(update, life.Token);
+
     public async Task<WorkloadAck?> ReadAsync()
     {
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(life.Token);
@@ -61,6 +64,8 @@ internal sealed class TestWorkload : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        if (disposed) return;
+        disposed = true;
         await life.CancelAsync();
         await call.DisposeAsync();
         channel.Dispose();

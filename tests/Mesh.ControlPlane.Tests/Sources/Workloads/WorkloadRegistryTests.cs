@@ -50,7 +50,7 @@ public sealed class WorkloadRegistryTests : IClassFixture<WorkloadRegistryTests.
         await using var workload = await TestWorkload.RegisterAsync(replica, $"{web}-1", web);
         var ack = await workload.SendAsync(new WorkloadUpdate { Health = new Health { State = Health.Types.State.Critical, Detail = "GET /healthz: 503\nbad" } });
         Assert.Equal(WorkloadAck.Types.Status.Accepted, ack.Status);
-        Assert.Equal([$"{web}-1:Critical"], replica.Ids(web));
+        await replica.HasAsync(web, $"{web}-1:Critical");
         await registry.HasAsync(web, $"{web}-1@r-{web} critical");
         Assert.Equal("GET /healthz: 503 bad", (await registry.GetAsync($"/v1/health/service/{web}"))[0].GetProperty("Checks")[0].GetProperty("Output").GetString());
         await workload.SendAsync(new WorkloadUpdate { Health = new Health { State = Health.Types.State.Passing } });
