@@ -35,6 +35,6 @@ internal static class EdgesCommand
     private static string Name(EdgeEnd end)
     {
         var name = end.Workload.Length > 0 ? end.Workload : end.Service.Length > 0 ? end.Service : "unknown";
-        return end.Version.Length > 0 ? $"{name} {end.Version}" : name;
+        return end.Version is not ("" or "unknown") ? $"{name} {end.Version}" : name;
     }
 }

@@ -77,10 +77,14 @@ internal static class RunCommand
         private IEnumerable<string> SidecarFlags(ParseResult parsed)
         {
             var controlPlane = parsed.GetValue(_controlPlane) ?? Environment.GetEnvironmentVariable(Variable);
-            List<string> flags = ["--control-plane", string.IsNullOrEmpty(controlPlane) ? DefaultControlPlane : controlPlane];
+            // One id for the whole run: a sidecar that is started again is still the same workload.
+            var workload = parsed.GetValue(_workload) ?? $"{parsed.GetRequiredValue(_service)}-{Guid.NewGuid().ToString("N")[..8]}";
+            List<string> flags = ["--control-plane", string.IsNullOrEmpty(controlPlane) ? DefaultControlPlane : controlPlane, "--workload", workload];
+            if (parsed.GetValue(_sidecarLog) is null)
+                flags.AddRange(["--log-level", "warn"]); // On the child's terminal only what matters.
             foreach (var (flag, option) in new (string, Option<string?>)[]
                 {
-                    ("--service-version", _version), ("--namespace", _namespace), ("--workload", _workload), ("--zone", _zone),
+                    ("--service-version", _version), ("--namespace", _namespace), ("--zone", _zone),
                     ("--health-path", _healthPath), ("--access-log", _accessLog), ("--otlp", _otlp),
                 })
             {

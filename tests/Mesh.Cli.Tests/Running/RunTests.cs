@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Text.RegularExpressions;
 
 namespace Mesh.Cli.Tests.Running;
 
@@ -97,6 +98,9 @@ public sealed class RunTests : IDisposable
         Assert.Contains("the sidecar ended with code 137 while web runs: starting it again (1/5)", error, StringComparison.Ordinal);
         var address = output.Trim()["http://".Length..];
         Assert.Contains($"--outbound {address}", error, StringComparison.Ordinal);
+        var workloads = Regex.Matches(error, @"--workload (?<id>web-[0-9a-f]{8})", RegexOptions.ExplicitCapture, TimeSpan.FromSeconds(1)).Select(m => m.Groups["id"].Value).ToList();
+        Assert.Equal(2, workloads.Count);
+        Assert.Single(workloads.Distinct(StringComparer.Ordinal));
     }
 
     [SkippableFact]
