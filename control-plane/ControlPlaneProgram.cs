@@ -1,14 +1,16 @@
-using System.Reflection;
 using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
 using Mesh.ControlPlane.Admin;
 using Mesh.ControlPlane.Admin.Metrics;
 using Mesh.ControlPlane.Admin.Traffic;
 using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Sources;
 using Mesh.ControlPlane.Sources.Files;
+using Mesh.ControlPlane.Sources.Registry;
 using Mesh.ControlPlane.Xds;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using OpenTelemetry.Metrics;
 
 namespace Mesh.ControlPlane;
 
@@ -23,70 +25,81 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private readonly TimeProvider time;
     private readonly Log log;
     private readonly CancellationTokenSource stopping = new();
+    private readonly BuiltInRegistry? registry;
     private readonly WorldStore store = new();
-    private readonly ConnectedNodes nodes;
+    private readonly Discovery discovery;
+    private readonly FileSource? rules;
     private readonly ConfigFeed feed;
+    private readonly ConnectedNodes nodes;
     private readonly XdsMetrics xdsMetrics;
     private readonly AdsServer ads;
     private readonly TrafficWindow traffic;
-    private readonly MetricsPage metricsPage = new("Mesh.ControlPlane");
+    private readonly MetricsPage metricsPage = new(ControlPlaneMeter.Name);
     private readonly ProcessMetrics processMetrics;
+    private readonly MeterProvider? export;
     private readonly List<ServedPort> ports = [];
     private readonly Dictionary<string, string> addresses = new(StringComparer.Ordinal);
     private readonly List<Task> loops = [];
-    private readonly Discovery discovery;
-    private FileSource? rules;
 
-    private ControlPlaneProgram(Options options, TimeProvider time, Log log)
+    private ControlPlaneProgram(Options options, BuiltInRegistry? registry, TimeProvider time, Log log)
     {
-        (this.options, this.time, this.log) = (options, time, log);
+        (this.options, this.registry, this.time, this.log) = (options, registry, time, log);
+        discovery = new Discovery(Composition.DiscoveryOf(options, registry?.Url), store, new SourceClock(time, new Random()), log);
+        rules = options.Rules is { } folder ? new FileSource(folder, store, time, log.For("rules")) : null;
         feed = new ConfigFeed(store, time);
         nodes = new ConnectedNodes(store, feed);
         xdsMetrics = new XdsMetrics(() => nodes.Count);
         ads = new AdsServer(new AdsServices(feed, xdsMetrics, time, log.For("xds")), nodes);
         traffic = new TrafficWindow(time);
-        discovery = new Discovery(options, options.Consul, store, time, log);
-        processMetrics = new ProcessMetrics(store, Version);
+        processMetrics = new ProcessMetrics(store, Composition.Version);
+        export = options.Otlp is { } collector ? OtlpExport.Start(collector, options.ReplicaId, Composition.Version) : null;
+        if (registry is not null) addresses["registry"] = registry.Address.ToString();
     }
-
-    /// <summary>Version of the program, with the commit it was built from.</summary>
-    public static string Version { get; } =
-        typeof(ControlPlaneProgram).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
 
     /// <summary>The bound addresses by the name of the flag that chose them.</summary>
     public IReadOnlyDictionary<string, string> Addresses => addresses;
 
+    /// <summary>Done when nodes are handed a configuration: the registry was read once, and the rules are good.</summary>
+    private Task Ready => Task.WhenAll(discovery.Source.Synced, rules?.FirstGood ?? Task.CompletedTask);
+
     /// <summary>Binds all ports and starts all loops; a <see cref="StartException"/> says what stands in the way, and nothing is left running.</summary>
     public static async Task<ControlPlaneProgram> StartAsync(Options options, TimeProvider time, Log log)
     {
-        var program = new ControlPlaneProgram(options, time, log);
+        var logs = new LogAdapter(log);
+        var builtIn = options.Consul is null ? await Composition.StartRegistryAsync(options, time, logs) : null;
+        ControlPlaneProgram? program = null;
         try
         {
-            await program.StartAsync();
+            program = new ControlPlaneProgram(options, builtIn, time, log);
+            await program.ServeAsync(logs);
+            program.StartLoops();
             return program;
         }
-        catch
+        catch (Exception e)
         {
-            await program.DisposeAsync();
-            throw;
+            if (program is not null) await program.DisposeAsync();
+            else if (builtIn is not null) await builtIn.DisposeAsync();
+            throw e is IOException ? new StartException(e.Message, e) : e;
         }
     }
 
     /// <summary>One line for each thing somebody may want to connect to or look at.</summary>
     public void LogBanner()
     {
-        log.Info("mesh control plane", ("version", Version), ("replica", options.ReplicaId));
+        log.Info("mesh control plane", ("version", Composition.Version), ("replica", options.ReplicaId));
         foreach (var (name, address) in addresses) log.Info("listening", ("for", name), ("address", address));
+        log.Info("services come from", ("registry", options.Consul?.ToString() ?? "built in"), ("data", options.Consul is null ? options.Data : "Consul's own"));
+        log.Info("rules come from", ("folder", options.Rules ?? "none, see --rules"));
     }
 
     /// <summary>Runs until <paramref name="stop"/>, or until a loop fails; then ends streams with UNAVAILABLE and lets requests finish, for 5 seconds at most.</summary>
     public async Task RunUntilAsync(CancellationToken stop)
     {
-        var failed = await Task.WhenAny([.. loops, Task.Delay(Timeout.InfiniteTimeSpan, time, stop)]);
-        if (failed.IsFaulted) log.Error("a part of the control plane failed, which is a bug", ("error", failed.Exception.GetBaseException()));
+        var ended = await Task.WhenAny([.. loops, Task.Delay(Timeout.InfiniteTimeSpan, time, stop)]);
+        if (ended.IsFaulted) log.Error("a part of the control plane failed, which is a bug", ("error", ended.Exception.GetBaseException()));
         log.Info("stopping");
         await StopAsync();
-        if (failed.IsFaulted) await failed;
+        if (ended.IsFaulted) await ended;
     }
 
     /// <inheritdoc/>
@@ -95,28 +108,25 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         await StopAsync();
         foreach (var port in ports) await port.DisposeAsync();
         ads.Dispose();
-        discovery.Dispose();
-        rules?.Dispose();
         feed.Dispose();
+        rules?.Dispose();
+        discovery.Dispose();
+        if (registry is not null) await registry.DisposeAsync();
+        export?.Dispose();
         xdsMetrics.Dispose();
         processMetrics.Dispose();
         metricsPage.Dispose();
         stopping.Dispose();
     }
 
-    private async Task StartAsync()
+    private async Task ServeAsync(LogAdapter logs)
     {
-        if (options.Rules is { } folder) rules = new FileSource(folder, store, time, log.For("rules"));
-        var logs = new LogAdapter(log);
-        await ListenAsync("health", [options.Health], HttpProtocols.Http1, MapHealth, logs);
-        await ListenAsync("operators", [options.Operators], HttpProtocols.Http1, MapOperators, logs);
-        await ListenAsync("xds", options.Xds, HttpProtocols.Http2, MapXds, logs);
-        loops.Add(discovery.RunAsync(stopping.Token));
-        if (rules is not null) loops.Add(rules.RunAsync(stopping.Token));
-        loops.Add(feed.RunAsync(Task.WhenAll(discovery.Synced, rules?.FirstGood ?? Task.CompletedTask), stopping.Token));
+        await ServeAsync("health", [options.Health], HttpProtocols.Http1, MapHealth, logs);
+        await ServeAsync("operators", [options.Operators], HttpProtocols.Http1, MapOperators, logs);
+        await ServeAsync("xds", options.Xds, HttpProtocols.Http2, MapXds, logs);
     }
 
-    private async Task ListenAsync(string name, IReadOnlyList<ListenAddress> on, HttpProtocols protocols, Action<WebApplication> map, LogAdapter logs)
+    private async Task ServeAsync(string name, IReadOnlyList<ListenAddress> on, HttpProtocols protocols, Action<WebApplication> map, LogAdapter logs)
     {
         var port = await ServedPort.StartAsync(name, on, protocols, map, logs);
         ports.Add(port);
@@ -130,20 +140,29 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     {
         application.Use(LoopbackHost.CheckAsync);
         application.Use(OperatorsEndpoints.ReadsOnlyAsync);
-        new OperatorsEndpoints(store, nodes, feed, traffic, new WorldReport(store, () => new { Discovery = discovery.Status, Rules = rules?.Status })).Map(application);
+        var world = new WorldReport(store, () => Composition.SourcesReport(options, discovery, rules));
+        new OperatorsEndpoints(store, nodes, feed, traffic, world).Map(application);
     }
 
     private void MapXds(WebApplication application)
     {
         ads.Map(application);
-        discovery.Map(application);
+        discovery.Workloads.Map(application);
         new TelemetryEndpoint(traffic, stopping.Token).Map(application);
         application.MapGrpcUnknown();
+    }
+
+    private void StartLoops()
+    {
+        loops.Add(discovery.RunAsync(stopping.Token));
+        if (rules is not null) loops.Add(rules.RunAsync(stopping.Token));
+        loops.Add(feed.RunAsync(Ready, stopping.Token));
     }
 
     private string? NotReady()
     {
         if (feed.Current is not null) return null;
+        if (!discovery.Source.Synced.IsCompleted) return "the registry has not been read yet";
         return rules is { FirstGood.IsCompleted: false, Status.Errors: [var first, ..] } ? $"there is no good set of rules yet: {first}" : "the first world is not complete yet";
     }
 
@@ -152,30 +171,19 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         if (stopping.IsCancellationRequested) return;
         await stopping.CancelAsync();
         ads.Stop();
-        discovery.Close();
         using var limit = new CancellationTokenSource(StopWithin, time);
+        foreach (var loop in loops) await EndAsync(loop, limit.Token);
         foreach (var port in ports)
         {
-            try
-            {
-                await port.StopAsync(limit.Token);
-            }
-            catch (OperationCanceledException)
-            {
+            if (!await EndAsync(port.StopAsync(limit.Token), limit.Token))
                 log.Warn("requests were cut off at the stop", ("port", string.Join(',', port.Addresses)));
-            }
         }
+    }
 
-        foreach (var loop in loops)
-        {
-            try
-            {
-                await loop.WaitAsync(limit.Token);
-            }
-            catch (Exception e) when (e is OperationCanceledException || loop.IsFaulted)
-            {
-                // Cancelled is how loops end; what failed was reported when it did.
-            }
-        }
+    // Cancelled is how loops end; what failed was reported when it did.
+    private static async Task<bool> EndAsync(Task task, CancellationToken limit)
+    {
+        await task.WaitAsync(limit).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return task.IsCompletedSuccessfully;
     }
 }

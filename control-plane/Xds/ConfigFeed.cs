@@ -4,16 +4,19 @@ using Mesh.ControlPlane.Model;
 namespace Mesh.ControlPlane.Xds;
 
 /// <summary>
-/// Turns the stream of worlds into compiled ones at a pace that suits nodes: it waits until changes pause, shortly when only endpoints
-/// changed, and never long. Streams read <see cref="Current"/>. Thread safe; <see cref="RunAsync"/> is its one loop.
+/// Turns the stream of worlds into compiled ones at a pace that suits nodes: it waits until changes pause, shortly when no cluster
+/// comes or goes, and never long. Streams read <see cref="Current"/>. Thread safe; <see cref="RunAsync"/> is its one loop.
 /// </summary>
 internal sealed class ConfigFeed : IDisposable
 {
-    /// <summary>Changes of services and rules are collected until nothing came for this long.</summary>
+    /// <summary>Services come and go in bursts: they are collected until nothing came for this long.</summary>
     public static readonly TimeSpan Quiet = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>The same when only endpoints changed: traffic goes to dead ones meanwhile.</summary>
-    public static readonly TimeSpan EndpointQuiet = TimeSpan.FromMilliseconds(10);
+    /// <summary>
+    /// The same when only endpoints or routes changed. Traffic goes to dead endpoints meanwhile, and the reader of rule files has
+    /// already waited until they were quiet.
+    /// </summary>
+    public static readonly TimeSpan ShortQuiet = TimeSpan.FromMilliseconds(10);
 
     /// <summary>No change waits longer, however busy the sources are.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
@@ -47,7 +50,7 @@ internal sealed class ConfigFeed : IDisposable
             var first = time.GetTimestamp();
             while (true)
             {
-                var quiet = WorldDifference.IsOnlyEndpoints(current!.Compiled.World, store.Current) ? EndpointQuiet : Quiet;
+                var quiet = WorldDifference.KeepsClusters(current!.Compiled.World, store.Current) ? ShortQuiet : Quiet;
                 var left = Longest - time.GetElapsedTime(first);
                 if (!await wakeup.WaitAsync(quiet < left ? quiet : left, time, stop)) break;
                 if (time.GetElapsedTime(first) >= Longest) break;
