@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 
 namespace Mesh.Tests;
@@ -166,12 +167,18 @@ public sealed class ConsulProcess : IAsyncDisposable
         return free;
     }
 
-    private static string? Locate()
+    private static string? Locate() => Named() ?? Above(AppContext.BaseDirectory) ?? Above(SourceFolder());
+
+    private static string? Named()
     {
         if (Environment.GetEnvironmentVariable("MESH_CONSUL") is { Length: > 0 } named) return named;
-        var onPath = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Select(d => Path.Combine(d, "consul")).FirstOrDefault(File.Exists);
-        if (onPath is not null) return onPath;
-        for (var d = new DirectoryInfo(AppContext.BaseDirectory); d is not null; d = d.Parent)
+        return (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Select(d => Path.Combine(d, "consul")).FirstOrDefault(File.Exists);
+    }
+
+    /// <summary>The program's place beside the repository. The tests may be built elsewhere, so their source is a place to begin from too.</summary>
+    private static string? Above(string folder)
+    {
+        for (var d = new DirectoryInfo(folder); d is not null; d = d.Parent)
         {
             var get = Path.Combine(d.FullName, "shared/peers/programs/get");
             if (File.Exists(get)) return RunGet(get);
@@ -179,6 +186,8 @@ public sealed class ConsulProcess : IAsyncDisposable
 
         return null;
     }
+
+    private static string SourceFolder([CallerFilePath] string file = "") => Path.GetDirectoryName(file) ?? "/";
 
     private static string? RunGet(string get)
     {

@@ -145,7 +145,7 @@ internal sealed class CheckRunner : IAsyncDisposable
             var now = time.GetUtcNow();
             if (now - criticalSince.GetOrAdd(id, now) < check.DeregisterAfter) continue;
             if (!RemoveIfStillCritical(state.AgentNode, entry)) continue;
-            log.LogWarning("service deregistered service={Service} check={Check} reason=\"critical for {After}\"", entry.ServiceId, id, check.DeregisterAfter);
+            log.LogWarning("service deregistered: critical for too long service={Service} check={Check} after={After}", entry.ServiceId, id, check.DeregisterAfter);
         }
     }
 

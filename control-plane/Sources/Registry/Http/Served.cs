@@ -17,13 +17,13 @@ internal static class Served
     public static void Require(NodeRequest r) => Refuse(("PeerName", r.PeerName));
 
     public static void Require(ServiceRequest r) =>
-        Refuse(("Service.Kind", r.Kind), ("Service.Proxy", r.Proxy), ("Service.Connect", r.Connect), ("Service.SocketPath", r.SocketPath), ("Service.PeerName", r.PeerName));
+        Refuse(("Service.Kind", r.Kind), ("Service.Proxy", r.Proxy), ("Service.Connect", ConnectOf(r.Connect)), ("Service.SocketPath", r.SocketPath), ("Service.PeerName", r.PeerName));
 
     public static void Require(CheckRequest r) => Refuse(("Check.PeerName", r.PeerName));
 
     public static void Require(AgentServiceRegistration r)
     {
-        Refuse(("Kind", r.Kind), ("Proxy", r.Proxy), ("Connect", r.Connect), ("SocketPath", r.SocketPath));
+        Refuse(("Kind", r.Kind), ("Proxy", r.Proxy), ("Connect", ConnectOf(r.Connect)), ("SocketPath", r.SocketPath));
         foreach (var check in r.Checks ?? []) Require(check);
         if (r.Check is not null) Require(r.Check);
     }
@@ -39,6 +39,14 @@ internal static class Served
         ("AliasNode", r.AliasNode),
         ("AliasService", r.AliasService),
         ("TLSServerName", r.TLSServerName));
+
+    /// <summary>An empty SidecarService is not nothing: it asks for a sidecar with all defaults.</summary>
+    private static JsonElement? ConnectOf(JsonElement? connect) =>
+        connect is { ValueKind: JsonValueKind.Object } some && some.TryGetProperty("SidecarService", out var sidecar) && sidecar.ValueKind == JsonValueKind.Object
+            ? Something
+            : connect;
+
+    private static readonly JsonElement Something = JsonDocument.Parse("true").RootElement;
 
     private static void Refuse(params ReadOnlySpan<(string Name, JsonElement? Value)> fields)
     {

@@ -39,6 +39,8 @@ internal sealed record RegistryData
 
     public required IReadOnlyList<KvEntry> Keys { get; init; }
 
+    public required IReadOnlyDictionary<string, ulong> DeletedKeys { get; init; }
+
     public required IReadOnlyList<SessionEntry> Sessions { get; init; }
 
     public required IReadOnlyList<string> AgentServices { get; init; }
@@ -56,6 +58,7 @@ internal sealed record RegistryData
             n.Name, n.Id, n.Address, n.TaggedAddresses, n.Meta, n.CreateIndex, n.ModifyIndex, n.ContentIndex, [.. n.Services.Values], [.. n.Checks.Values]))],
         ServiceIndexes = state.Services.ToDictionary(s => s.Key, s => s.Value.Index, StringComparer.Ordinal),
         Keys = state.Kv.Entries,
+        DeletedKeys = state.Kv.Deletions,
         Sessions = [.. state.Sessions.Values],
         AgentServices = state.AgentServices,
         AgentChecks = [.. state.AgentChecks.Values],
@@ -77,7 +80,7 @@ internal sealed record RegistryData
             NodeGoneIndex = Indexes.NodeGone,
             Nodes = empty.Nodes.AddRange(nodes),
             Services = empty.Services.AddRange(ServicesOf(nodes.Values)),
-            Kv = KvTable.Restored(Keys, Indexes.Kv),
+            Kv = KvTable.Restored(Keys, DeletedKeys, Indexes.Kv),
             Sessions = empty.Sessions.AddRange(Sessions.Select(s => KeyValuePair.Create(s.Id, s))),
             AgentServices = empty.AgentServices.Union(AgentServices),
             AgentChecks = empty.AgentChecks.AddRange(AgentChecks.Select(c => KeyValuePair.Create(c.CheckId, c))),

@@ -29,7 +29,11 @@ internal sealed class KvTable
 
     public IReadOnlyList<KvEntry> Entries => entries;
 
-    public static KvTable Restored(IEnumerable<KvEntry> entries, ulong index) => new(Empty.entries.Union(entries), Empty.deletions, index);
+    /// <summary>The keys that were deleted lately, with the index of their deletion.</summary>
+    public IReadOnlyDictionary<string, ulong> Deletions => deletions.ToDictionary(d => d.Key, d => d.ModifyIndex, StringComparer.Ordinal);
+
+    public static KvTable Restored(IEnumerable<KvEntry> entries, IReadOnlyDictionary<string, ulong> deletions, ulong index) =>
+        new(Empty.entries.Union(entries), Empty.deletions.Union(deletions.Select(d => new KvEntry(d.Key) { ModifyIndex = d.Value })), index);
 
     public KvEntry? Find(string key) => entries.TryGetValue(new KvEntry(key), out var found) ? found : null;
 

@@ -104,7 +104,7 @@ public sealed class CheckRunnerTests : IAsyncDisposable
         Add(new CheckDefinition { CheckId = "c", Kind = CheckKind.Http, Target = origin.Url, Period = TimeSpan.FromSeconds(5), Request = new HttpCheckRequest() });
         var changed = NextChange();
         // The reaper's timer and the delay before the first try.
-        while (time.ActiveTimers < 2) await Task.Yield();
+        while (time.ActiveTimers < 2) await Task.Delay(TimeSpan.FromMilliseconds(1));
         time.Advance(TimeSpan.FromSeconds(2));
         await changed.WaitAsync(TimeSpan.FromSeconds(20));
         Assert.Equal(CheckStatus.Passing, State.Status);
