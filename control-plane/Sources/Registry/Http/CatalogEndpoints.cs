@@ -21,11 +21,12 @@ internal sealed class CatalogEndpoints(RegistryContext registry)
     {
         var filter = new InstanceFilter(request.Query);
         var state = await registry.Queries.ReadAsync(request, new Watched(Topic.Services, s => s.ServicesIndex));
-        var answer = new SortedDictionary<string, IReadOnlyList<string>>(StringComparer.Ordinal);
-        foreach (var name in state.Services.Keys)
+        var answer = new Dictionary<string, IReadOnlyList<string>>(state.Services.Count, StringComparer.Ordinal);
+        foreach (var (name, service) in state.Services)
         {
-            var instances = state.InstancesOf(name).Where(i => filter.TakesNode(i.Node)).ToArray();
-            if (instances.Length > 0) answer[name] = [.. instances.SelectMany(i => i.Service.Tags).Distinct(StringComparer.Ordinal)];
+            if (filter.TakesAllNodes) answer[name] = service.TagsIn(state);
+            else if (state.InstancesOf(name).Where(i => filter.TakesNode(i.Node)).ToArray() is { Length: > 0 } some)
+                answer[name] = [.. some.SelectMany(i => i.Service.Tags).Distinct(StringComparer.Ordinal)];
         }
 
         await request.AnswerAsync(answer, RegistryJson.Default.IReadOnlyDictionaryStringIReadOnlyListString);

@@ -9,6 +9,8 @@ internal sealed class InstanceFilter(IQueryCollection query)
     private readonly string[] tags = [.. query["tag"].OfType<string>()];
     private readonly (string Key, string Value)[] nodeMeta = [.. query["node-meta"].OfType<string>().Select(Split)];
 
+    public bool TakesAllNodes => nodeMeta.Length == 0;
+
     public bool TakesNode(NodeEntry node) => nodeMeta.All(m => node.Meta.TryGetValue(m.Key, out var value) && value == m.Value);
 
     public bool Takes(NodeEntry node, ServiceEntry service) =>

@@ -13,8 +13,21 @@ internal readonly record struct InstanceKey(string Node, string ServiceId) : ICo
     }
 }
 
-/// <summary>Where the instances of a service are, and the index of the last change that a watcher of the service cares for. Immutable.</summary>
-internal sealed record ServiceInstances(ulong Index, ImmutableSortedSet<InstanceKey> Keys);
+/// <summary>
+/// Where the instances of a service are, and the index of the last change that a watcher of the service cares for. Immutable; a change of an
+/// instance makes a new one.
+/// </summary>
+internal sealed record ServiceInstances(ulong Index, ImmutableSortedSet<InstanceKey> Keys)
+{
+    private IReadOnlyList<string>? tags;
+
+    /// <summary>
+    /// All tags of the instances. Gathered when first asked for: the list of all services is read often, and each time all but a few
+    /// are as they were.
+    /// </summary>
+    public IReadOnlyList<string> TagsIn(RegistryState state) =>
+        tags ??= [.. Keys.SelectMany(k => state.Nodes[k.Node].Services[k.ServiceId].Tags).Distinct(StringComparer.Ordinal)];
+}
 
 /// <summary>
 /// Everything the registry knows at one index. Immutable: readers take the current one from <see cref="RegistryStore"/> without a lock.
