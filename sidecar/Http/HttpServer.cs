@@ -50,7 +50,7 @@ internal sealed class HttpServer : IAsyncDisposable
             // The target wins over a Host that differs (RFC 9112 §3.2.2); we read the authority from it ourselves.
             AllowHostHeaderOverride = true,
             // Bytes go through as they came: Latin-1 maps each byte to one character and back.
-            RequestHeaderEncodingSelector = static _ => Encoding.Latin1,
+            RequestHeaderEncodingSelector = static name => name == "Connection" ? ConnectionField.Instance : Encoding.Latin1,
             ResponseHeaderEncodingSelector = static _ => Encoding.Latin1,
         };
         var limits = options.Limits;

@@ -115,7 +115,7 @@ internal sealed class Http1Connection : IUpstreamCall
         {
             var before = received.Count;
             var step = CopyReceived(to, ref unflushed, of);
-            if (step == ChunkedBody.Step.Done) return Completed();
+            if (step == ChunkedBody.Step.Done) return await FinishAsync(to, flush: unflushed > 0 && !headWaits);
             if (step == ChunkedBody.Step.Invalid) return new CallResult(Failure.UpstreamProtocolError, "the chunks of the answer's body are malformed");
             if (before == received.Capacity && before < LargestBuffer) received.Resize(Math.Min(LargestBuffer, before * 4));
             var receive = ReceiveAsync();
@@ -129,7 +129,7 @@ internal sealed class Http1Connection : IUpstreamCall
             }
 
             var count = await receive;
-            if (count == 0 && end == BodyEnd.Close) return Completed();
+            if (count == 0 && end == BodyEnd.Close) return await FinishAsync(to, flush: unflushed > 0 && !headWaits);
             if (!Got(count)) return Ended("the instance closed the connection in the middle of the answer's body");
         }
     }
@@ -334,9 +334,11 @@ internal sealed class Http1Connection : IUpstreamCall
         return new CallResult(exchange!.Stopped == Failure.None ? Failure.ClientGone : exchange.Stopped);
     }
 
-    private CallResult Completed()
+    /// <summary>The end of the request flushes an answer that was never flushed: head and body in one packet. The rest of a longer one is ours to flush.</summary>
+    private async ValueTask<CallResult> FinishAsync(PipeWriter to, bool flush)
     {
         complete = true;
+        if (flush) await to.FlushAsync();
         return CallResult.Ok;
     }
 

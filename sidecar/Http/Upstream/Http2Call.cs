@@ -89,6 +89,7 @@ internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint) : 
                 Fit(ref buffer, count);
             }
 
+            if (unflushed > 0 && !headWaits) await to.FlushAsync();
             Copy(response.TrailingHeaders.NonValidated, Trailers);
             complete = true;
             return CallResult.Ok;

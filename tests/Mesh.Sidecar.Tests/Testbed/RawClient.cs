@@ -21,8 +21,8 @@ internal sealed class RawClient : IDisposable
 {
     private static readonly TimeSpan Bound = TimeSpan.FromSeconds(15);
     private readonly Socket socket;
-    private readonly List<byte> received = [];
     private int read;
+    private string text = "";
 
     private RawClient(Socket socket) => this.socket = socket;
 
@@ -61,12 +61,12 @@ internal sealed class RawClient : IDisposable
     public async Task<RawAnswer?> ReadAnswerAsync(bool head = false)
     {
         int end;
-        while ((end = Text.IndexOf("\r\n\r\n", read, StringComparison.Ordinal)) < 0)
+        while ((end = text.IndexOf("\r\n\r\n", read, StringComparison.Ordinal)) < 0)
         {
             if (!await MoreAsync()) return null;
         }
 
-        var answer = new RawAnswer(Text[read..(end + 4)], "");
+        var answer = new RawAnswer(text[read..(end + 4)], "");
         read = end + 4;
         return head || answer.Status is 204 or 304 or < 200 ? answer : answer with { Body = await ReadBodyAsync(answer) };
     }
@@ -74,13 +74,13 @@ internal sealed class RawClient : IDisposable
     /// <summary>Reads exactly that many bytes, or what there is until the end.</summary>
     public async Task<string> ReadAsync(int count)
     {
-        while (Text.Length < read + count)
+        while (text.Length < read + count)
         {
             if (!await MoreAsync()) break;
         }
 
-        var end = Math.Min(Text.Length, read + count);
-        var bytes = Text[read..end];
+        var end = Math.Min(text.Length, read + count);
+        var bytes = text[read..end];
         read = end;
         return bytes;
     }
@@ -92,8 +92,8 @@ internal sealed class RawClient : IDisposable
         {
         }
 
-        var rest = Text[read..];
-        read = Text.Length;
+        var rest = text[read..];
+        read = text.Length;
         return rest;
     }
 
@@ -101,8 +101,6 @@ internal sealed class RawClient : IDisposable
     public bool WasReset { get; private set; }
 
     public void Dispose() => socket.Dispose();
-
-    private string Text => Encoding.Latin1.GetString([.. received]);
 
     private async Task<string> ReadBodyAsync(RawAnswer answer)
     {
@@ -123,24 +121,24 @@ internal sealed class RawClient : IDisposable
     private async Task<string> ReadLineAsync()
     {
         int end;
-        while ((end = Text.IndexOf('\n', read)) < 0)
+        while ((end = text.IndexOf('\n', read)) < 0)
         {
             if (!await MoreAsync()) return "";
         }
 
-        var line = Text[read..(end + 1)];
+        var line = text[read..(end + 1)];
         read = end + 1;
         return line;
     }
 
     private async Task<bool> MoreAsync()
     {
-        var buffer = new byte[16 * 1024];
+        var buffer = new byte[256 * 1024];
         using var bound = new CancellationTokenSource(Bound);
         try
         {
             var count = await socket.ReceiveAsync(buffer, SocketFlags.None, bound.Token);
-            received.AddRange(buffer[..count]);
+            text += Encoding.Latin1.GetString(buffer, 0, count);
             return count > 0;
         }
         catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionReset or SocketError.ConnectionAborted)
@@ -150,7 +148,7 @@ internal sealed class RawClient : IDisposable
         }
         catch (OperationCanceledException e)
         {
-            throw new TimeoutException($"nothing more came in {Bound}; so far: {Text[read..]}", e);
+            throw new TimeoutException($"nothing more came in {Bound}; so far {text.Length - read} bytes: {text.AsSpan(read, Math.Min(1000, text.Length - read))}", e);
         }
     }
 }

@@ -104,7 +104,8 @@ internal sealed record OriginRequest(string Head, string Body)
 /// <summary>One connection of a <see cref="RecordingOrigin"/>.</summary>
 internal sealed class OriginConnection(Socket socket)
 {
-    private readonly List<byte> raw = [];
+    private readonly Lock raw = new();
+    private string text = "";
     private readonly List<OriginRequest> requests = [];
     private int read;
 
@@ -112,13 +113,16 @@ internal sealed class OriginConnection(Socket socket)
 
     public string Raw
     {
-        get { lock (raw) return Encoding.Latin1.GetString([.. raw]); }
+        get { lock (raw) return text; }
     }
 
     public IReadOnlyList<OriginRequest> Requests
     {
         get { lock (raw) return [.. requests]; }
     }
+
+    /// <summary>True when the peer has reset the connection.</summary>
+    public bool WasReset { get; private set; }
 
     /// <summary>True once the peer has closed.</summary>
     public bool Ended { get; private set; }
@@ -206,15 +210,24 @@ internal sealed class OriginConnection(Socket socket)
 
     private async Task<bool> MoreAsync()
     {
-        var buffer = new byte[16 * 1024];
-        var count = await socket.ReceiveAsync(buffer);
+        var buffer = new byte[256 * 1024];
+        var count = 0;
+        try
+        {
+            count = await socket.ReceiveAsync(buffer);
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
+        {
+            WasReset = true;
+        }
+
         if (count == 0)
         {
             Ended = true;
             return false;
         }
 
-        lock (raw) raw.AddRange(buffer[..count]);
+        lock (raw) text += Encoding.Latin1.GetString(buffer, 0, count);
         return true;
     }
 }
