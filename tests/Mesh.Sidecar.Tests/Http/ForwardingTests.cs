@@ -1,5 +1,4 @@
 using System.Text;
-using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Tests;
 
