@@ -1,12 +1,25 @@
-using Google.Protobuf.Reflection;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.Api.Xds;
 
 namespace Mesh.Sidecar.Config.Builders;
 
-/// <summary>Asks what an optional Any holds. Pure.</summary>
+/// <summary>
+/// Type URLs of what may stand in an Any. As constants: a descriptor would build the reflection of every proto file first, which costs
+/// more than the rest of the program's start. Pure.
+/// </summary>
 internal static class AnyTypes
 {
-    /// <summary>True when <paramref name="any"/> is there and holds a message of this type.</summary>
-    public static bool Holds(this Any? any, MessageDescriptor descriptor) => any is not null && TypeUrls.Names(any.TypeUrl, descriptor);
+    public const string HttpConnectionManager = TypeUrls.Prefix + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    public const string TcpProxy = TypeUrls.Prefix + "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+    public const string Router = TypeUrls.Prefix + "envoy.extensions.filters.http.router.v3.Router";
+    public const string HttpInspector = TypeUrls.Prefix + "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
+    public const string HttpProtocolOptions = TypeUrls.Prefix + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    public const string RoundRobin = TypeUrls.Prefix + "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin";
+    public const string LeastRequest = TypeUrls.Prefix + "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
+
+    /// <summary>True when <paramref name="any"/> is there and holds this type, whatever stands before the last slash of its URL.</summary>
+    public static bool Holds(this Any? any, string typeUrl) => any is not null && Name(any.TypeUrl).SequenceEqual(Name(typeUrl));
+
+    /// <summary>The full message name in a type URL.</summary>
+    public static ReadOnlySpan<char> Name(string typeUrl) => typeUrl.AsSpan(typeUrl.LastIndexOf('/') + 1);
 }

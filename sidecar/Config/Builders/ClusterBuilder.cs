@@ -1,6 +1,4 @@
 using Envoy.Config.Core.V3;
-using Envoy.Extensions.LoadBalancingPolicies.LeastRequest.V3;
-using Envoy.Extensions.LoadBalancingPolicies.RoundRobin.V3;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.Api.Xds;
 using Mesh.Sidecar.Balancing;
@@ -95,8 +93,8 @@ internal static class ClusterBuilder
         foreach (var policy in proto.Policies)
         {
             var config = policy.TypedExtensionConfig?.TypedConfig;
-            if (config.Holds(RoundRobin.Descriptor)) return LbPolicy.RoundRobin;
-            if (config.Holds(LeastRequest.Descriptor)) return LbPolicy.LeastRequest;
+            if (config.Holds(AnyTypes.RoundRobin)) return LbPolicy.RoundRobin;
+            if (config.Holds(AnyTypes.LeastRequest)) return LbPolicy.LeastRequest;
         }
 
         var names = proto.Policies.Select(p => p.TypedExtensionConfig?.TypedConfig?.TypeUrl ?? "(none)");
@@ -110,7 +108,7 @@ internal static class ClusterBuilder
         foreach (var (key, any) in proto.TypedExtensionProtocolOptions)
         {
             var at = field.At($"typed_extension_protocol_options[{key}]");
-            if (key == TypeUrls.HttpProtocolOptionsKey && any.Holds(HttpProtocolOptions.Descriptor)) protocol = HttpOptions(any, at);
+            if (key == TypeUrls.HttpProtocolOptionsKey && any.Holds(AnyTypes.HttpProtocolOptions)) protocol = HttpOptions(any, at);
             else at.Error($"{any.TypeUrl} is not supported by this sidecar yet");
         }
 

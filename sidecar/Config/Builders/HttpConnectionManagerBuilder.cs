@@ -1,4 +1,3 @@
-using Envoy.Extensions.Filters.Http.Router.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Proto = Envoy.Extensions.Filters.Network.HttpConnectionManager.V3.HttpConnectionManager;
 
@@ -72,12 +71,12 @@ internal static class HttpConnectionManagerBuilder
             var (filter, at) = (proto.HttpFilters[i], field.At("http_filters", i));
             if (filter.Name.Length == 0) at.Error("name", "is empty");
             else if (!names.Add(filter.Name)) at.Error("name", $"\"{filter.Name}\" is used twice");
-            var router = filter.TypedConfig.Holds(Router.Descriptor);
+            var router = filter.TypedConfig.Holds(AnyTypes.Router);
             if (!router && !filter.IsOptional && !filter.Disabled)
                 at.Error($"\"{filter.Name}\" ({filter.TypedConfig?.TypeUrl ?? "no typed_config"}) is not supported by this sidecar yet");
         }
 
-        if (proto.HttpFilters.Count == 0 || !proto.HttpFilters[^1].TypedConfig.Holds(Router.Descriptor))
-            field.Error("http_filters", $"the last one must be {Router.Descriptor.FullName}");
+        if (proto.HttpFilters.Count == 0 || !proto.HttpFilters[^1].TypedConfig.Holds(AnyTypes.Router))
+            field.Error("http_filters", $"the last one must be {AnyTypes.Name(AnyTypes.Router)}");
     }
 }

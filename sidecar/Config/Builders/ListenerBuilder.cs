@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
-using Envoy.Extensions.Filters.Listener.HttpInspector.V3;
 using Envoy.Extensions.Filters.Network.TcpProxy.V3;
 using Google.Protobuf.WellKnownTypes;
 using Hcm = Envoy.Extensions.Filters.Network.HttpConnectionManager.V3.HttpConnectionManager;
@@ -52,7 +51,7 @@ internal static class ListenerBuilder
         {
             var (filter, at) = (proto.ListenerFilters[i], field.At("listener_filters", i));
             at.Unsupported(filter.FilterDisabled is not null, "filter_disabled");
-            if (filter.TypedConfig.Holds(HttpInspector.Descriptor)) inspects = true;
+            if (filter.TypedConfig.Holds(AnyTypes.HttpInspector)) inspects = true;
             else at.Error($"\"{filter.Name}\" ({filter.TypedConfig?.TypeUrl ?? "no typed_config"}) is not supported by this sidecar yet");
         }
 
@@ -85,11 +84,11 @@ internal static class ListenerBuilder
     private static FilterChain WithFilter(FilterChain chain, Envoy.Config.Listener.V3.Filter filter, Field field)
     {
         if (chain.Http is not null || chain.Tcp is not null) field.Error($"\"{filter.Name}\" comes after the filter that ends the chain");
-        else if (filter.TypedConfig.Holds(Hcm.Descriptor) && Typed(filter.TypedConfig, Hcm.Parser, field) is { } http)
+        else if (filter.TypedConfig.Holds(AnyTypes.HttpConnectionManager) && Typed(filter.TypedConfig, Hcm.Parser, field) is { } http)
             return chain with { Http = HttpConnectionManagerBuilder.Build(http, field) };
-        else if (filter.TypedConfig.Holds(TcpProxy.Descriptor) && Typed(filter.TypedConfig, TcpProxy.Parser, field) is { } tcp)
+        else if (filter.TypedConfig.Holds(AnyTypes.TcpProxy) && Typed(filter.TypedConfig, TcpProxy.Parser, field) is { } tcp)
             return chain with { Tcp = Tcp(tcp, field) };
-        else if (!filter.TypedConfig.Holds(Hcm.Descriptor) && !filter.TypedConfig.Holds(TcpProxy.Descriptor))
+        else if (!filter.TypedConfig.Holds(AnyTypes.HttpConnectionManager) && !filter.TypedConfig.Holds(AnyTypes.TcpProxy))
             field.Error($"\"{filter.Name}\" ({filter.TypedConfig?.TypeUrl ?? "no typed_config"}) is not supported by this sidecar yet");
         return chain;
     }

@@ -3,7 +3,6 @@ using System.Collections.Immutable;
 using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Route.V3;
 using Google.Protobuf;
-using Google.Protobuf.Reflection;
 using Google.Protobuf.WellKnownTypes;
 
 namespace Mesh.Sidecar.Config.Builders;
@@ -33,16 +32,16 @@ internal static class ResourceSetBuilder
     }
 
     private static readonly Reader<Envoy.Config.Listener.V3.Listener, Listener> Listeners =
-        new("Listener", Envoy.Config.Listener.V3.Listener.Descriptor, Envoy.Config.Listener.V3.Listener.Parser, p => p.Name, ListenerBuilder.Build);
+        new("Listener", TypeUrls.Listener, Envoy.Config.Listener.V3.Listener.Parser, p => p.Name, ListenerBuilder.Build);
 
     private static readonly Reader<Envoy.Config.Cluster.V3.Cluster, ClusterSettings> Clusters =
-        new("Cluster", Envoy.Config.Cluster.V3.Cluster.Descriptor, Envoy.Config.Cluster.V3.Cluster.Parser, p => p.Name, ClusterBuilder.Build);
+        new("Cluster", TypeUrls.Cluster, Envoy.Config.Cluster.V3.Cluster.Parser, p => p.Name, ClusterBuilder.Build);
 
     private static readonly Reader<RouteConfiguration, RouteTable> Tables =
-        new("RouteConfiguration", RouteConfiguration.Descriptor, RouteConfiguration.Parser, p => p.Name, RouteTableBuilder.Build);
+        new("RouteConfiguration", TypeUrls.RouteConfiguration, RouteConfiguration.Parser, p => p.Name, RouteTableBuilder.Build);
 
     private static readonly Reader<ClusterLoadAssignment, Assignment> Assignments =
-        new("ClusterLoadAssignment", ClusterLoadAssignment.Descriptor, ClusterLoadAssignment.Parser, p => p.ClusterName, EndpointsBuilder.Build);
+        new("ClusterLoadAssignment", TypeUrls.ClusterLoadAssignment, ClusterLoadAssignment.Parser, p => p.ClusterName, EndpointsBuilder.Build);
 
     private static ResourceSet Unknown(ResourceSet set, string typeUrl, ConfigErrors errors)
     {
@@ -85,7 +84,7 @@ internal static class ResourceSetBuilder
         old.SetItems(fresh.Where(f => wanted.Contains(f.Key)));
 
     /// <summary>Reads the resources of one type.</summary>
-    private sealed class Reader<TProto, T>(string kind, MessageDescriptor descriptor, MessageParser<TProto> parser, Func<TProto, string> nameOf, Func<TProto, Field, T> build)
+    private sealed class Reader<TProto, T>(string kind, string typeUrl, MessageParser<TProto> parser, Func<TProto, string> nameOf, Func<TProto, Field, T> build)
         where TProto : class, IMessage<TProto>
     {
         public ImmutableDictionary<string, Accepted<T>> Read(
@@ -106,9 +105,9 @@ internal static class ResourceSetBuilder
         private Accepted<T>? One(Any any, int index, ConfigErrors errors)
         {
             var field = Field.Of(errors, $"{kind} #{index}");
-            if (!any.Holds(descriptor))
+            if (!any.Holds(typeUrl))
             {
-                field.Error($"is a {any.TypeUrl}, not a {descriptor.FullName}");
+                field.Error($"is a {any.TypeUrl}, not a {AnyTypes.Name(typeUrl)}");
                 return null;
             }
 
