@@ -22,7 +22,7 @@ internal sealed class TestReplica : IAsyncDisposable
     private readonly Task running;
     private bool disposed;
 
-    private TestReplica(Uri registry, string name, WorkloadOptions options)
+    private TestReplica(ConsulOptions registry, string name, WorkloadOptions options)
     {
         Name = name;
         var source = new ConsulSourceOptions
@@ -32,7 +32,7 @@ internal sealed class TestReplica : IAsyncDisposable
             Query = new BlockingQueryOptions { Backoff = new Backoff(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(200)) },
         };
         discovery = new Mesh.ControlPlane.Sources.Discovery(
-            new DiscoveryOptions(new ConsulOptions { Address = registry }, name) { Source = source, Workloads = options },
+            new DiscoveryOptions(registry, name) { Source = source, Workloads = options },
             Store, new SourceClock(TimeProvider.System, new Random(1)), Log.To(Output, Level.Debug, TimeProvider.System));
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
@@ -71,9 +71,12 @@ internal sealed class TestReplica : IAsyncDisposable
     public string[] Ids(string service) =>
         [.. Store.Current.Instances.Values.Where(i => i.Service == service).OrderBy(i => i.Id, StringComparer.Ordinal).Select(i => i.Health == InstanceHealth.Passing ? i.Id : $"{i.Id}:{i.Health}")];
 
-    public static async Task<TestReplica> StartAsync(TestRegistry registry, string name, WorkloadOptions? options = null)
+    public static Task<TestReplica> StartAsync(TestRegistry registry, string name, WorkloadOptions? options = null) =>
+        StartAsync(new ConsulOptions { Address = registry.Address }, name, options);
+
+    public static async Task<TestReplica> StartAsync(ConsulOptions registry, string name, WorkloadOptions? options = null)
     {
-        var replica = new TestReplica(registry.Address, name, options ?? Fast);
+        var replica = new TestReplica(registry, name, options ?? Fast);
         await replica.app.StartAsync();
         return replica;
     }
