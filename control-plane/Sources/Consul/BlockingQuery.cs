@@ -12,6 +12,9 @@ internal sealed record BlockingQueryOptions
     /// <summary>Then one return each period: an index that churns costs this much and no more.</summary>
     public TimeSpan Period { get; init; } = TimeSpan.FromMilliseconds(200);
 
+    /// <summary>What a return that brought news costs of that: news shall not wait, but there is a limit to it too.</summary>
+    public double NewsCost { get; init; } = 0.1;
+
     /// <summary>Pause between reads of something that cannot be blocked on (an answer without index).</summary>
     public TimeSpan PollPeriod { get; init; } = TimeSpan.FromSeconds(5);
 }
@@ -24,21 +27,22 @@ internal sealed class BlockingQuery<T>(BlockingQueryOptions options, SourceClock
 {
     /// <summary>Runs until <paramref name="stop"/>. Neither callback may throw.</summary>
     /// <param name="read">Reads; the index 0 means: do not block.</param>
-    /// <param name="answered">Called with each good answer.</param>
+    /// <param name="answered">Called with each good answer; says whether it was news.</param>
     /// <param name="failed">Called with each failure and how many there were in a row.</param>
     /// <param name="stop">Ends it.</param>
     public async Task RunAsync(
         Func<ulong, CancellationToken, Task<ConsulAnswer<T>>> read,
-        Action<ConsulAnswer<T>> answered,
+        Func<ConsulAnswer<T>, bool> answered,
         Action<ConsulException, int> failed,
         CancellationToken stop)
     {
         var bucket = new TokenBucket(options.Burst, options.Period, clock.Time);
         var index = 0UL;
         var failures = 0;
+        var cost = 1.0;
         while (!stop.IsCancellationRequested)
         {
-            await clock.DelayAsync(bucket.Take(), stop);
+            await clock.DelayAsync(bucket.Take(cost), stop);
             ConsulAnswer<T> answer;
             try
             {
@@ -54,7 +58,7 @@ internal sealed class BlockingQuery<T>(BlockingQueryOptions options, SourceClock
             }
 
             failures = 0;
-            answered(answer);
+            cost = answered(answer) ? options.NewsCost : 1;
             if (answer.Index is null) await clock.DelayAsync(options.PollPeriod, stop);
             index = Next(index, answer.Index);
         }

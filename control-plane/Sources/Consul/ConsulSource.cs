@@ -100,12 +100,15 @@ internal sealed class ConsulSource : IDisposable
             {
                 var now = clock.Time.GetTimestamp();
                 Interlocked.Exchange(ref lastAnswer, now);
-                catalog = new CatalogAnswer(new HashSet<string>(answer.Value?.Keys ?? Enumerable.Empty<string>(), StringComparer.Ordinal), catalog?.First ?? now);
-                review.Set();
-                if (down is not { } since) return;
+                var names = new HashSet<string>(answer.Value?.Keys ?? Enumerable.Empty<string>(), StringComparer.Ordinal);
+                var isNews = catalog is not { } before || !before.Names.SetEquals(names);
+                catalog = new CatalogAnswer(names, catalog?.First ?? now);
+                if (isNews) review.Set();
+                if (down is not { } since) return isNews;
                 (down, watches.Quiet) = (null, false);
                 log.Info("Consul answers again", ("down_seconds", clock.Time.GetElapsedTime(since, now).TotalSeconds.ToString("0.0")));
                 Returned?.Invoke();
+                return isNews;
             },
             (error, failures) =>
             {

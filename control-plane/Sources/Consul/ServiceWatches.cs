@@ -165,13 +165,13 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
         }
     }
 
-    private void Take(ServiceWatch service, ConsulAnswer<HealthEntry[]> answer)
+    private bool Take(ServiceWatch service, ConsulAnswer<HealthEntry[]> answer)
     {
         var view = EntryMapping.Map(service.Name, answer.Value);
         bool changed;
         lock (gate)
         {
-            if (!services.TryGetValue(service.Name, out var current) || current != service) return;
+            if (!services.TryGetValue(service.Name, out var current) || current != service) return false;
             var (wasHolding, wasAnswered) = (service.Holding, service.Answered);
             changed = service.Take(view, answer.Index, withdrawn) || service.Holding != wasHolding || !wasAnswered;
             if (service.Holding && !wasHolding) metrics.Held();
@@ -181,6 +181,7 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
         metrics.Answered();
         Answered?.Invoke(service.Name, view);
         if (changed) Changed?.Invoke();
+        return changed;
     }
 
     private void Failed(ServiceWatch service, ConsulException error, int failures)

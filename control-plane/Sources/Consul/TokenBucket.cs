@@ -6,13 +6,13 @@ internal sealed class TokenBucket(int burst, TimeSpan period, TimeProvider time)
     private double tokens = burst;
     private long last = time.GetTimestamp();
 
-    /// <summary>Takes a token; says how long to wait before acting on it.</summary>
-    public TimeSpan Take()
+    /// <summary>Takes a token, or a part of one; says how long to wait before acting on it.</summary>
+    public TimeSpan Take(double cost = 1)
     {
         var now = time.GetTimestamp();
         tokens = Math.Min(burst, tokens + (time.GetElapsedTime(last, now) / period));
         last = now;
-        tokens -= 1;
+        tokens -= cost;
         return tokens >= 0 ? TimeSpan.Zero : period * -tokens;
     }
 }

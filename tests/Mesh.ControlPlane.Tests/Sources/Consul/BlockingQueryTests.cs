@@ -95,6 +95,21 @@ public sealed class BlockingQueryTests : IAsyncDisposable
         Assert.InRange(fake.Requests.Count, 6, 12);
     }
 
+    [Fact]
+    public async Task News_is_read_at_once_however_much_there_is()
+    {
+        await FollowAsync(fast with { Burst = 2, Period = TimeSpan.FromSeconds(2), NewsCost = 0.001 });
+        await Eventually.TrueAsync(() => fake.Waiting == 1);
+        var clock = Stopwatch.StartNew();
+        for (var i = 2; i < 30; i++)
+        {
+            fake.Set("web", [.. Enumerable.Range(1, i).Select(n => FakeConsul.Foreign($"a{n}", n))]);
+            await Eventually.TrueAsync(() => answers.Contains(i) && fake.Waiting == 1);
+        }
+
+        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(4), $"{clock.Elapsed}");
+    }
+
     public static TheoryData<string> Faults => ["500", "429", "403", "half", "cut", "html", "empty", "huge", "array"];
 
     [Theory]
@@ -225,7 +240,12 @@ public sealed class BlockingQueryTests : IAsyncDisposable
     private void Follow(BlockingQueryOptions options) =>
         running = new BlockingQuery<HealthEntry[]>(options, new SourceClock(TimeProvider.System, new Random(1))).RunAsync(
             (index, ct) => client.ReadAsync("/v1/health/service/web?stale", index, ConsulJson.Default.HealthEntryArray, ct),
-            answer => answers.Enqueue(answer.Value!.Length),
+            answer =>
+            {
+                var isNews = answers.LastOrDefault() != answer.Value!.Length;
+                answers.Enqueue(answer.Value!.Length);
+                return isNews;
+            },
             (error, count) => failures.Enqueue((error.Message, count)),
             stop.Token);
 }
