@@ -139,21 +139,30 @@ public sealed class ConsulProcess : IAsyncDisposable
         "-hcl", "disable_update_check = true limits { http_max_conns_per_client = 4096 }", .. extra,
     ];
 
-    /// <summary>Ready = there is a leader and the agent's own node is in the catalog (so indexes have stopped moving by themselves).</summary>
+    /// <summary>
+    /// Ready = there is a leader, the agent's own node is in the catalog and healthy, and the agent has told all it has to tell about it
+    /// (the tagged addresses come last), so that from here on indexes do not move by themselves.
+    /// </summary>
     private static async Task<bool> IsReadyAsync(HttpClient client)
     {
         try
         {
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(5));
-            using var answer = await client.GetAsync("/v1/health/node/consul-test", patience.Token);
-            if (!answer.IsSuccessStatusCode) return false;
-            using var checks = JsonDocument.Parse(await answer.Content.ReadAsStringAsync(patience.Token));
-            return checks.RootElement.EnumerateArray().Any(c => c.GetProperty("Status").GetString() == "passing");
+            using var checks = await ReadAsync(client, "/v1/health/node/consul-test", patience.Token);
+            if (checks is null || !checks.RootElement.EnumerateArray().Any(c => c.GetProperty("Status").GetString() == "passing")) return false;
+            using var nodes = await ReadAsync(client, "/v1/catalog/nodes", patience.Token);
+            return nodes is not null && nodes.RootElement[0].GetProperty("TaggedAddresses").ValueKind == JsonValueKind.Object;
         }
         catch (Exception e) when (e is HttpRequestException or OperationCanceledException or JsonException)
         {
             return false;
         }
+    }
+
+    private static async Task<JsonDocument?> ReadAsync(HttpClient client, string path, CancellationToken cancel)
+    {
+        using var answer = await client.GetAsync(path, cancel);
+        return answer.IsSuccessStatusCode ? JsonDocument.Parse(await answer.Content.ReadAsStringAsync(cancel)) : null;
     }
 
     private static string Tail(string log) => File.Exists(log) ? string.Join('\n', File.ReadLines(log).TakeLast(20)) : "(no log)";
