@@ -46,10 +46,10 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         (this.options, this.registry, this.time, this.log) = (options, registry, time, log);
         discovery = new Discovery(Composition.DiscoveryOf(options, registry?.Url), store, new SourceClock(time, new Random()), log);
         rules = options.Rules is { } folder ? new FileSource(folder, store, time, log.For("rules")) : null;
-        feed = new ConfigFeed(store, time);
+        feed = new ConfigFeed(store, time, log.For("xds"));
         nodes = new ConnectedNodes(store, feed);
         xdsMetrics = new XdsMetrics(() => nodes.Count);
-        ads = new AdsServer(new AdsServices(feed, xdsMetrics, time, log.For("xds")), nodes);
+        ads = new AdsServer(new AdsServices(feed, xdsMetrics, options.ReplicaId, time, log.For("xds")), nodes);
         traffic = new TrafficWindow(time);
         processMetrics = new ProcessMetrics(store, Composition.Version);
         export = options.Otlp is { } collector ? OtlpExport.Start(collector, options.ReplicaId, Composition.Version) : null;
@@ -92,14 +92,17 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         log.Info("rules come from", ("folder", options.Rules ?? "none, see --rules"));
     }
 
-    /// <summary>Runs until <paramref name="stop"/>, or until a loop fails; then ends streams with UNAVAILABLE and lets requests finish, for 5 seconds at most.</summary>
-    public async Task RunUntilAsync(CancellationToken stop)
+    /// <summary>
+    /// Runs until <paramref name="stop"/>, or until a loop fails (then it answers false); then ends streams with UNAVAILABLE and lets
+    /// requests finish, for 5 seconds at most.
+    /// </summary>
+    public async Task<bool> RunUntilAsync(CancellationToken stop)
     {
         var ended = await Task.WhenAny([.. loops, Task.Delay(Timeout.InfiniteTimeSpan, time, stop)]);
         if (ended.IsFaulted) log.Error("a part of the control plane failed, which is a bug", ("error", ended.Exception.GetBaseException()));
         log.Info("stopping");
         await StopAsync();
-        if (ended.IsFaulted) await ended;
+        return !ended.IsFaulted;
     }
 
     /// <inheritdoc/>

@@ -11,8 +11,7 @@ return await new CommandLine().InvokeAsync(args, Console.Error, async options =>
         await using var program = await ControlPlaneProgram.StartAsync(options, TimeProvider.System, log);
         if (options.PortsFile is { } file) PortsFile.Write(file, program.Addresses);
         program.LogBanner();
-        await program.RunUntilAsync(stop.Token);
-        return 0;
+        return await program.RunUntilAsync(stop.Token) ? 0 : 1;
     }
     catch (StartException e)
     {

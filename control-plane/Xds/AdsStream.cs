@@ -23,6 +23,7 @@ internal sealed class AdsStream : IDisposable
     private readonly RequestBudget budget;
     private readonly Wakeup wakeup = new();
     private readonly Log log;
+    private readonly Envoy.Config.Core.V3.ControlPlane controlPlane;
     private ConfigFeed.Config? seen;
     private long? changedSince;
 
@@ -33,6 +34,7 @@ internal sealed class AdsStream : IDisposable
         budget = new RequestBudget(services.Time);
         ConnectedSince = services.Time.GetUtcNow();
         log = services.Log;
+        controlPlane = new Envoy.Config.Core.V3.ControlPlane { Identifier = services.Replica };
     }
 
     /// <summary>Who is connected.</summary>
@@ -88,6 +90,7 @@ internal sealed class AdsStream : IDisposable
             {
                 var now = services.Time.GetUtcNow();
                 response = state.Next(now);
+                if (response is not null) response.ControlPlane = controlPlane;
                 wait = state.HeldUntil is { } until ? until - now : Timeout.InfiniteTimeSpan;
             }
 

@@ -1,3 +1,4 @@
+using Mesh.Api.Logging;
 using Mesh.ControlPlane.Compilation;
 using Mesh.ControlPlane.Model;
 
@@ -23,13 +24,14 @@ internal sealed class ConfigFeed : IDisposable
 
     private readonly WorldStore store;
     private readonly TimeProvider time;
+    private readonly Log log;
     private readonly Wakeup wakeup = new();
     private volatile Config? current;
 
     /// <summary>Listens to the store from now on.</summary>
-    public ConfigFeed(WorldStore store, TimeProvider time)
+    public ConfigFeed(WorldStore store, TimeProvider time, Log log)
     {
-        (this.store, this.time) = (store, time);
+        (this.store, this.time, this.log) = (store, time, log);
         store.Changed += OnWorld;
     }
 
@@ -43,21 +45,8 @@ internal sealed class ConfigFeed : IDisposable
     public async Task RunAsync(Task ready, CancellationToken stop)
     {
         await ready.WaitAsync(stop);
-        Publish(time.GetTimestamp());
-        while (true)
-        {
-            await wakeup.WaitAsync(Timeout.InfiniteTimeSpan, time, stop);
-            var first = time.GetTimestamp();
-            while (true)
-            {
-                var quiet = WorldDifference.KeepsClusters(current!.Compiled.World, store.Current) ? ShortQuiet : Quiet;
-                var left = Longest - time.GetElapsedTime(first);
-                if (!await wakeup.WaitAsync(quiet < left ? quiet : left, time, stop)) break;
-                if (time.GetElapsedTime(first) >= Longest) break;
-            }
-
-            Publish(first);
-        }
+        for (var first = time.GetTimestamp(); ; first = await ChangeAsync(stop))
+            TryPublish(first);
     }
 
     /// <inheritdoc/>
@@ -69,11 +58,34 @@ internal sealed class ConfigFeed : IDisposable
 
     private void OnWorld(World world) => wakeup.Set();
 
-    private void Publish(long since)
+    /// <summary>Waits for a change and until changes pause; tells when the first of them was seen.</summary>
+    private async Task<long> ChangeAsync(CancellationToken stop)
+    {
+        await wakeup.WaitAsync(Timeout.InfiniteTimeSpan, time, stop);
+        var first = time.GetTimestamp();
+        while (true)
+        {
+            var quiet = current is { } last && WorldDifference.KeepsClusters(last.Compiled.World, store.Current) ? ShortQuiet : Quiet;
+            var left = Longest - time.GetElapsedTime(first);
+            if (left <= TimeSpan.Zero || !await wakeup.WaitAsync(quiet < left ? quiet : left, time, stop)) return first;
+        }
+    }
+
+    private void TryPublish(long since)
     {
         var world = store.Current;
         if (current is { } last && ReferenceEquals(last.Compiled.World, world)) return;
-        current = new Config(CompiledWorld.From(world, current?.Compiled), since);
+        try
+        {
+            current = new Config(CompiledWorld.From(world, current?.Compiled), since);
+        }
+        catch (Exception e)
+        {
+            // One world that breaks the compiler must not end all that follow: the last good one serves on.
+            log.Error("a world cannot be compiled, which is a bug; the last one serves on", ("world", world.Version), ("error", e));
+            return;
+        }
+
         Changed?.Invoke();
     }
 

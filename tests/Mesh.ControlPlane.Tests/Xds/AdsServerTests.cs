@@ -7,6 +7,7 @@ using Google.Protobuf.WellKnownTypes;
 using Mesh.Api.Grpc;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Xds;
+using Mesh.Tests;
 
 namespace Mesh.ControlPlane.Tests.Xds;
 
@@ -45,7 +46,7 @@ public sealed class AdsServerTests
         await client.AskAsync(ResourceKind.Clusters);
         server.SetInstances("web-1 web 10.0.0.1:8080");
         var response = client.ReadAsync(ResourceKind.Clusters);
-        await Eventually(() => server.Nodes.Count == 1);
+        await Eventually.TrueAsync(() => server.Nodes.Count == 1);
         Assert.False(response.IsCompleted);
         ready.SetResult();
         Assert.Contains((await response).Resources, r => r.Unpack<Cluster>().Name == Web);
@@ -59,14 +60,14 @@ public sealed class AdsServerTests
         await client.AskAsync(ResourceKind.Clusters);
         var refused = await client.ReadAsync(ResourceKind.Clusters);
         await client.NackAsync(refused, "I cannot do that");
-        await Eventually(() => server.Nodes.List()[0].Subscriptions[0].Nacked.Length > 0);
+        await Eventually.TrueAsync(() => server.Nodes.List()[0].Subscriptions[0].Nacked.Length > 0);
         var status = server.Nodes.List()[0].Subscriptions[0];
         Assert.Equal(("CDS", refused.VersionInfo, "I cannot do that", ""), (status.Type, status.Nacked, status.Error, status.Acked));
 
         server.SetInstances("web-1 web 10.0.0.1:8080", "db-1 db 10.0.0.9:5432");
         var next = await client.ReadAsync(ResourceKind.Clusters);
         await client.AckAsync(next);
-        await Eventually(() => server.Nodes.List()[0].Subscriptions[0] is { Nacked: "", Error: "" } s && s.Acked == next.VersionInfo);
+        await Eventually.TrueAsync(() => server.Nodes.List()[0].Subscriptions[0] is { Nacked: "", Error: "" } s && s.Acked == next.VersionInfo);
     }
 
     [Fact]
@@ -87,7 +88,7 @@ public sealed class AdsServerTests
         var again = await after.ReadAsync(ResourceKind.Clusters);
         Assert.Equal(version, again.VersionInfo);
         Assert.NotEmpty(again.Resources);
-        await Eventually(() => server.Nodes.Count == 1);
+        await Eventually.TrueAsync(() => server.Nodes.Count == 1);
     }
 
     [Fact]
@@ -100,13 +101,13 @@ public sealed class AdsServerTests
         {
             if (response.TypeUrl == ResourceKind.Endpoints.TypeUrl) seen[i] = string.Join(',', AddressesOf(response));
         })).ToList();
-        await Eventually(() => seen.Count(s => s.Value == "10.0.0.1") == 100);
+        await Eventually.TrueAsync(() => seen.Count(s => s.Value == "10.0.0.1") == 100);
         server.SetInstances("web-1 web 10.0.0.7:8080");
-        await Eventually(() => seen.Count(s => s.Value == "10.0.0.7") == 100);
+        await Eventually.TrueAsync(() => seen.Count(s => s.Value == "10.0.0.7") == 100);
         Assert.Equal(100, server.Nodes.Count);
         foreach (var client in clients) await client.DisposeAsync();
         await Task.WhenAll(following.Select(f => f.ContinueWith(_ => { }, TaskScheduler.Default)));
-        await Eventually(() => server.Nodes.Count == 0);
+        await Eventually.TrueAsync(() => server.Nodes.Count == 0);
     }
 
     [Fact]
@@ -117,14 +118,14 @@ public sealed class AdsServerTests
         await using (var client = new AdsClient(server.Channel, node: grpc))
         {
             await client.AskAsync(ResourceKind.Listeners, "web.shop:8080", "db");
-            await Eventually(() => server.Store.Interest is { All: false, Services.Count: 2 });
+            await Eventually.TrueAsync(() => server.Store.Interest is { All: false, Services.Count: 2 });
             Assert.Contains(new ServiceName("shop", "web"), (IEnumerable<ServiceName>)server.Store.Interest.Services);
             await using var sidecar = new AdsClient(server.Channel);
             await sidecar.AskAsync(ResourceKind.Clusters);
-            await Eventually(() => server.Store.Interest.All);
+            await Eventually.TrueAsync(() => server.Store.Interest.All);
         }
 
-        await Eventually(() => server.Store.Interest is { All: false, Services.Count: 0 });
+        await Eventually.TrueAsync(() => server.Store.Interest is { All: false, Services.Count: 0 });
     }
 
     [Fact]
@@ -176,6 +177,22 @@ public sealed class AdsServerTests
     }
 
     [Fact]
+    public async Task A_client_that_does_not_read_is_dropped()
+    {
+        var time = new ManualTimeProvider();
+        var many = Enumerable.Range(0, 2000).Select(i => $"i{i} service-{i} 10.0.0.1:8080").ToArray();
+        await using var server = await AdsTestServer.StartAsync(Task.CompletedTask, time, many);
+        await using var client = new AdsClient(server.Channel);
+        await client.AskAsync(ResourceKind.Clusters);
+        // The response is larger than what the connection buffers, so the server waits for the client to read.
+        await Eventually.TrueAsync(() => server.Nodes.List() is [{ Subscriptions: [{ Resources: > 2000 }] }] && time.ActiveTimers > 0);
+        time.Advance(AdsStream.StuckAfter - TimeSpan.FromSeconds(1));
+        Assert.Equal(1, server.Nodes.Count);
+        time.Advance(TimeSpan.FromSeconds(1));
+        await Eventually.TrueAsync(() => server.Nodes.Count == 0);
+    }
+
+    [Fact]
     public async Task Delta_is_refused_in_words()
     {
         await using var server = await AdsTestServer.StartAsync();
@@ -191,10 +208,4 @@ public sealed class AdsServerTests
         .. response.Resources.SelectMany(r => r.Unpack<ClusterLoadAssignment>().Endpoints).SelectMany(l => l.LbEndpoints)
             .Select(e => e.Endpoint.Address.SocketAddress.Address).Order(StringComparer.Ordinal),
     ];
-
-    private static async Task Eventually(Func<bool> holds)
-    {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
-        while (!holds()) await Task.Delay(5, patience.Token);
-    }
 }

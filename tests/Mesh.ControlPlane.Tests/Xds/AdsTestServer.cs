@@ -15,13 +15,13 @@ internal sealed class AdsTestServer : IAsyncDisposable
     private readonly Task loop;
     private ServedPort port = null!;
 
-    private AdsTestServer(Task ready, string[] instances)
+    private AdsTestServer(Task ready, TimeProvider time, string[] instances)
     {
         SetInstances(instances);
-        Feed = new ConfigFeed(Store, TimeProvider.System);
+        Feed = new ConfigFeed(Store, TimeProvider.System, Log.Silent);
         Nodes = new ConnectedNodes(Store, Feed);
         metrics = new XdsMetrics(() => Nodes.Count);
-        Ads = new AdsServer(new AdsServices(Feed, metrics, TimeProvider.System, Log.Silent), Nodes);
+        Ads = new AdsServer(new AdsServices(Feed, metrics, "test", time, Log.Silent), Nodes);
         loop = Feed.RunAsync(ready, stop.Token);
     }
 
@@ -39,9 +39,11 @@ internal sealed class AdsTestServer : IAsyncDisposable
 
     public static Task<AdsTestServer> StartAsync(params string[] instances) => StartAsync(Task.CompletedTask, instances);
 
-    public static async Task<AdsTestServer> StartAsync(Task ready, params string[] instances)
+    public static Task<AdsTestServer> StartAsync(Task ready, params string[] instances) => StartAsync(ready, TimeProvider.System, instances);
+
+    public static async Task<AdsTestServer> StartAsync(Task ready, TimeProvider time, params string[] instances)
     {
-        var server = new AdsTestServer(ready, instances);
+        var server = new AdsTestServer(ready, time, instances);
         server.port = await ServedPort.StartAsync("xds", [ListenAddress.Parse("127.0.0.1:0")], HttpProtocols.Http2, server.Ads.Map, new LogAdapter(Log.Silent));
         server.Channel = new GrpcChannel(server.Address);
         return server;

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Mesh.Api.Logging;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Xds;
 using Mesh.Tests;
@@ -13,7 +14,7 @@ public sealed class ConfigFeedTests : IDisposable
     private readonly ConfigFeed feed;
     private readonly CancellationTokenSource stop = new();
 
-    public ConfigFeedTests() => feed = new ConfigFeed(store, time);
+    public ConfigFeedTests() => feed = new ConfigFeed(store, time, Log.Silent);
 
     public void Dispose()
     {
