@@ -67,10 +67,13 @@ internal sealed class Instruments : IDisposable
     {
         foreach (var counter in own.Counters) meter.CreateObservableCounter(counter.Name, () => counter.Value, description: counter.Help);
         foreach (var gauge in own.Gauges) meter.CreateObservableGauge(gauge.Name, () => gauge.Value, description: gauge.Help);
-        foreach (var (name, help, grows, read) in own.Observed)
+        foreach (var number in own.Observed) Observe(number);
+        own.Added += Observe;
+
+        void Observe(ObservedNumber number)
         {
-            if (grows) meter.CreateObservableCounter(name, read, description: help);
-            else meter.CreateObservableGauge(name, read, description: help);
+            if (number.Grows) meter.CreateObservableCounter(number.Name, number.Read, description: number.Help);
+            else meter.CreateObservableGauge(number.Name, number.Read, description: number.Help);
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Mesh.Api.Logging;
 using OpenTelemetry;
 using OpenTelemetry.Exporter;
@@ -44,10 +45,16 @@ internal sealed class OtlpExport : IDisposable
     /// Starts exporting to <paramref name="url"/> (the flag), or to OTEL_EXPORTER_OTLP_ENDPOINT; null when neither is set.
     /// The protocol is OTEL_EXPORTER_OTLP_PROTOCOL, else gRPC on port 4317 and http/protobuf elsewhere.
     /// </summary>
-    public static OtlpExport? Start(string? url, OtlpResource about, Log log)
+    public static IDisposable? Start(string? url, OtlpResource about, Log log)
     {
         url ??= Environment.GetEnvironmentVariable("OTEL_EXPORTER_OTLP_ENDPOINT");
-        if (string.IsNullOrEmpty(url)) return null;
+        return string.IsNullOrEmpty(url) ? null : Load(url, about, log);
+    }
+
+    // Apart and never inlined: the assemblies of the SDK are loaded when this method is compiled.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static OtlpExport Load(string url, OtlpResource about, Log log)
+    {
         if (!Uri.TryCreate(url, UriKind.Absolute, out var endpoint) || endpoint.Scheme is not ("http" or "https"))
             throw new ArgumentException($"--otlp {url}: expected http://host:port, for example http://127.0.0.1:4318");
         var protocol = Environment.GetEnvironmentVariable(ProtocolVariable) switch

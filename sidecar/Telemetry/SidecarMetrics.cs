@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+
 namespace Mesh.Sidecar.Telemetry;
 
 /// <summary>A number that only grows. Thread safe, one atomic add.</summary>
@@ -45,7 +47,7 @@ internal sealed class Gauge(string name, string help)
 /// </summary>
 internal sealed class SidecarMetrics
 {
-    private readonly List<(string Name, string Help, bool Grows, Func<double> Read)> observed = [];
+    private ImmutableArray<ObservedNumber> observed = [];
 
     /// <summary>Client connections accepted.</summary>
     public Counter DownstreamConnections { get; } = new("mesh_sidecar_downstream_connections_total", "Client connections accepted.");
@@ -102,10 +104,22 @@ internal sealed class SidecarMetrics
     public IReadOnlyList<Gauge> Gauges => [DownstreamOpen, UpstreamOpen, RequestsActive];
 
     /// <summary>Numbers read from elsewhere when someone asks.</summary>
-    public IReadOnlyList<(string Name, string Help, bool Grows, Func<double> Read)> Observed => observed;
+    public IReadOnlyList<ObservedNumber> Observed => observed;
+
+    /// <summary>Raised for each number that <see cref="Observe"/> adds.</summary>
+    public event Action<ObservedNumber>? Added;
 
     /// <summary>
-    /// Adds a number that is read when someone asks. Call at start only. <paramref name="grows"/>: a counter (name ends in _total).
+    /// Adds a number that is read when someone asks. Call at start only, from one thread. <paramref name="grows"/>: a counter (its name
+    /// ends in _total).
     /// </summary>
-    public void Observe(string name, string help, bool grows, Func<double> read) => observed.Add((name, help, grows, read));
+    public void Observe(string name, string help, bool grows, Func<double> read)
+    {
+        var added = new ObservedNumber(name, help, grows, read);
+        ImmutableInterlocked.Update(ref observed, list => list.Add(added));
+        Added?.Invoke(added);
+    }
 }
+
+/// <summary>A number that belongs to a part that may not know Telemetry: read when someone asks.</summary>
+internal sealed record ObservedNumber(string Name, string Help, bool Grows, Func<double> Read);
