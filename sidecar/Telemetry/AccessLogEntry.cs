@@ -38,7 +38,7 @@ internal readonly record struct AccessLogEntry
         Start = clock.Start,
         Duration = clock.Duration,
         Method = facts.Method,
-        Path = facts.Path,
+        Path = OriginForm(facts.Path),
         Protocol = facts.Protocol,
         Status = facts.Status,
         Failure = facts.Failure,
@@ -85,6 +85,15 @@ internal readonly record struct AccessLogEntry
         GrpcStatus = -1,
         TraceParent = "",
     };
+
+    /// <summary>Path and query of a target: of http://web/a, as clients write it to a proxy, /a.</summary>
+    private static string OriginForm(string target)
+    {
+        var authority = target.StartsWith('/') ? -1 : target.IndexOf("://", StringComparison.Ordinal);
+        if (authority < 0) return target;
+        var path = target.AsSpan(authority + 3).IndexOfAny('/', '?');
+        return path < 0 ? "/" : target[(authority + 3 + path)..];
+    }
 
     /// <summary>Start as both formats write it.</summary>
     public string StartText => Start.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);

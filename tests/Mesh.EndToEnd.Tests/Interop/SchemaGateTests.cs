@@ -53,7 +53,7 @@ public sealed class SchemaGateTests
         """;
 
     [SkippableTheory]
-    [InlineData(Sidecar, 6, 2)]
+    [InlineData(Sidecar, 7, 2)]
     [InlineData(Grpc, 4, 1)]
     public async Task Every_resource_is_valid_by_the_official_protos(string node, int listeners, int clusters)
     {

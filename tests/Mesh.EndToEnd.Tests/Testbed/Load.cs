@@ -14,7 +14,7 @@ internal sealed class Load : IAsyncDisposable
     {
         fortio = ChildProcess.Start(ExternalProgram.Require("fortio"),
         [
-            "load", "-quiet", "-qps", Text(shape.Rate), "-c", Text(shape.Connections), "-t", $"{shape.Seconds}s", "-uniform", "-nocatchup",
+            "load", "-quiet", "-qps", Text(shape.Rate), "-c", Text(shape.Connections), "-t", "0", "-uniform", "-nocatchup",
             "-allow-initial-errors", "-timeout", "10s", "-json", folder["result.json"], "-H", $"Host: {host}", .. shape.More,
             $"http://{address}{path}{(path.Contains('?', StringComparison.Ordinal) ? '&' : '?')}id={{uuid}}",
         ]);
@@ -24,10 +24,12 @@ internal sealed class Load : IAsyncDisposable
     /// <summary>Starts a load on a sidecar's port.</summary>
     public static Load Start(string address, string path, string host, LoadShape shape) => new(address, path, host, shape);
 
-    /// <summary>Waits for its end.</summary>
+    /// <summary>Ends it: what is in flight is finished and counted.</summary>
     public async Task<LoadResult> EndAsync()
     {
-        await fortio.WaitAsync(120);
+        fortio.MustRun();
+        fortio.Signal(ChildProcess.SigInt);
+        await fortio.WaitAsync(60);
         using var json = JsonDocument.Parse(await File.ReadAllTextAsync(folder["result.json"]));
         var codes = json.RootElement.GetProperty("RetCodes").EnumerateObject()
             .ToDictionary(c => c.Name, c => c.Value.GetInt32(), StringComparer.Ordinal);
@@ -43,8 +45,8 @@ internal sealed class Load : IAsyncDisposable
     private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
 }
 
-/// <summary>Rate (requests a second), connections, and how long.</summary>
-internal sealed record LoadShape(int Seconds, int Rate = 200, int Connections = 8, params string[] More);
+/// <summary>Rate (requests a second) and connections.</summary>
+internal sealed record LoadShape(int Rate = 200, int Connections = 8, params string[] More);
 
 /// <summary>How many requests ended with which code ("-1" is a broken connection).</summary>
 internal sealed record LoadResult(IReadOnlyDictionary<string, int> Codes, string Output)

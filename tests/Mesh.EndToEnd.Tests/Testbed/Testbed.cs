@@ -70,7 +70,7 @@ internal sealed class MeshTestbed : IAsyncDisposable
         if (consul is not null) await consul.DisposeAsync();
     }
 
-    private static string Tail(string output) => string.Join('\n', output.Split('\n').TakeLast(60));
+    private static string Tail(string output) => string.Join('\n', output.Split('\n').TakeLast(25));
 }
 
 /// <summary>An application and its sidecar.</summary>

@@ -26,7 +26,7 @@ public sealed class BasicTests
 
             var outbound = await client.MetricsAsync();
             Assert.Matches(
-                "istio_requests_total\\{reporter=\"source\",source_workload=\"[^\"]*\"[^}]*source_app=\"shop-client\"[^}]*destination_workload=\"web-1\"" +
+                "istio_requests_total\\{reporter=\"source\",source_workload=\"[^\"]*\"[^}]*source_app=\"shop-client\"[^}]*destination_workload=\"web-v7\"" +
                 "[^}]*destination_version=\"v7\"[^}]*destination_service=\"web.default.svc.cluster.local\"[^}]*response_code=\"200\"", outbound);
         });
     }
@@ -79,7 +79,7 @@ public sealed class BasicTests
             {
                 var edges = await bed.ControlPlane.GetAsync(Mesh.Api.Operators.OperatorsApi.Edges);
                 var edge = edges.GetProperty("edges").EnumerateArray().Single(e => e.GetProperty("source").GetProperty("service").GetString() == "caller");
-                Assert.Equal("web-1", edge.GetProperty("destination").GetProperty("workload").GetString());
+                Assert.Equal("web", edge.GetProperty("destination").GetProperty("service").GetString());
                 Assert.InRange(edge.GetProperty("traffic").GetProperty("successRate").GetDouble(), 0.01, 0.2);
             });
         });

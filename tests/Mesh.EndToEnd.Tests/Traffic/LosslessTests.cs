@@ -21,7 +21,7 @@ public sealed class LosslessTests
     [SkippableTheory]
     [InlineData(false)]
     [InlineData(true)]
-    public Task A_rule_change(bool consul) => UnderLoadAsync(consul, 8, async (bed, one, two) =>
+    public Task A_rule_change(bool consul) => UnderLoadAsync(consul, async (bed, one, two) =>
     {
         _ = one;
         var web2 = await bed.AddAsync("web2", "web2-1");
@@ -40,7 +40,7 @@ public sealed class LosslessTests
     [SkippableTheory]
     [InlineData(false)]
     [InlineData(true)]
-    public Task An_endpoint_comes_and_goes(bool consul) => UnderLoadAsync(consul, 10, async (bed, one, two) =>
+    public Task An_endpoint_comes_and_goes(bool consul) => UnderLoadAsync(consul, async (bed, one, two) =>
     {
         _ = two;
         var three = await bed.AddAsync("web", "web-3");
@@ -54,7 +54,7 @@ public sealed class LosslessTests
     [SkippableTheory]
     [InlineData(false)]
     [InlineData(true)]
-    public Task The_control_plane_restarts_and_stays_away(bool consul) => UnderLoadAsync(consul, 14, async (bed, one, two) =>
+    public Task The_control_plane_restarts_and_stays_away(bool consul) => UnderLoadAsync(consul, async (bed, one, two) =>
     {
         await bed.ControlPlane.RestartAsync();
         await Task.Delay(1500);
@@ -71,11 +71,12 @@ public sealed class LosslessTests
     });
 
     [SkippableFact]
-    public Task An_instance_stops_gracefully_with_slow_requests_running() => UnderLoadAsync(false, 8, async (bed, one, two) =>
+    public Task An_instance_stops_gracefully_with_slow_requests_running() => UnderLoadAsync(false, async (bed, one, two) =>
     {
-        _ = two;
         await Task.Delay(1500);
         Assert.Equal(0, await one.Sidecar.Process.StopAsync());
+        var before = two.App.Requests;
+        await Eventually.HoldsAsync(() => two.App.Requests > before + 100, "the other instance takes all");
         _ = bed;
         return [];
     }, path: "/slow?delay=300");
@@ -90,9 +91,11 @@ public sealed class LosslessTests
             var one = await bed.AddAsync("web", "web-1");
             var two = await bed.AddAsync("web", "web-2");
             var client = await bed.AddClientAsync();
-            await using var load = Load.Start(client.Outbound, "/?delay=20", "web", new LoadShape(8));
+            await using var load = Load.Start(client.Outbound, "/?delay=20", "web", new LoadShape());
             await Eventually.HoldsAsync(() => one.App.Requests > 50 && two.App.Requests > 50, "both instances get traffic");
             await one.Sidecar.Process.KillAsync();
+            var before = two.App.Requests;
+            await Eventually.HoldsAsync(() => two.App.Requests > before + 300, "the other instance takes all");
             var result = await load.EndAsync();
             LoadResult.AssertNothingTwice(one.App, two.App);
             Assert.True(result.Bad <= 8, $"more failed than were in flight: {string.Join(", ", result.Codes)}");
@@ -103,7 +106,7 @@ public sealed class LosslessTests
     }
 
     private static async Task UnderLoadAsync(
-        bool consul, int seconds, Func<MeshTestbed, Instance, Instance, Task<Instance[]>> events, string path = "/")
+        bool consul, Func<MeshTestbed, Instance, Instance, Task<Instance[]>> events, string path = "/")
     {
         ExternalProgram.Require("fortio");
         await using var bed = await MeshTestbed.StartAsync(consul);
@@ -117,7 +120,7 @@ public sealed class LosslessTests
                 using var http = client.Client();
                 (await http.GetAsync("http://web/")).EnsureSuccessStatusCode();
             });
-            await using var load = Load.Start(client.Outbound, path, "web", new LoadShape(seconds));
+            await using var load = Load.Start(client.Outbound, path, "web", new LoadShape());
             await Eventually.HoldsAsync(() => one.App.Requests > 20 && two.App.Requests > 20, "both instances get traffic");
             var more = await events(bed, one, two);
             (await load.EndAsync()).AssertLossless([one.App, two.App, .. more.Select(m => m.App)]);

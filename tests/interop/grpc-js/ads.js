@@ -6,6 +6,7 @@ const { includes } = require('./protos');
 
 const definition = loader.loadSync(['envoy/service/discovery/v3/ads.proto', 'envoy/service/discovery/v3/discovery.proto'], {
   keepCase: true,
+  arrays: true,
   includeDirs: includes,
 });
 const service = grpc.loadPackageDefinition(definition).envoy.service.discovery.v3.AggregatedDiscoveryService;

@@ -43,10 +43,10 @@ function struct(object) {
 }
 
 function value(v) {
-  if (Array.isArray(v)) return { list_value: { values: v.map(value) } };
-  if (v !== null && typeof v === 'object') return { struct_value: struct(v) };
-  if (typeof v === 'string') return { string_value: v };
-  return typeof v === 'number' ? { number_value: v } : { bool_value: v };
+  if (Array.isArray(v)) return { listValue: { values: v.map(value) } };
+  if (v !== null && typeof v === 'object') return { structValue: struct(v) };
+  if (typeof v === 'string') return { stringValue: v };
+  return typeof v === 'number' ? { numberValue: v } : { boolValue: v };
 }
 
 // The names a resource refers to, found by walking it.
