@@ -54,28 +54,29 @@ internal static class ClusterCompiler
     }
 
     /// <summary>The application behind the node.</summary>
-    public static Cluster Inbound(int port, AppProtocol protocol)
+    public static Cluster Inbound(NodeDescription node, NodePort port)
     {
         var cluster = new Cluster
         {
-            Name = XdsNames.InboundCluster(port),
+            Name = XdsNames.InboundCluster(port.Port),
+            Metadata = node.Service.Length > 0 ? MeshMetadata.Of(new ServiceName(node.Namespace, node.Service), port.Port, port.Protocol) : null,
             Type = DiscoveryType.Static,
             ConnectTimeout = ConnectTimeout,
             LbPolicy = LbPolicy.RoundRobin,
             CircuitBreakers = Unlimited(),
             LoadAssignment = new ClusterLoadAssignment
             {
-                ClusterName = XdsNames.InboundCluster(port),
+                ClusterName = XdsNames.InboundCluster(port.Port),
                 Endpoints =
                 {
                     new LocalityLbEndpoints
                     {
-                        LbEndpoints = { new LbEndpoint { Endpoint = new Envoy.Config.Endpoint.V3.Endpoint { Address = EndpointCompiler.SocketAddress("127.0.0.1", port) } } },
+                        LbEndpoints = { new LbEndpoint { Endpoint = new Envoy.Config.Endpoint.V3.Endpoint { Address = EndpointCompiler.SocketAddress("127.0.0.1", port.Port) } } },
                     },
                 },
             },
         };
-        SetHttp(cluster, protocol);
+        SetHttp(cluster, port.Protocol);
         return cluster;
     }
 

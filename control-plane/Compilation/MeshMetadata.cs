@@ -11,7 +11,15 @@ internal static class MeshMetadata
     public static Metadata Of(Provenance source) => new() { FilterMetadata = { ["mesh.source"] = Source(source) } };
 
     /// <summary>Metadata of a cluster: its service port, and where that was written.</summary>
-    public static Metadata Of(Service service, ResolvedPort port) => new()
+    public static Metadata Of(Service service, ResolvedPort port)
+    {
+        var metadata = Of(service.Name, port.Port, port.Protocol);
+        metadata.FilterMetadata["mesh.source"] = Source(service.Source);
+        return metadata;
+    }
+
+    /// <summary>Metadata of the cluster before the node's own application: the service it is part of, so that both ends count on the same one.</summary>
+    public static Metadata Of(ServiceName service, int port, AppProtocol protocol) => new()
     {
         FilterMetadata =
         {
@@ -19,14 +27,13 @@ internal static class MeshMetadata
             {
                 Fields =
                 {
-                    ["host"] = Value.ForString(service.Name.Host),
-                    ["name"] = Value.ForString(service.Name.Name),
-                    ["namespace"] = Value.ForString(service.Name.Namespace),
-                    ["port"] = Value.ForNumber(port.Port),
-                    ["protocol"] = Value.ForString(ProtocolText.Of(port.Protocol)),
+                    ["host"] = Value.ForString(service.Host),
+                    ["name"] = Value.ForString(service.Name),
+                    ["namespace"] = Value.ForString(service.Namespace),
+                    ["port"] = Value.ForNumber(port),
+                    ["protocol"] = Value.ForString(ProtocolText.Of(protocol)),
                 },
             },
-            ["mesh.source"] = Source(service.Source),
         },
     };
 

@@ -47,7 +47,7 @@ internal sealed class SidecarEmitter
     {
         var name = XdsNames.InboundListener(port.Port);
         var cluster = XdsNames.InboundCluster(port.Port);
-        clusters.Add(Resource.Of(cluster, ClusterCompiler.Inbound(port.Port, port.Protocol)));
+        clusters.Add(Resource.Of(cluster, ClusterCompiler.Inbound(node, port)));
         var table = CompiledService.AnyHost(cluster, [RouteCompiler.Inbound(cluster)]);
         var http = ListenerParts.Http($"inbound_{port.Port}", table, node.Service);
         listeners.Add(Resource.Of(name, ListenerParts.Listener(name, port.Listen, TrafficDirection.Inbound, port.Protocol, http, cluster)));
