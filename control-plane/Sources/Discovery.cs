@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Mesh.Api.Logging;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Sources.Consul;
@@ -7,9 +8,15 @@ namespace Mesh.ControlPlane.Sources;
 
 /// <summary>What <see cref="Discovery"/> is told by the command line. Immutable.</summary>
 /// <param name="Consul">The registry: Consul, or the built-in one at its own address.</param>
-/// <param name="Replica">Name of this control plane among those that share the registry; the same after a restart.</param>
+/// <param name="Replica">Name of this control plane among those that share the registry, for people.</param>
 internal sealed record DiscoveryOptions(ConsulOptions Consul, string Replica)
 {
+    /// <summary>
+    /// The name by which this run of this control plane owns entries. Each run has its own: two that were given one name by mistake do not take
+    /// each other's entries for what they left behind, and what a run before left is told from what this one wrote.
+    /// </summary>
+    public string Owner { get; } = $"{Replica}-{RandomNumberGenerator.GetHexString(6, lowercase: true)}";
+
     /// <summary>How services are followed.</summary>
     public ConsulSourceOptions Source { get; init; } = new();
 
@@ -33,12 +40,12 @@ internal sealed class Discovery : IDisposable
     public Discovery(DiscoveryOptions options, WorldStore store, SourceClock clock, Log log)
     {
         client = new ConsulClient(options.Consul, clock.Time);
-        var withdrawn = new WithdrawnWorkloads(options.Replica, clock.Time);
+        var withdrawn = new WithdrawnWorkloads(options.Owner, clock.Time);
         Source = new ConsulSource(client, store, withdrawn, options.Source, clock, log);
         registrations = new WorkloadRegistrations(store, withdrawn, options.Workloads, clock.Time, log);
         events = new KeeperEvents(registrations, log.For("registry"));
         var context = new WorkloadContext(options.Workloads, clock, log.For("registry"), events);
-        registry = new WorkloadRegistry(client, Source, registrations, options.Replica, context);
+        registry = new WorkloadRegistry(client, Source, registrations, options.Owner, context);
         Workloads = new WorkloadEndpoint(registrations, options.Workloads, options.Replica, clock.Time);
     }
 

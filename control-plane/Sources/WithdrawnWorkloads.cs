@@ -4,7 +4,7 @@ namespace Mesh.ControlPlane.Sources;
 /// Workloads this replica has withdrawn: what the registry still says about them is old, whether it cannot be reached or has not
 /// answered yet. Thread safe. An id is forgotten when it registers again or after <see cref="Memory"/>, longer than any read lasts.
 /// </summary>
-internal sealed class WithdrawnWorkloads(string replica, TimeProvider time)
+internal sealed class WithdrawnWorkloads(string owner, TimeProvider time)
 {
     private static readonly TimeSpan Memory = TimeSpan.FromMinutes(10);
     private readonly Lock gate = new();
@@ -13,13 +13,10 @@ internal sealed class WithdrawnWorkloads(string replica, TimeProvider time)
     /// <summary>Raised when an entry becomes hidden, before the workload leaves the local slice. Handlers must not call back.</summary>
     public event Action? Changed;
 
-    /// <summary>The name by which this replica owns entries.</summary>
-    public string Replica => replica;
-
     /// <summary>Is this entry of the registry known to be over?</summary>
     public bool Hides(RegistryEntry entry)
     {
-        if (entry.Owner != replica) return false;
+        if (entry.Owner != owner) return false;
         lock (gate) return withdrawn.ContainsKey(entry.Instance.Id);
     }
 

@@ -6,12 +6,12 @@ namespace Mesh.ControlPlane.Sources.Workloads;
 /// Reads, writes and removes entries of the catalog, each all or nothing and only over what was seen before. Thread safe; bounds how many
 /// calls run at once. Throws <see cref="ConsulException"/> when the registry does not do its part.
 /// </summary>
-internal sealed class CatalogWriter(ConsulClient client, string replica, int maxWrites) : IDisposable
+internal sealed class CatalogWriter(ConsulClient client, string owner, int maxWrites) : IDisposable
 {
     private readonly SemaphoreSlim turns = new(maxWrites);
 
-    /// <summary>The name by which this replica owns entries.</summary>
-    public string Replica => replica;
+    /// <summary>The name by which this control plane owns entries.</summary>
+    public string Owner => owner;
 
     /// <summary>What the catalog holds about a workload.</summary>
     public async Task<CatalogEntry> ReadAsync(string id, CancellationToken stop)
@@ -33,7 +33,7 @@ internal sealed class CatalogWriter(ConsulClient client, string replica, int max
     /// <summary>Writes an entry over <paramref name="before"/>; null and the registry's words when that is no longer what is there.</summary>
     public async Task<(CatalogEntry? Written, string Words)> TryWriteAsync(DesiredEntry desired, CatalogEntry before, CancellationToken stop)
     {
-        var answer = await TransactAsync(CatalogEntry.Write(desired, replica, before), stop);
+        var answer = await TransactAsync(CatalogEntry.Write(desired, owner, before), stop);
         return answer.Succeeded ? (CatalogEntry.Of(answer.Results), "") : (null, WordsOf(answer));
     }
 

@@ -99,7 +99,7 @@ internal sealed class EntryKeeper(string id, WorkloadRegistrations registrations
     {
         known = await catalog.ReadAsync(id, stop);
         // The first write of a stream takes over: that the workload is here now is newer than what is there.
-        if (written?.Lease != desired.Lease || known.Owner == catalog.Replica || known.Owner.Length == 0) return false;
+        if (written?.Lease != desired.Lease || known.Owner == catalog.Owner || known.Owner.Length == 0) return false;
         registrations.Yield(id, desired.Lease, known.Owner);
         return true;
     }
@@ -110,7 +110,7 @@ internal sealed class EntryKeeper(string id, WorkloadRegistrations registrations
         {
             known ??= await catalog.ReadAsync(id, stop);
             // A workload that has moved is the other replica's to remove.
-            if (known.Node == 0 || (known.Owner.Length > 0 && known.Owner != catalog.Replica) || await catalog.TryDeleteAsync(id, known.Node, stop))
+            if (known.Node == 0 || (known.Owner.Length > 0 && known.Owner != catalog.Owner) || await catalog.TryDeleteAsync(id, known.Node, stop))
             {
                 (known, written) = (null, null);
                 return;

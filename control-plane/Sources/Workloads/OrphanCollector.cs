@@ -36,7 +36,7 @@ internal sealed class OrphanCollector(
     {
         var nodes = await client.ReadAsync($"/v1/catalog/nodes?node-meta={MeshMeta.ExternalSource}:{MeshMeta.Mesh}", ConsulJson.Default.ConsulNodeArray, stop);
         var alive = await LiveReplicasAsync(stop);
-        if (!session.Held || !alive.Contains(catalog.Replica))
+        if (!session.Held || !alive.Contains(catalog.Owner))
         {
             // Cut off from the registry, or the registry has forgotten even us: then the silence of others proves nothing, and all grace times begin anew.
             seen.Clear();
@@ -60,7 +60,7 @@ internal sealed class OrphanCollector(
         // Asked again here: not every registry filters by node-meta.
         if (!MeshMeta.IsOurs(node.Meta) || !node.Name.StartsWith(MeshMeta.NodePrefix, StringComparison.Ordinal)) return false;
         var owner = node.Meta!.GetValueOrDefault(MeshMeta.Owner) ?? "";
-        return owner == catalog.Replica ? registrations.Desired(node.Name[MeshMeta.NodePrefix.Length..]) is null : !alive.Contains(owner);
+        return owner == catalog.Owner ? registrations.Desired(node.Name[MeshMeta.NodePrefix.Length..]) is null : !alive.Contains(owner);
     }
 
     private async Task<HashSet<string>> LiveReplicasAsync(CancellationToken stop)

@@ -19,11 +19,11 @@ internal sealed class WorkloadRegistry : IDisposable
     private readonly Dictionary<EntryKeeper, Task> loops = [];
     private CancellationToken stopping;
 
-    public WorkloadRegistry(ConsulClient client, ConsulSource source, WorkloadRegistrations registrations, string replica, WorkloadContext context)
+    public WorkloadRegistry(ConsulClient client, ConsulSource source, WorkloadRegistrations registrations, string owner, WorkloadContext context)
     {
         (this.registrations, this.source, this.context) = (registrations, source, context);
-        catalog = new CatalogWriter(client, replica, context.Options.MaxWrites);
-        session = new ReplicaSession(client, replica, context);
+        catalog = new CatalogWriter(client, owner, context.Options.MaxWrites);
+        session = new ReplicaSession(client, owner, context);
         orphans = new OrphanCollector(client, registrations, catalog, session, context);
     }
 
@@ -98,7 +98,7 @@ internal sealed class WorkloadRegistry : IDisposable
     {
         var said = view.Entries.ToDictionary(e => e.Instance.Id, e => e.Owner, StringComparer.Ordinal);
         foreach (var id in registrations.IdsOf(service))
-            if (!said.TryGetValue(id, out var owner) || owner != catalog.Replica) Doubt(id);
+            if (!said.TryGetValue(id, out var holder) || holder != catalog.Owner) Doubt(id);
     }
 
     /// <summary>The registry is back from somewhere, perhaps with nothing in it.</summary>

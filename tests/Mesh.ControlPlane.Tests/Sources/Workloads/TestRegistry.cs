@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Mesh.ControlPlane.Sources.Registry;
 using Mesh.Tests;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -71,14 +72,14 @@ public sealed class TestRegistry : IAsyncDisposable
         return text;
     }
 
-    /// <summary>Ids of the instances of a service as the registry says, with owner and state: <c>a@r1 passing</c>.</summary>
+    /// <summary>Ids of the instances of a service as the registry says, with owner (without the mark of its run) and state: <c>a@r1 passing</c>.</summary>
     public async Task<string[]> EntriesAsync(string service)
     {
         var list = await GetAsync($"/v1/health/service/{service}");
         return [.. list.EnumerateArray().Select(e =>
         {
             var s = e.GetProperty("Service");
-            var owner = s.GetProperty("Meta").TryGetProperty("mesh-owner", out var o) ? o.GetString() : "-";
+            var owner = s.GetProperty("Meta").TryGetProperty("mesh-owner", out var o) ? Regex.Replace(o.GetString()!, "-[0-9a-f]{6}$", "") : "-";
             return $"{s.GetProperty("ID").GetString()}@{owner} {string.Join(',', e.GetProperty("Checks").EnumerateArray().Select(c => c.GetProperty("Status").GetString()))}";
         }).Order(StringComparer.Ordinal)];
     }
