@@ -36,13 +36,15 @@ internal sealed class NodeReader
         var workload = Text(mesh, "workload");
         var discover = Text(mesh, "discover");
         if (discover is not ("" or "all" or "declared")) Fail(".discover", $"must be \"all\" or \"declared\", is \"{discover}\"");
+        var ns = Text(mesh, "namespace") is { Length: > 0 } said ? said : NamespaceOf(node.Id);
+        if (!ServiceName.IsValid(ns)) Fail(".namespace", $"must be a DNS label (a-z, 0-9, -), is \"{ns}\"");
         return new NodeDescription
         {
             Id = node.Id,
             Emitter = node.UserAgentName.StartsWith("gRPC", StringComparison.OrdinalIgnoreCase) ? EmitterKind.Grpc : EmitterKind.Sidecar,
             UserAgent = node.UserAgentVersion.Length == 0 ? node.UserAgentName : $"{node.UserAgentName} {node.UserAgentVersion}",
             Service = Text(mesh, "service") is { Length: > 0 } service ? service : node.Cluster,
-            Namespace = Text(mesh, "namespace") is { Length: > 0 } ns ? ns : NamespaceOf(node.Id),
+            Namespace = ns,
             Version = Text(mesh, "version"),
             Workload = workload,
             Zone = node.Locality?.Zone ?? "",

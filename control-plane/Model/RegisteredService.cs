@@ -8,14 +8,16 @@ internal static class RegisteredService
     /// <summary>
     /// Ports are what the instances declare. Where each instance has one port, that is the service's one port even when the numbers differ
     /// (instances on one machine, dynamic ports of a scheduler); where they have several, ports of one name, else of one number, belong together.
+    /// The number of a one port is kept from <paramref name="previous"/>: it names the cluster, which should outlive the instance it came from.
     /// </summary>
-    public static Service Resolve(ServiceName name, List<Instance> members, Notices notices)
+    public static Service Resolve(ServiceName name, List<Instance> members, Service? previous, Notices notices)
     {
+        var kept = previous is { AnyPort: true, FromRegistry: true } ? previous.Ports[0].Port : (int?)null;
         var groups = Group(members);
         var ports = ImmutableArray.CreateBuilder<ResolvedPort>(groups.Count);
         foreach (var group in groups)
         {
-            var number = CommonNumber(group.Members);
+            var number = groups.Count == 1 && kept is { } old ? old : CommonNumber(group.Members);
             if (ports.Any(port => port.Port == number))
             {
                 notices.Add(members[0].Source, $"instances of {name} use port {number} under two names: only the first is served; name the ports alike");
@@ -32,6 +34,7 @@ internal static class RegisteredService
             Name = name,
             Ports = ports.ToImmutable(),
             AnyPort = ports.Count == 1,
+            FromRegistry = true,
             Source = Source(name, members),
         };
     }

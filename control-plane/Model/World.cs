@@ -21,6 +21,12 @@ public sealed record World
     /// <summary>All instances of all sources and all Pod documents, one for each id. Never changed once published.</summary>
     public IReadOnlyDictionary<string, Instance> Instances { get; init; } = FrozenDictionary<string, Instance>.Empty;
 
+    /// <summary>
+    /// Services that only a registry knew and that nobody serves any more, the longest gone first. They stay in <see cref="Services"/> without
+    /// endpoints: their clients are told that nobody serves, and not that there is no such name.
+    /// </summary>
+    public ImmutableArray<ServiceName> Departed { get; init; } = [];
+
     /// <summary>What is odd but not wrong: a route to a service that does not exist, a selector that finds nothing.</summary>
     public ImmutableArray<Notice> Notices { get; init; } = [];
 }
@@ -43,6 +49,9 @@ public sealed record Service
     /// <summary>True when ports come from a registry only: any port a client names means its one port.</summary>
     public bool AnyPort { get; init; }
 
+    /// <summary>True when no document describes it.</summary>
+    public bool FromRegistry { get; init; }
+
     /// <summary>Cluster addresses, empty when it has none.</summary>
     public ImmutableArray<string> ClusterIPs { get; init; } = [];
 
@@ -62,6 +71,7 @@ public sealed record Service
             && Sequence.Same(Ports, other.Ports)
             && Sequence.Same(Routes, other.Routes)
             && AnyPort == other.AnyPort
+            && FromRegistry == other.FromRegistry
             && Sequence.Same(ClusterIPs, other.ClusterIPs)
             && Source == other.Source);
 

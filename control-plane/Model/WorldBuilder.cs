@@ -5,6 +5,8 @@ namespace Mesh.ControlPlane.Model;
 /// <summary>Slices -> World: merges instances, resolves selectors and ports, attaches routes. Pure.</summary>
 public static class WorldBuilder
 {
+    private const int MostDeparted = 200;
+
     /// <summary>Builds the next world. Services that did not change keep their object, so that what is derived from them can be reused.</summary>
     /// <param name="previous">The world so far; unchanged services and instances are taken from it.</param>
     /// <param name="instances">Instances by source; <see cref="SourceOrder"/> decides who wins for one id.</param>
@@ -24,17 +26,34 @@ public static class WorldBuilder
             services.Add(document.Name, DocumentedService.Resolve(document, directory, notices));
         foreach (var (name, members) in directory.ByService)
         {
-            if (!services.ContainsKey(name)) services.Add(name, RegisteredService.Resolve(name, members, notices));
+            if (!services.ContainsKey(name)) services.Add(name, RegisteredService.Resolve(name, members, previous.Services.GetValueOrDefault(name), notices));
         }
 
+        var departed = AddDeparted(previous, services);
         RouteAttachment.Attach(services, documents, notices);
         return new World
         {
             Version = previous.Version + 1,
             Instances = merged,
             Services = KeepUnchanged(previous.Services, services),
+            Departed = departed,
             Notices = notices.ToImmutable(),
         };
+    }
+
+    private static ImmutableArray<ServiceName> AddDeparted(World previous, Dictionary<ServiceName, Service> services)
+    {
+        var gone = previous.Departed.Where(name => !services.ContainsKey(name)).ToList();
+        var seen = gone.ToHashSet();
+        gone.AddRange(previous.Services.Values.Where(service => service.FromRegistry && !services.ContainsKey(service.Name) && seen.Add(service.Name)).Select(service => service.Name).Order());
+        gone.RemoveRange(0, Math.Max(0, gone.Count - MostDeparted));
+        foreach (var name in gone)
+        {
+            var service = previous.Services[name];
+            services.Add(name, service with { Ports = [.. service.Ports.Select(port => port with { Endpoints = [] })], Routes = [] });
+        }
+
+        return [.. gone];
     }
 
     private static Dictionary<ServiceName, Service> KeepUnchanged(
