@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Tests;

@@ -1,0 +1,169 @@
+using System.Net;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Tests.Testbed;
+using Mesh.Tests;
+
+namespace Mesh.Sidecar.Tests.Listening;
+
+/// <summary>Configuration that changes, and sidecars that end, under load: no request is lost and none is sent twice.</summary>
+public sealed class ChangeTests
+{
+    [Fact]
+    public async Task AChangedRouteHoldsForTheNextRequestOfALiveConnection()
+    {
+        await using var one = RecordingOrigin.Friendly("one");
+        await using var two = RecordingOrigin.Friendly("two");
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(one.Address)));
+        using var client = await bed.ConnectAsync();
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        Assert.Equal("one", (await client.ReadAnswerAsync())!.Body);
+        bed.Snapshots.Publish(Bed.Snap(Bed.HttpListener(bed.Port, Bed.Table(Bed.Cluster(two.Address)))));
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        Assert.Equal("two", (await client.ReadAnswerAsync())!.Body);
+    }
+
+    [Fact]
+    public async Task SwapsUnderLoadLoseNothing()
+    {
+        await using var one = Ledger();
+        await using var two = Ledger();
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(one.Address)));
+        using var stop = new CancellationTokenSource();
+        var load = Enumerable.Range(0, 8).Select(n => LoadAsync(bed.Port, n, stop.Token)).ToArray();
+        for (var i = 0; i < 300; i++)
+        {
+            bed.Snapshots.Publish(Bed.Snap(Bed.HttpListener(bed.Port, Bed.Table(Bed.Cluster(i % 2 == 0 ? two.Address : one.Address)))));
+            await Task.Delay(1);
+        }
+
+        await stop.CancelAsync();
+        var sent = (await Task.WhenAll(load)).Sum();
+        var seen = one.Requests.Concat(two.Requests).Select(r => r.Line).ToList();
+        Assert.True(sent > 100, $"only {sent} requests");
+        Assert.Equal(sent, seen.Count);
+        Assert.Equal(sent, seen.Distinct().Count());
+        Assert.NotEmpty(one.Requests);
+        Assert.NotEmpty(two.Requests);
+    }
+
+    [Fact]
+    public async Task ARemovedListenerFinishesWhatRunsAndTakesNoMore()
+    {
+        var began = new TaskCompletionSource();
+        var finish = new TaskCompletionSource();
+        await using var origin = new RecordingOrigin(async c =>
+        {
+            while (await c.ReadRequestAsync() is not null)
+            {
+                began.TrySetResult();
+                await finish.Task;
+                await c.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
+            }
+        });
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)));
+        using var client = await bed.ConnectAsync();
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        await began.Task;
+        bed.Snapshots.Publish(Bed.Snap((Listener?)null));
+        await Eventually.PassesAsync(() => Assert.ThrowsAsync<System.Net.Sockets.SocketException>(bed.ConnectAsync));
+        finish.SetResult();
+        var answer = await client.ReadAnswerAsync();
+        Assert.Equal("done", answer!.Body);
+        Assert.Equal(["close"], answer.Values("Connection"));
+        Assert.Equal("", await client.ReadToEndAsync());
+    }
+
+    [Fact]
+    public async Task ANewListenerOpens()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)));
+        var added = Bed.Nowhere();
+        bed.Snapshots.Publish(Bed.Snap(
+            Bed.HttpListener(bed.Port, Bed.Table(Bed.Cluster(origin.Address))),
+            Bed.HttpListener(added, Bed.Table(Bed.Cluster(origin.Address)), Direction.Inbound, slot: 1)));
+        using var client = await RawClient.ConnectAsync(added);
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        Assert.Equal(200, (await client.ReadAnswerAsync())!.Status);
+    }
+
+    [Fact]
+    public async Task ADrainUnderLoadLosesNothing()
+    {
+        await using var origin = Ledger();
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)), Direction.Inbound);
+        using var stop = new CancellationTokenSource();
+        var load = Enumerable.Range(0, 8).Select(n => LoadAsync(bed.Port, n, stop.Token)).ToArray();
+        await Eventually.TrueAsync(() => origin.Requests.Count() > 200);
+        await bed.Path.DrainInboundAsync(TimeSpan.FromSeconds(10));
+        await stop.CancelAsync();
+        var sent = (await Task.WhenAll(load)).Sum();
+        Assert.Equal(sent, origin.Requests.Count());
+        Assert.Equal(sent, origin.Requests.Select(r => r.Line).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task AnIdleConnectionIsClosedByADrainAndAHungOneAtItsBound()
+    {
+        await using var origin = new RecordingOrigin(async c =>
+        {
+            await c.ReadRequestAsync();
+            await c.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            await c.ReadToEndAsync();
+        });
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)), Direction.Inbound);
+        using var idle = await bed.ConnectAsync();
+        await idle.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        await idle.ReadAnswerAsync();
+        using var hung = await bed.ConnectAsync();
+        await hung.SendAsync("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 5\r\n\r\n");
+        await bed.Path.DrainInboundAsync(TimeSpan.FromSeconds(1)).WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.Equal("", await idle.ReadToEndAsync());
+        await hung.ReadToEndAsync();
+    }
+
+    /// <summary>Remembers every request line, answers a little later.</summary>
+    private static RecordingOrigin Ledger() => new(async c =>
+    {
+        while (await c.ReadRequestAsync() is not null)
+        {
+            await Task.Yield();
+            await c.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+
+    /// <summary>Requests one after the other, each with a name of its own; a new connection when the answer says so. No request is repeated.</summary>
+    private static async Task<int> LoadAsync(IPEndPoint to, int number, CancellationToken stop)
+    {
+        var sent = 0;
+        RawClient? client = null;
+        try
+        {
+            while (!stop.IsCancellationRequested)
+            {
+                try
+                {
+                    client ??= await RawClient.ConnectAsync(to);
+                }
+                catch (System.Net.Sockets.SocketException)
+                {
+                    return sent; // the listener is closed: nothing was sent
+                }
+
+                await client.SendAsync($"POST /{number}/{sent} HTTP/1.1\r\nHost: web\r\nContent-Length: 2\r\n\r\nhi");
+                var answer = await client.ReadAnswerAsync();
+                Assert.True(answer is { Status: 200 }, $"request {number}/{sent}: {answer?.Head ?? "no answer"}{answer?.Body}");
+                sent++;
+                if (answer!.Values("Connection") is not ["close"]) continue;
+                client.Dispose();
+                client = null;
+            }
+
+            return sent;
+        }
+        finally
+        {
+            client?.Dispose();
+        }
+    }
+}
