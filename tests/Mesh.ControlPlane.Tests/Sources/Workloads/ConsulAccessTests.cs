@@ -1,6 +1,8 @@
 using System.Net;
+using System.Net.Http.Json;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using System.Text.Json;
 using Mesh.Api.V1;
 using Mesh.ControlPlane.Sources.Consul;
 using Mesh.ControlPlane.Tests.Sources.Consul;
@@ -36,6 +38,29 @@ public sealed class ConsulAccessTests : IDisposable
         await Eventually.PassesAsync(async () => Assert.Contains("mesh/replicas/r1", await client.GetStringAsync("/v1/kv/?keys"), StringComparison.Ordinal));
         Assert.False(replica.Output.Has(consul.Token!));
         Assert.False(replica.Output.Has("00000000-0000-0000-0000-000000000001"));
+    }
+
+    /// <summary>The policy that docs/consul.md gives is enough.</summary>
+    [SkippableFact]
+    public async Task The_documented_policy_is_enough()
+    {
+        await using var consul = await ConsulProcess.StartWithAclAsync();
+        using var admin = consul.CreateClient();
+        const string Rules = """
+            node_prefix "" { policy = "read" }      service_prefix "" { policy = "write" }
+            node_prefix "mesh-" { policy = "write" } key_prefix "mesh/" { policy = "write" }   session_prefix "" { policy = "write" }
+            """;
+        using var policy = await admin.PutAsync("/v1/acl/policy", JsonContent.Create(new { Name = "mesh", Rules }));
+        policy.EnsureSuccessStatusCode();
+        using var token = await admin.PutAsync("/v1/acl/token", JsonContent.Create(new { Policies = new[] { new { Name = "mesh" } } }));
+        token.EnsureSuccessStatusCode();
+        var secret = (await token.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("SecretID").GetString();
+        await using var replica = await TestReplica.StartAsync(new ConsulOptions { Address = consul.Address, Token = secret }, "r1");
+        await using var workload = await TestWorkload.RegisterAsync(replica, "web-1", "web");
+        await Eventually.PassesAsync(async () => Assert.Contains("mesh/replicas/r1", await admin.GetStringAsync("/v1/kv/?keys"), StringComparison.Ordinal));
+        await replica.Source.Synced.WaitAsync(TimeSpan.FromSeconds(10));
+        await workload.SendAsync(new WorkloadUpdate { Leaving = new Leaving() });
+        await Eventually.PassesAsync(async () => Assert.DoesNotContain("mesh-web-1", await admin.GetStringAsync("/v1/catalog/nodes"), StringComparison.Ordinal));
     }
 
     [Fact]
