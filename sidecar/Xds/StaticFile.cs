@@ -23,6 +23,7 @@ internal sealed class StaticFile
 
     private readonly string name;
     private readonly ConfigErrors errors;
+    private readonly YamlMessage messages;
     private readonly Dictionary<string, List<Any>> resources = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> lines = new(StringComparer.Ordinal);
 
@@ -30,6 +31,7 @@ internal sealed class StaticFile
     {
         this.name = name;
         this.errors = errors;
+        messages = new YamlMessage(ProtoSchema.Embedded, Error);
     }
 
     /// <summary>The resources of a file; <paramref name="errors"/> says what is wrong with it, and then nothing of it may serve.</summary>
@@ -79,29 +81,31 @@ internal sealed class StaticFile
     {
         foreach (var (key, value) in Fields(node, "static_resources"))
         {
-            if (key == "listeners") Each(value, key, n => Add<Listener>(n, TypeUrls.Listener, "Listener", l => l.Name));
-            else if (key == "clusters") Each(value, key, n => Add<Cluster>(n, TypeUrls.Cluster, "Cluster", c => c.Name));
+            if (key == "listeners") Each(value, key, n => Add(n, TypeUrls.Listener, "Listener", Listener.Parser, l => l.Name));
+            else if (key == "clusters") Each(value, key, n => Add(n, TypeUrls.Cluster, "Cluster", Cluster.Parser, c => c.Name));
             else Error(value, $"\"{key}\" is not read by this sidecar: listeners and clusters are");
         }
     }
 
     private void Typed(YamlNode node)
     {
-        if (Message<Any>(node) is not { } any) return;
+        var any = Any.Parser.ParseFrom(messages.Write(node, "google.protobuf.Any"));
         switch (any.TypeUrl)
         {
             case TypeUrls.Listener: Keep(node, any, "Listener", Listener.Parser.ParseFrom(any.Value).Name); break;
             case TypeUrls.Cluster: Keep(node, any, "Cluster", Cluster.Parser.ParseFrom(any.Value).Name); break;
             case TypeUrls.RouteConfiguration: Keep(node, any, "RouteConfiguration", RouteConfiguration.Parser.ParseFrom(any.Value).Name); break;
             case TypeUrls.ClusterLoadAssignment: Keep(node, any, "ClusterLoadAssignment", ClusterLoadAssignment.Parser.ParseFrom(any.Value).ClusterName); break;
+            case "": break; // Said already.
             default: Error(node, $"\"{any.TypeUrl}\" is not a resource this sidecar reads: Listener, RouteConfiguration, Cluster, ClusterLoadAssignment are"); break;
         }
     }
 
-    private void Add<T>(YamlNode node, string typeUrl, string kind, Func<T, string> nameOf)
-        where T : class, IMessage<T>, new()
+    private void Add<T>(YamlNode node, string typeUrl, string kind, MessageParser<T> parser, Func<T, string> nameOf)
+        where T : IMessage<T>
     {
-        if (Message<T>(node) is { } message) Keep(node, new Any { TypeUrl = typeUrl, Value = message.ToByteString() }, kind, nameOf(message));
+        var any = new Any { TypeUrl = typeUrl, Value = messages.Write(node, typeUrl[TypeUrls.Prefix.Length..]) };
+        Keep(node, any, kind, nameOf(parser.ParseFrom(any.Value)));
     }
 
     private void Keep(YamlNode node, Any any, string kind, string resource)
@@ -109,20 +113,6 @@ internal sealed class StaticFile
         if (!resources.TryGetValue(any.TypeUrl, out var list)) resources.Add(any.TypeUrl, list = []);
         lines.TryAdd(resource.Length > 0 ? $"{kind} {resource}" : $"{kind} #{list.Count}", node.Start.Line);
         list.Add(any);
-    }
-
-    private T? Message<T>(YamlNode node)
-        where T : class, IMessage<T>, new()
-    {
-        try
-        {
-            return XdsJson.Parser.Parse<T>(YamlJson.Write(node));
-        }
-        catch (Exception e) when (e is InvalidProtocolBufferException or InvalidOperationException or FormatException or OverflowException or ArgumentException)
-        {
-            Error(YamlPlaces.OfError(node, e.Message), e.Message);
-            return null;
-        }
     }
 
     private ResourceSet Build()
