@@ -6,14 +6,10 @@ namespace Mesh.ControlPlane.Model;
 /// <summary>Service document + instances -> Service, as Kubernetes resolves ports. Pure.</summary>
 internal static class DocumentedService
 {
-    /// <summary>Finds the instances of <paramref name="document"/> and the port of each.</summary>
-    public static Service Resolve(ServiceDocument document, InstanceDirectory directory, Notices notices)
+    /// <summary>Finds the port of each of its instances.</summary>
+    public static Service Resolve(ServiceDocument document, List<Instance> members, ImmutableArray<EndpointSliceDocument> slices, Notices notices)
     {
-        var members = document.Selector is { } selector
-            ? directory.Selected(document.Name.Namespace, selector).ToList()
-            : directory.Registered(document.Name);
-        var slices = document.Selector is null ? directory.Slices(document.Name).ToList() : [];
-        if (members.Count == 0 && slices.Count == 0) notices.Add(document.Source, NobodyServes(document));
+        if (members.Count == 0 && slices.Length == 0) notices.Add(document.Source, NobodyServes(document));
 
         var ports = ImmutableArray.CreateBuilder<ResolvedPort>(document.Ports.Length);
         foreach (var port in document.Ports) ports.Add(Resolve(document, port, members, slices, notices));
@@ -27,7 +23,7 @@ internal static class DocumentedService
     }
 
     private static ResolvedPort Resolve(
-        ServiceDocument document, ServicePort port, List<Instance> members, List<EndpointSliceDocument> slices, Notices notices)
+        ServiceDocument document, ServicePort port, List<Instance> members, ImmutableArray<EndpointSliceDocument> slices, Notices notices)
     {
         var endpoints = new EndpointList();
         Instance? without = null;

@@ -13,7 +13,8 @@ internal sealed class InstanceDirectory
     private readonly Dictionary<(string Namespace, string Key, string Value), List<Instance>> byLabel = [];
     private readonly ILookup<ServiceName, EndpointSliceDocument> slices;
 
-    public InstanceDirectory(IReadOnlyCollection<Instance> instances, IReadOnlyCollection<RuleSet> documents)
+    /// <summary>Indexes <paramref name="instances"/>; those under names nobody can call are left out and reported.</summary>
+    public InstanceDirectory(IReadOnlyCollection<Instance> instances, IReadOnlyCollection<RuleSet> documents, Notices notices)
     {
         slices = documents.SelectMany(set => set.EndpointSlices).ToLookup(slice => slice.Service);
         var keys = documents.SelectMany(set => set.Services)
@@ -21,7 +22,7 @@ internal sealed class InstanceDirectory
             .Select(service => IndexKey(service.Selector!)).ToHashSet(StringComparer.Ordinal);
         foreach (var instance in instances)
         {
-            if (instance.Service.Length > 0 && ServiceName.IsValid(instance.Service) && ServiceName.IsValid(instance.Namespace))
+            if (instance.Service.Length > 0)
                 Append(byService, new ServiceName(instance.Namespace, instance.Service), instance);
             foreach (var key in keys)
             {
@@ -29,6 +30,7 @@ internal sealed class InstanceDirectory
             }
         }
 
+        DropUnnameable(notices);
         foreach (var list in byService.Values) SortById(list);
         foreach (var list in byLabel.Values) SortById(list);
     }
@@ -40,14 +42,29 @@ internal sealed class InstanceDirectory
     public List<Instance> Registered(ServiceName name) => byService.GetValueOrDefault(name, None);
 
     /// <summary>EndpointSlice documents of a service.</summary>
-    public IEnumerable<EndpointSliceDocument> Slices(ServiceName name) => slices[name];
+    public ImmutableArray<EndpointSliceDocument> Slices(ServiceName name) => [.. slices[name]];
 
     /// <summary>Instances of a namespace that carry all labels.</summary>
-    public IEnumerable<Instance> Selected(string ns, ImmutableSortedDictionary<string, string> selector)
+    public List<Instance> Selected(string ns, ImmutableSortedDictionary<string, string> selector)
     {
         var key = IndexKey(selector);
         var candidates = byLabel.GetValueOrDefault((ns, key, selector[key]), None);
-        return selector.Count == 1 ? candidates : candidates.Where(instance => CarriesAll(instance, selector));
+        return selector.Count == 1 ? candidates : candidates.FindAll(instance => CarriesAll(instance, selector));
+    }
+
+    private void DropUnnameable(Notices notices)
+    {
+        foreach (var (name, list) in byService)
+        {
+            if (ServiceName.IsValid(name.Name) && ServiceName.IsValid(name.Namespace)) continue;
+            byService.Remove(name);
+            foreach (var instance in list)
+            {
+                notices.Add(
+                    instance.Source,
+                    $"instance {instance.Id} cannot be called by name: \"{name.Name}\" in \"{name.Namespace}\" is not a DNS label (a-z, 0-9, -, at most 63); register it under another name");
+            }
+        }
     }
 
     private static bool CarriesAll(Instance instance, ImmutableSortedDictionary<string, string> selector)
@@ -72,7 +89,7 @@ internal sealed class InstanceDirectory
         where TKey : notnull
     {
         if (index.TryGetValue(key, out var list)) list.Add(instance);
-        else index.Add(key, [instance]);
+        else index.Add(key, new List<Instance>(8) { instance });
     }
 
     private static void SortById(List<Instance> list)

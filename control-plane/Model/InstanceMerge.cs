@@ -10,8 +10,7 @@ internal static class InstanceMerge
     public static Dictionary<string, Instance> Merge(
         IReadOnlyDictionary<string, Instance> previous,
         IEnumerable<ImmutableArray<Instance>> sources,
-        IEnumerable<RuleSet> documents,
-        Notices notices)
+        IEnumerable<RuleSet> documents)
     {
         var merged = new Dictionary<string, Instance>(previous.Count + 16, StringComparer.Ordinal);
         foreach (var source in sources.Concat(documents.Select(set => set.Pods)))
@@ -21,14 +20,9 @@ internal static class InstanceMerge
                 ref var slot = ref CollectionsMarshal.GetValueRefOrAddDefault(merged, instance.Id, out var known);
                 if (known) continue;
                 slot = previous.TryGetValue(instance.Id, out var old) && old.Equals(instance) ? old : instance;
-                if (!ServiceName.IsValid(instance.Namespace) || (instance.Service.Length > 0 && !ServiceName.IsValid(instance.Service)))
-                    notices.Add(instance.Source, Unnameable(instance));
             }
         }
 
         return merged;
     }
-
-    private static string Unnameable(Instance instance) =>
-        $"instance {instance.Id} cannot be called by name: \"{instance.Service}\" in \"{instance.Namespace}\" is not a DNS label (a-z, 0-9, -, at most 63); register it under another name";
 }

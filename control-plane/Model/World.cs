@@ -27,6 +27,9 @@ public sealed record World
     /// </summary>
     public ImmutableArray<ServiceName> Departed { get; init; } = [];
 
+    /// <summary>How the services were resolved, for the next build.</summary>
+    internal IReadOnlyDictionary<ServiceName, Resolution> Resolutions { get; init; } = FrozenDictionary<ServiceName, Resolution>.Empty;
+
     /// <summary>What is odd but not wrong: a route to a service that does not exist, a selector that finds nothing.</summary>
     public ImmutableArray<Notice> Notices { get; init; } = [];
 }

@@ -17,18 +17,12 @@ public static class WorldBuilder
         ImmutableSortedDictionary<string, RuleSet> rules)
     {
         var notices = new Notices();
-        var documents = new List<RuleSet>(SourceOrder.Sort(rules).Select(slice => slice.Value));
-        var merged = InstanceMerge.Merge(previous.Instances, SourceOrder.Sort(instances).Select(slice => slice.Value), documents, notices);
-        var directory = new InstanceDirectory(merged.Values, documents);
+        var documents = SourceOrder.Sort(rules).Select(slice => slice.Value).ToList();
+        var merged = InstanceMerge.Merge(previous.Instances, SourceOrder.Sort(instances).Select(slice => slice.Value), documents);
+        var directory = new InstanceDirectory(merged.Values, documents, notices);
 
-        var services = new Dictionary<ServiceName, Service>(previous.Services.Count + 16);
-        foreach (var document in Documents(documents, notices))
-            services.Add(document.Name, DocumentedService.Resolve(document, directory, notices));
-        foreach (var (name, members) in directory.ByService)
-        {
-            if (!services.ContainsKey(name)) services.Add(name, RegisteredService.Resolve(name, members, previous.Services.GetValueOrDefault(name), notices));
-        }
-
+        var resolutions = Resolve(previous, directory, documents, notices);
+        var services = resolutions.ToDictionary(pair => pair.Key, pair => pair.Value.Service);
         var departed = AddDeparted(previous, services);
         RouteAttachment.Attach(services, documents, notices);
         return new World
@@ -36,16 +30,52 @@ public static class WorldBuilder
             Version = previous.Version + 1,
             Instances = merged,
             Services = KeepUnchanged(previous.Services, services),
+            Resolutions = resolutions,
             Departed = departed,
             Notices = notices.ToImmutable(),
         };
+    }
+
+    private static Dictionary<ServiceName, Resolution> Resolve(World previous, InstanceDirectory directory, List<RuleSet> documents, Notices notices)
+    {
+        var resolved = new Dictionary<ServiceName, Resolution>(previous.Resolutions.Count + 16);
+        foreach (var document in Documents(documents, notices))
+        {
+            var members = document.Selector is { } selector ? directory.Selected(document.Name.Namespace, selector) : directory.Registered(document.Name);
+            resolved.Add(document.Name, Resolve(previous, document.Name, document, members, document.Selector is null ? directory.Slices(document.Name) : []));
+        }
+
+        foreach (var (name, members) in directory.ByService)
+        {
+            if (!resolved.ContainsKey(name)) resolved.Add(name, Resolve(previous, name, null, members, []));
+        }
+
+        foreach (var resolution in resolved.Values)
+        {
+            foreach (var notice in resolution.Notices) notices.Add(notice.Source, notice.Text);
+        }
+
+        return resolved;
+    }
+
+    private static Resolution Resolve(
+        World previous, ServiceName name, ServiceDocument? document, List<Instance> members, ImmutableArray<EndpointSliceDocument> slices)
+    {
+        if (previous.Resolutions.TryGetValue(name, out var old) && old.Holds(document, members, slices)) return old;
+        var notices = new Notices();
+        var service = document is null
+            ? RegisteredService.Resolve(name, members, previous.Services.GetValueOrDefault(name), notices)
+            : DocumentedService.Resolve(document, members, slices, notices);
+        return new Resolution(document, members, slices, service, notices.ToImmutable());
     }
 
     private static ImmutableArray<ServiceName> AddDeparted(World previous, Dictionary<ServiceName, Service> services)
     {
         var gone = previous.Departed.Where(name => !services.ContainsKey(name)).ToList();
         var seen = gone.ToHashSet();
-        gone.AddRange(previous.Services.Values.Where(service => service.FromRegistry && !services.ContainsKey(service.Name) && seen.Add(service.Name)).Select(service => service.Name).Order());
+        gone.AddRange(previous.Services.Values
+            .Where(service => service.FromRegistry && !services.ContainsKey(service.Name) && seen.Add(service.Name))
+            .Select(service => service.Name).Order());
         gone.RemoveRange(0, Math.Max(0, gone.Count - MostDeparted));
         foreach (var name in gone)
         {
@@ -61,7 +91,7 @@ public static class WorldBuilder
     {
         foreach (var (name, service) in services)
         {
-            if (previous.TryGetValue(name, out var old) && old.Equals(service)) services[name] = old;
+            if (previous.TryGetValue(name, out var old) && !ReferenceEquals(old, service) && old.Equals(service)) services[name] = old;
         }
 
         return services;
