@@ -1,4 +1,6 @@
 using System.Reflection;
+using Mesh.Api.Logging;
+using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Sources;
 using Mesh.ControlPlane.Sources.Consul;
 using Mesh.ControlPlane.Sources.Files;
@@ -34,8 +36,8 @@ internal static class Composition
         }
     }
 
-    /// <summary>The settings of discovery, with Consul's address or the built-in registry's.</summary>
-    public static DiscoveryOptions DiscoveryOf(Options options, Uri? registry)
+    /// <summary>Discovery with Consul, or with the built-in registry at its address; a <see cref="StartException"/> says which file cannot be read.</summary>
+    public static Discovery StartDiscovery(Options options, Uri? registry, WorldStore store, SourceClock clock, Log log)
     {
         var consul = new ConsulOptions
         {
@@ -45,7 +47,23 @@ internal static class Composition
             Datacenter = options.ConsulDatacenter,
             CaFile = options.ConsulCaFile,
         };
-        return new DiscoveryOptions(consul, options.ReplicaId) { Workloads = new WorkloadOptions { Grace = options.Grace } };
+        try
+        {
+            if (options.ConsulTokenFile is { } file) File.OpenHandle(file).Dispose();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StartException($"--consul-token-file: {e.Message}", e);
+        }
+
+        try
+        {
+            return new Discovery(new DiscoveryOptions(consul, options.ReplicaId) { Workloads = new WorkloadOptions { Grace = options.Grace } }, store, clock, log);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StartException($"--consul-ca-file: {e.Message}", e);
+        }
     }
 
     /// <summary>How the sources stand, for <c>/debug/world</c>.</summary>

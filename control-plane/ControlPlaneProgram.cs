@@ -44,7 +44,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private ControlPlaneProgram(Options options, BuiltInRegistry? registry, TimeProvider time, Log log)
     {
         (this.options, this.registry, this.time, this.log) = (options, registry, time, log);
-        discovery = new Discovery(Composition.DiscoveryOf(options, registry?.Url), store, new SourceClock(time, new Random()), log);
+        discovery = Composition.StartDiscovery(options, registry?.Url, store, new SourceClock(time, new Random()), log);
         rules = options.Rules is { } folder ? new FileSource(folder, store, time, log.For("rules")) : null;
         feed = new ConfigFeed(store, time, log.For("xds"));
         nodes = new ConnectedNodes(store, feed);
@@ -79,7 +79,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         {
             if (program is not null) await program.DisposeAsync();
             else if (builtIn is not null) await builtIn.DisposeAsync();
-            throw e is IOException ? new StartException(e.Message, e) : e;
+            throw e is IOException or UnauthorizedAccessException ? new StartException(e.Message, e) : e;
         }
     }
 

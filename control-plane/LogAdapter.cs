@@ -10,7 +10,7 @@ namespace Mesh.ControlPlane;
 internal sealed class LogAdapter(Log log) : ILoggerFactory, ILoggerProvider
 {
     /// <inheritdoc/>
-    public ILogger CreateLogger(string categoryName) => new Adapter(log.For(AreaOf(categoryName)), categoryName.StartsWith("Microsoft.", StringComparison.Ordinal));
+    public ILogger CreateLogger(string categoryName) => new Adapter(log.For(AreaOf(categoryName)), AreaOf(categoryName), categoryName.StartsWith("Microsoft.", StringComparison.Ordinal));
 
     /// <inheritdoc/>
     public void AddProvider(ILoggerProvider provider)
@@ -32,13 +32,13 @@ internal sealed class LogAdapter(Log log) : ILoggerFactory, ILoggerProvider
         return category.Contains("Kestrel", StringComparison.Ordinal) ? "kestrel" : part.ToLowerInvariant();
     }
 
-    private sealed class Adapter(Log log, bool isFramework) : ILogger
+    private sealed class Adapter(Log log, string area, bool isFramework) : ILogger
     {
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => null;
 
-        // The framework's own chatter matters from warnings up.
-        public bool IsEnabled(LogLevel logLevel) => logLevel != LogLevel.None && LevelOf(logLevel) >= log.Least && (!isFramework || logLevel >= LogLevel.Warning);
+        // The framework's own chatter matters from warnings up; that a host failed to start is told better by who started it.
+        public bool IsEnabled(LogLevel logLevel) => logLevel != LogLevel.None && LevelOf(logLevel) >= log.Least && (!isFramework || (logLevel >= LogLevel.Warning && area != "host"));
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {

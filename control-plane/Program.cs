@@ -9,7 +9,7 @@ return await new CommandLine().InvokeAsync(args, Console.Error, async options =>
     try
     {
         await using var program = await ControlPlaneProgram.StartAsync(options, TimeProvider.System, log);
-        if (options.PortsFile is { } file) PortsFile.Write(file, program.Addresses);
+        PortsFile.Write(options.PortsFile, program.Addresses);
         program.LogBanner();
         return await program.RunUntilAsync(stop.Token) ? 0 : 1;
     }

@@ -10,6 +10,8 @@ internal static class UnixSocket
     /// <exception cref="IOException">Something that is no socket is there, or the folder cannot be written.</exception>
     public static Socket Bind(string path)
     {
+        var folder = Path.GetDirectoryName(path)!;
+        if (!Directory.Exists(folder)) throw new DirectoryNotFoundException($"there is no folder {folder}");
         RemoveStale(path);
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         // bind() gives the file the mode of the umask: it happens inside a folder nobody else can enter, and the file moves out when it is closed to others.

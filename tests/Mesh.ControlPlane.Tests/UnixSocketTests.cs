@@ -39,6 +39,13 @@ public sealed class UnixSocketTests : IDisposable
     }
 
     [Fact]
+    public void Its_folder_must_exist()
+    {
+        Assert.Throws<DirectoryNotFoundException>(() => UnixSocket.Bind(Path.Combine(folder, "missing", "xds.sock")));
+        Assert.Empty(Directory.GetFileSystemEntries(folder));
+    }
+
+    [Fact]
     public void A_file_is_not_replaced()
     {
         File.WriteAllText(Address, "");

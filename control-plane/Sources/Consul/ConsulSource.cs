@@ -38,6 +38,7 @@ internal sealed class ConsulSource : IDisposable
             "mesh_source_staleness_seconds",
             () => new Measurement<double>(Staleness.TotalSeconds, new KeyValuePair<string, object?>("source", SourceOrder.Consul)),
             description: "Seconds since a source of services last answered.");
+        meter.CreateObservableGauge("mesh_registry_up", () => watches.Quiet || catalog is null ? 0 : 1, description: "1 while the registry answers.");
     }
 
     /// <summary>Raised after each good answer for a service with what Consul says (also when that is held). Handlers only signal.</summary>
