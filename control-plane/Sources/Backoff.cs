@@ -1,6 +1,8 @@
 namespace Mesh.ControlPlane.Sources;
 
-/// <summary>Exponential backoff with jitter: the upper half of each step is random, so that those who failed together do not return together. Immutable.</summary>
+/// <summary>
+/// Exponential backoff with jitter: the upper half of each step is random, so that those who failed together do not return together. Immutable.
+/// </summary>
 /// <param name="Least">First step.</param>
 /// <param name="Most">Largest step.</param>
 internal sealed record Backoff(TimeSpan Least, TimeSpan Most)

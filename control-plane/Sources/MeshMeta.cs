@@ -61,7 +61,8 @@ internal static class MeshMeta
         foreach (var part in text.Split(','))
         {
             var words = part.Split(':');
-            if (words.Length != 4 || !TryPort(words[1], out var app) || !TryPort(words[3], out var listen) || ReadProtocol(words[2]) is not { } protocol) return null;
+            if (words.Length != 4 || !TryPort(words[1], out var app) || !TryPort(words[3], out var listen)) return null;
+            if (ReadProtocol(words[2]) is not { } protocol) return null;
             ports.Add(new InstancePort(words[0], app, protocol, listen));
         }
 

@@ -5,7 +5,8 @@ namespace Mesh.ControlPlane.Sources;
 /// <summary>Wakes one loop; signals that come while it works are one signal. Thread safe.</summary>
 internal sealed class Signal
 {
-    private readonly Channel<bool> channel = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly Channel<bool> channel =
+        Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
 
     /// <summary>Wakes the loop, now or when it next waits.</summary>
     public void Set() => channel.Writer.TryWrite(true);

@@ -12,7 +12,8 @@ internal sealed class SourceClock(TimeProvider time, Random random)
     }
 
     /// <summary>Waits; a length of zero or less does not.</summary>
-    public Task DelayAsync(TimeSpan delay, CancellationToken stop) => delay <= TimeSpan.Zero ? Task.CompletedTask : Task.Delay(delay, time, stop);
+    public Task DelayAsync(TimeSpan delay, CancellationToken stop) =>
+        delay <= TimeSpan.Zero ? Task.CompletedTask : Task.Delay(delay, time, stop);
 
     /// <summary>Waits about a length of time: 10 % around it, so that equal loops do not march in step.</summary>
     public Task AboutAsync(TimeSpan delay, CancellationToken stop) => DelayAsync((delay * 0.9) + UpTo(delay * 0.2), stop);

@@ -7,8 +7,8 @@ using System.Text.Json.Serialization.Metadata;
 namespace Mesh.ControlPlane.Sources.Consul;
 
 /// <summary>
-/// Calls Consul's HTTP API: one place for address, token, datacenter, timeouts, size bounds and error texts. Thread safe; lives as long as the program.
-/// Every failure is a <see cref="ConsulException"/>, except cancellation by the caller.
+/// Calls Consul's HTTP API: one place for address, token, datacenter, timeouts, size bounds and error texts. Thread safe; lives as long as
+/// the program. Every failure is a <see cref="ConsulException"/>, except cancellation by the caller.
 /// </summary>
 internal sealed class ConsulClient : IDisposable
 {
@@ -43,7 +43,8 @@ internal sealed class ConsulClient : IDisposable
     }
 
     /// <summary>Writes a JSON body, or none, and reads a JSON answer. Not found is an answer (a session that has ended).</summary>
-    public async Task<ConsulAnswer<TOut>> WriteAsync<TIn, TOut>(string path, TIn? body, JsonTypeInfo<TIn> type, JsonTypeInfo<TOut> answerType, CancellationToken stop)
+    public async Task<ConsulAnswer<TOut>> WriteAsync<TIn, TOut>(
+        string path, TIn? body, JsonTypeInfo<TIn> type, JsonTypeInfo<TOut> answerType, CancellationToken stop)
         where TIn : class
     {
         using var content = new ByteArrayContent(body is null ? [] : JsonSerializer.SerializeToUtf8Bytes(body, type));
@@ -75,7 +76,8 @@ internal sealed class ConsulClient : IDisposable
         using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, timeout.Token);
         try
         {
-            using var request = new HttpRequestMessage(method, options.Datacenter is { } dc ? Join(path, "dc=" + Uri.EscapeDataString(dc)) : path) { Content = body };
+            var target = options.Datacenter is { } dc ? Join(path, "dc=" + Uri.EscapeDataString(dc)) : path;
+            using var request = new HttpRequestMessage(method, target) { Content = body };
             if (token.Read() is { } secret) request.Headers.Add("X-Consul-Token", secret);
             using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
             return await DecodeAsync(method, path, response, type, either.Token);

@@ -5,7 +5,7 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace Mesh.ControlPlane.Sources.Consul;
 
-/// <summary>Builds the connections to Consul: bounded in number, no proxy, no redirects, TLS checked against our own authorities if named.</summary>
+/// <summary>Builds connections to Consul: bounded in number, no proxy, no redirects, TLS checked against one's own authorities if named. Pure.</summary>
 internal static class ConsulConnections
 {
     /// <exception cref="IOException">The CA file cannot be read or holds no certificate.</exception>

@@ -27,9 +27,11 @@ internal sealed class ConsulSource : IDisposable
     private long lastAnswer;
 
     /// <summary>Opens no connection yet.</summary>
-    public ConsulSource(ConsulClient client, WorldStore store, WithdrawnWorkloads withdrawn, ConsulSourceOptions options, SourceClock clock, Log log)
+    public ConsulSource(
+        ConsulClient client, WorldStore store, WithdrawnWorkloads withdrawn, ConsulSourceOptions options, SourceClock clock, Log log)
     {
-        (this.client, this.store, this.withdrawn, this.options, this.clock, this.log) = (client, store, withdrawn, options, clock, log.For("consul"));
+        (this.client, this.store, this.withdrawn) = (client, store, withdrawn);
+        (this.options, this.clock, this.log) = (options, clock, log.For("consul"));
         lastAnswer = clock.Time.GetTimestamp();
         watches = new ServiceWatches(client, withdrawn, options, clock, this.log);
         publish = new Coalescer(Publish, options.Spacing, clock.Time);
@@ -120,7 +122,7 @@ internal sealed class ConsulSource : IDisposable
             stop);
     }
 
-    /// <summary>Decides again and again what is followed: after each change of catalog, interest, routes and services, and once a second for what ends by time.</summary>
+    /// <summary>Decides again and again what is followed: after changes of catalog, interest and world, and once a second for what ends by time.</summary>
     private async Task ReviewAsync(CancellationToken stop)
     {
         while (!stop.IsCancellationRequested)
@@ -142,11 +144,14 @@ internal sealed class ConsulSource : IDisposable
         if (open) return;
         var missing = watches.Unanswered();
         if (missing.Length > 0 && clock.Time.GetElapsedTime(known.First) < options.SyncPatience) return;
-        if (missing.Length > 0) log.Warn("the first world goes out without services that Consul has not answered for", ("services", string.Join(',', missing.Take(10))));
+        if (missing.Length > 0)
+            log.Warn("the first world goes out without services that Consul has not answered for", ("services", string.Join(',', missing.Take(10))));
         open = true;
         watches.Open();
         publish.Flush();
-        log.Info("services are read from Consul", ("address", client.Address), ("services", known.Names.Count), ("instances", watches.Snapshot().Instances.Length));
+        log.Info(
+            "services are read from Consul",
+            ("address", client.Address), ("services", known.Names.Count), ("instances", watches.Snapshot().Instances.Length));
         synced.TrySetResult();
     }
 

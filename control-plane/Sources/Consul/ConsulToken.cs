@@ -23,7 +23,8 @@ internal sealed class ConsulToken(string? file, string? fixedToken)
                 var written = File.GetLastWriteTimeUtc(file);
                 if (written == seen) return token;
                 var text = File.ReadAllText(file).Trim();
-                if (text.Length == 0 || text.Any(char.IsControl)) throw new IOException($"the token file {file} holds no token (one line is expected)");
+                if (text.Length == 0 || text.Any(char.IsControl))
+                    throw new IOException($"the token file {file} holds no token (one line is expected)");
                 (token, seen) = (text, written);
             }
             catch (Exception e) when (seen != default && e is IOException or UnauthorizedAccessException)

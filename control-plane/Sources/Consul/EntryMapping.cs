@@ -3,7 +3,7 @@ using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Sources.Consul;
 
-/// <summary>Consul's records -> instances. Pure: whatever a record holds, the outcome is an entry, a reason why not, or silence for what is not for us.</summary>
+/// <summary>Consul's records -> instances. Pure: whatever a record holds, it becomes an entry, a reason why not, or silence when it is not for us.</summary>
 internal static class EntryMapping
 {
     private static readonly string[] VersionTags = ["version=", "v="];
@@ -13,13 +13,16 @@ internal static class EntryMapping
     {
         var entries = new Dictionary<string, RegistryEntry>(StringComparer.Ordinal);
         var notices = ImmutableArray.CreateBuilder<Notice>();
+        var source = MeshMeta.Source(consulName, ServiceName.DefaultNamespace);
         foreach (var record in answer ?? [])
         {
             // Consul's own mesh (proxies, gateways) is not a service of ours.
             if (record?.Service is not { } service || record.Node is not { } node || !string.IsNullOrEmpty(service.Kind)) continue;
-            var (entry, reason) = MeshMeta.IsOurs(service.Meta) ? MapOurs(consulName, node, service, record.Checks) : MapForeign(consulName, node, service, record.Checks);
+            var (entry, reason) = MeshMeta.IsOurs(service.Meta)
+                ? MapOurs(consulName, node, service, record.Checks)
+                : MapForeign(consulName, node, service, record.Checks);
             if (entry is not null) entries[entry.Instance.Id] = entry;
-            else notices.Add(new Notice(MeshMeta.Source(consulName, ServiceName.DefaultNamespace), $"instance '{service.Id}' on node '{node.Name}' is left out: {reason}"));
+            else notices.Add(new Notice(source, $"instance '{service.Id}' on node '{node.Name}' is left out: {reason}"));
         }
 
         return new ServiceView([.. entries.Values.OrderBy(e => e.Instance.Id, StringComparer.Ordinal)], notices.ToImmutable());
@@ -32,11 +35,16 @@ internal static class EntryMapping
         return ServiceName.IsValid(name) ? name : null;
     }
 
-    private static (RegistryEntry? Entry, string Reason) MapOurs(string consulName, ConsulNode node, ConsulService service, ConsulCheck[]? checks)
+    private static (RegistryEntry? Entry, string Reason) MapOurs(
+        string consulName, ConsulNode node, ConsulService service, ConsulCheck[]? checks)
     {
         var meta = service.Meta!;
         if (MeshMeta.ReadPorts(meta.GetValueOrDefault(MeshMeta.Ports)) is not { } ports)
-            return (null, $"it says {MeshMeta.ExternalSource}={MeshMeta.Mesh}, but its {MeshMeta.Ports} '{meta.GetValueOrDefault(MeshMeta.Ports)}' is not a list of name:port:protocol:port");
+        {
+            var text = meta.GetValueOrDefault(MeshMeta.Ports);
+            return (null, $"it says {MeshMeta.ExternalSource}={MeshMeta.Mesh}, but its {MeshMeta.Ports} '{text}' is not a list of name:port:protocol:port");
+        }
+
         if (Address(node, service) is not { } address) return (null, "neither it nor its node has an address");
         if (MeshName(consulName) is not { } name) return (null, "the service's name is not a DNS label");
         if (NamespaceOf(service) is not { } ns) return (null, NamespaceReason(service));
@@ -58,7 +66,8 @@ internal static class EntryMapping
         return (new RegistryEntry(instance, meta.GetValueOrDefault(MeshMeta.Owner) ?? "", service.ModifyIndex), "");
     }
 
-    private static (RegistryEntry? Entry, string Reason) MapForeign(string consulName, ConsulNode node, ConsulService service, ConsulCheck[]? checks)
+    private static (RegistryEntry? Entry, string Reason) MapForeign(
+        string consulName, ConsulNode node, ConsulService service, ConsulCheck[]? checks)
     {
         if (Address(node, service) is not { } address) return (null, "neither it nor its node has an address");
         if (service.Port is <= 0 or > 65535) return (null, "it has no port");
@@ -85,8 +94,11 @@ internal static class EntryMapping
         return (new RegistryEntry(instance, null, service.ModifyIndex), "");
     }
 
-    private static string? NamespaceOf(ConsulService service) =>
-        service.Meta?.GetValueOrDefault(MeshMeta.Namespace) is not { Length: > 0 } given ? ServiceName.DefaultNamespace : MeshName(given) == given ? given : null;
+    private static string? NamespaceOf(ConsulService service)
+    {
+        if (service.Meta?.GetValueOrDefault(MeshMeta.Namespace) is not { Length: > 0 } given) return ServiceName.DefaultNamespace;
+        return ServiceName.IsValid(given) ? given : null;
+    }
 
     private static string NamespaceReason(ConsulService service) =>
         $"its {MeshMeta.Namespace} '{service.Meta!.GetValueOrDefault(MeshMeta.Namespace)}' is not a DNS label in lower case";
@@ -114,7 +126,8 @@ internal static class EntryMapping
 
     private static AppProtocol ProtocolOf(ConsulService service)
     {
-        if (service.Meta?.GetValueOrDefault("protocol") is { Length: > 0 } declared) return MeshMeta.ReadProtocol(declared) ?? AppProtocol.Unknown;
+        if (service.Meta?.GetValueOrDefault("protocol") is { Length: > 0 } declared)
+            return MeshMeta.ReadProtocol(declared) ?? AppProtocol.Unknown;
         foreach (var tag in service.Tags ?? [])
             if (tag is "http" or "http2" or "grpc" or "tcp") return MeshMeta.ReadProtocol(tag)!.Value;
         return AppProtocol.Unknown;

@@ -52,7 +52,7 @@ internal sealed class ServiceWatch(string name, ConsulSourceOptions options, Tim
     /// <summary>The notices to show: what was left out, and that an answer is not believed yet.</summary>
     public ImmutableArray<Notice> Notices() => holdingSince is not { } since ? View.Notices : View.Notices.Add(new Notice(
         MeshMeta.Source(name, ServiceName.DefaultNamespace),
-        $"the registry suddenly lacks instances of '{name}'; they are kept from {since:HH:mm:ss} to {since + options.EmptyHold:HH:mm:ss} unless they come back"));
+        $"the registry suddenly lacks instances of '{name}'; they are kept until {since + options.EmptyHold:HH:mm:ss} unless they come back"));
 
     /// <summary>The answer, and while it is not believed also what it lacks. Entries we withdrew ourselves are expected to be missing.</summary>
     private ServiceView KeepMissing(ServiceView answer, WithdrawnWorkloads withdrawn)
@@ -64,13 +64,23 @@ internal sealed class ServiceWatch(string name, ConsulSourceOptions options, Tim
         if (isOdd && now - (holdingSince ?? now) < options.EmptyHold)
         {
             if (holdingSince is null)
-                log.Warn("a service suddenly lacks instances; they are kept for a while", ("service", name), ("kept", missing.Length), ("left", answer.Entries.Length), ("hold_seconds", options.EmptyHold.TotalSeconds));
+            {
+                log.Warn(
+                    "a service suddenly lacks instances; they are kept for a while",
+                    ("service", name), ("kept", missing.Length), ("left", answer.Entries.Length), ("hold_seconds", options.EmptyHold.TotalSeconds));
+            }
+
             holdingSince ??= now;
             return answer with { Entries = [.. answer.Entries.Concat(missing).OrderBy(e => e.Instance.Id, StringComparer.Ordinal)] };
         }
 
         if (holdingSince is not null)
-            log.Info(missing.Length > 0 ? "missing instances did not come back and are dropped" : "missing instances are back", ("service", name), ("dropped", missing.Length), ("left", answer.Entries.Length));
+        {
+            log.Info(
+                missing.Length > 0 ? "missing instances did not come back and are dropped" : "missing instances are back",
+                ("service", name), ("dropped", missing.Length), ("left", answer.Entries.Length));
+        }
+
         holdingSince = null;
         return answer;
     }

@@ -75,7 +75,8 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
 
             loops.RemoveAll(l => l.IsCompleted);
             StartWatches(stop);
-            metrics.Followed(services.Values.Count(s => s.Stop is not null), services.Values.Count(s => s.Stop is null), services.Values.Count(s => s.Holding));
+            var watched = services.Values.Count(s => s.Stop is not null);
+            metrics.Followed(watched, services.Count - watched, services.Values.Count(s => s.Holding));
         }
 
         if (told) Changed?.Invoke();
@@ -128,7 +129,8 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
         var left = services.Values.Count(s => s.Stop is null);
         if (left > 0) poll.Set();
         if (left > 0 && !crowded) log.Warn(
-            "more services are in use than may be watched; the others are read in turn", ("in_use", services.Count), ("watched", options.MaxWatches), ("period_seconds", options.PollPeriod.TotalSeconds));
+            "more services are in use than may be watched; the others are read in turn",
+            ("in_use", services.Count), ("watched", options.MaxWatches), ("period_seconds", options.PollPeriod.TotalSeconds));
         crowded = left > 0;
     }
 
@@ -156,8 +158,8 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
         try
         {
             // What decides about dropping instances is asked of the leader, not of whichever server is near.
-            var answer = await client.ReadAsync(PathOf(service, service.Holding ? "consistent" : "stale"), ConsulJson.Default.HealthEntryArray, stop);
-            Take(service, answer);
+            var path = PathOf(service, service.Holding ? "consistent" : "stale");
+            Take(service, await client.ReadAsync(path, ConsulJson.Default.HealthEntryArray, stop));
         }
         catch (ConsulException e)
         {
@@ -188,7 +190,8 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
     {
         metrics.Failed();
         lock (gate) service.Fail();
-        if (failures == 3 && !Quiet) log.Warn("a service cannot be read; its last known instances stay in use", ("service", service.Name), ("failures", failures), ("error", error.Message));
+        if (failures == 3 && !Quiet)
+            log.Warn("a service cannot be read; its last known instances stay in use", ("service", service.Name), ("error", error.Message));
     }
 
     private static string PathOf(ServiceWatch service, string mode) => $"/v1/health/service/{Uri.EscapeDataString(service.Name)}?{mode}";

@@ -26,7 +26,7 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
         var node = NodeOf(instance.Id);
         return
         [
-            new() { Node = new TxnNode("cas", new ConsulNode { Name = node, Address = instance.Address, Meta = NodeMeta(owner), ModifyIndex = before.Node }) },
+            new() { Node = new TxnNode("cas", NodeOf(instance, owner, before.Node)) },
             new() { Service = new TxnService("cas", node, ServiceOf(instance, owner, before.Service)) },
             new() { Check = new TxnCheck("set", CheckOf(desired, node)) },
         ];
@@ -50,7 +50,8 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
         var entry = Absent;
         foreach (var result in results ?? [])
         {
-            if (result.Node is { } node) entry = entry with { Node = node.ModifyIndex, Owner = node.Meta?.GetValueOrDefault(MeshMeta.Owner) ?? "" };
+            if (result.Node is { } node)
+                entry = entry with { Node = node.ModifyIndex, Owner = node.Meta?.GetValueOrDefault(MeshMeta.Owner) ?? "" };
             if (result.Service is { } service) entry = entry with { Service = service.ModifyIndex };
             if (result.Check is { } check) entry = entry with { Check = check.ModifyIndex };
         }
@@ -63,8 +64,13 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
 
     private static string CheckId(string id) => $"mesh:{id}";
 
-    private static Dictionary<string, string> NodeMeta(string owner) =>
-        new(StringComparer.Ordinal) { [MeshMeta.ExternalSource] = MeshMeta.Mesh, [MeshMeta.Owner] = owner };
+    private static ConsulNode NodeOf(Instance instance, string owner, ulong index) => new()
+    {
+        Name = NodeOf(instance.Id),
+        Address = instance.Address,
+        Meta = new(StringComparer.Ordinal) { [MeshMeta.ExternalSource] = MeshMeta.Mesh, [MeshMeta.Owner] = owner },
+        ModifyIndex = index,
+    };
 
     private static ConsulService ServiceOf(Instance instance, string owner, ulong index) => new()
     {

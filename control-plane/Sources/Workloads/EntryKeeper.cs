@@ -110,7 +110,8 @@ internal sealed class EntryKeeper(string id, WorkloadRegistrations registrations
         {
             known ??= await catalog.ReadAsync(id, stop);
             // A workload that has moved is the other replica's to remove.
-            if (known.Node == 0 || (known.Owner.Length > 0 && known.Owner != catalog.Owner) || await catalog.TryDeleteAsync(id, known.Node, stop))
+            var isOurs = known.Node != 0 && (known.Owner.Length == 0 || known.Owner == catalog.Owner);
+            if (!isOurs || await catalog.TryDeleteAsync(id, known.Node, stop))
             {
                 (known, written) = (null, null);
                 return;

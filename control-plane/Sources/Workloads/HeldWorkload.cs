@@ -18,7 +18,10 @@ internal sealed record WriteProgress(long Written, long Failed, string Error)
 /// <param name="Lease">Number of the stream it came by: the first write of a stream may take the entry over from another replica.</param>
 internal sealed record DesiredEntry(Instance Instance, string Detail, long Generation, long Lease);
 
-/// <summary>A registered workload: connected while it has a lease, in its grace time while it has none. Guarded by the lock of <see cref="WorkloadRegistrations"/>.</summary>
+/// <summary>
+/// A registered workload: connected while it has a lease, in its grace time while it has none. Guarded by the lock of
+/// <see cref="WorkloadRegistrations"/>.
+/// </summary>
 internal sealed class HeldWorkload
 {
     public required DesiredEntry Desired { get; set; }

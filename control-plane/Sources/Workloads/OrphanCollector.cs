@@ -34,11 +34,12 @@ internal sealed class OrphanCollector(
 
     private async Task CollectAsync(CancellationToken stop)
     {
-        var nodes = await client.ReadAsync($"/v1/catalog/nodes?node-meta={MeshMeta.ExternalSource}:{MeshMeta.Mesh}", ConsulJson.Default.ConsulNodeArray, stop);
+        var path = $"/v1/catalog/nodes?node-meta={MeshMeta.ExternalSource}:{MeshMeta.Mesh}";
+        var nodes = await client.ReadAsync(path, ConsulJson.Default.ConsulNodeArray, stop);
         var alive = await LiveReplicasAsync(stop);
         if (!session.Held || !alive.Contains(catalog.Owner))
         {
-            // Cut off from the registry, or the registry has forgotten even us: then the silence of others proves nothing, and all grace times begin anew.
+            // Cut off from the registry, or it has forgotten even us: then the silence of others proves nothing, and all grace times begin anew.
             seen.Clear();
             return;
         }
@@ -51,7 +52,8 @@ internal sealed class OrphanCollector(
             seen.TryAdd((orphan.Name, orphan.ModifyIndex), now);
             if (now - seen[(orphan.Name, orphan.ModifyIndex)] < context.Options.OrphanGrace) continue;
             var id = orphan.Name[MeshMeta.NodePrefix.Length..];
-            if (await catalog.TryDeleteAsync(id, orphan.ModifyIndex, stop)) context.Events.Collected(id, orphan.Meta!.GetValueOrDefault(MeshMeta.Owner) ?? "");
+            if (await catalog.TryDeleteAsync(id, orphan.ModifyIndex, stop))
+                context.Events.Collected(id, orphan.Meta!.GetValueOrDefault(MeshMeta.Owner) ?? "");
         }
     }
 
@@ -66,6 +68,9 @@ internal sealed class OrphanCollector(
     private async Task<HashSet<string>> LiveReplicasAsync(CancellationToken stop)
     {
         var keys = await client.ReadAsync($"/v1/kv/{MeshMeta.ReplicaKeys}?recurse", ConsulJson.Default.KvPairArray, stop);
-        return (keys.Value ?? []).Where(k => !string.IsNullOrEmpty(k.Session)).Select(k => Uri.UnescapeDataString(k.Key[MeshMeta.ReplicaKeys.Length..])).ToHashSet(StringComparer.Ordinal);
+        return (keys.Value ?? [])
+            .Where(k => !string.IsNullOrEmpty(k.Session))
+            .Select(k => k.Key[MeshMeta.ReplicaKeys.Length..])
+            .ToHashSet(StringComparer.Ordinal);
     }
 }

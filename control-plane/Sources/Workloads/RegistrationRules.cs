@@ -30,7 +30,7 @@ internal static class RegistrationRules
             Namespace = ns,
             Service = registration.Service,
             Address = Canonical(registration.Address),
-            Ports = [.. registration.Ports.Select(p => new InstancePort(p.Name, (int)p.Port_, MeshMeta.ReadProtocol(p.Protocol)!.Value, (int)p.ListenPort))],
+            Ports = [.. registration.Ports.Select(PortOf)],
             Labels = Labels(registration),
             Workload = registration.Workload.Length == 0 ? registration.Service : registration.Workload,
             Version = registration.Version,
@@ -55,6 +55,8 @@ internal static class RegistrationRules
     public static string Detail(string text) =>
         new([.. text.Take(MaxDetail).Select(c => char.IsControl(c) ? ' ' : c)]);
 
+    private static InstancePort PortOf(Port p) => new(p.Name, (int)p.Port_, MeshMeta.ReadProtocol(p.Protocol)!.Value, (int)p.ListenPort);
+
     private static string? CheckNames(Registration r, string ns)
     {
         if (r.Id.Length is 0 or > MaxId || !char.IsAsciiLetterOrDigit(r.Id[0]) || !r.Id.All(IsIdCharacter))
@@ -66,13 +68,16 @@ internal static class RegistrationRules
 
     /// <summary>These words become metric labels and header fields: no separators, no spaces.</summary>
     private static string? CheckWord(string what, string text) =>
-        text.Length <= 63 && text.All(c => IsIdCharacter(c) || c == '+') ? null : $"{what} '{Cut(text)}': at most 63 letters, digits, '.', '_', '-' or '+'";
+        text.Length <= 63 && text.All(c => IsIdCharacter(c) || c == '+')
+            ? null
+            : $"{what} '{Cut(text)}': at most 63 letters, digits, '.', '_', '-' or '+'";
 
     private static string? CheckAddress(string text)
     {
         if (!IPAddress.TryParse(text, out var parsed) || (parsed.AddressFamily == AddressFamily.InterNetwork && parsed.ToString() != text))
             return $"address '{Cut(text)}' is not an IP address";
-        if (parsed.AddressFamily == AddressFamily.InterNetworkV6 && parsed.ScopeId != 0) return $"address '{Cut(text)}' has a scope, which means nothing to others";
+        if (parsed.AddressFamily == AddressFamily.InterNetworkV6 && parsed.ScopeId != 0)
+            return $"address '{Cut(text)}' has a scope, which means nothing to others";
         if (parsed.Equals(IPAddress.Any) || parsed.Equals(IPAddress.IPv6Any) || parsed.IsIPv6Multicast || IsMulticast(parsed))
             return $"address '{text}' is not one that others can connect to; give the workload's own";
         return null;
@@ -82,17 +87,23 @@ internal static class RegistrationRules
     {
         if (r.Ports.Count > MaxPorts) return $"{r.Ports.Count} ports: at most {MaxPorts} are taken";
         foreach (var p in r.Ports)
-        {
-            if (p.Port_ is 0 or > 65535) return $"port {p.Port_} is not in 1 to 65535";
-            if (p.ListenPort is 0 or > 65535) return $"listen_port {p.ListenPort} of port {p.Port_} is not in 1 to 65535";
-            if (p.ListenAddress.Length > 0 && !IPAddress.TryParse(p.ListenAddress, out _)) return $"listen_address '{Cut(p.ListenAddress)}' of port {p.Port_} is not an IP address";
-            if (MeshMeta.ReadProtocol(p.Protocol) is null) return $"protocol '{Cut(p.Protocol)}' of port {p.Port_} is not one of http, http2, grpc, tcp or empty";
-            if (p.Name.Length > 0 && (p.Name.Length > 15 || !IsDnsLabel(p.Name))) return $"name '{Cut(p.Name)}' of port {p.Port_} is not a DNS label of at most 15 characters";
-        }
-
+            if (CheckPort(p) is { } problem) return problem;
         if (r.Ports.GroupBy(p => p.Port_).FirstOrDefault(g => g.Count() > 1) is { } twice) return $"port {twice.Key} is named twice";
         return r.Ports.Where(p => p.Name.Length > 0).GroupBy(p => p.Name, StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } name
             ? $"two ports are named '{name.Key}'" : null;
+    }
+
+    private static string? CheckPort(Port p)
+    {
+        if (p.Port_ is 0 or > 65535) return $"port {p.Port_} is not in 1 to 65535";
+        if (p.ListenPort is 0 or > 65535) return $"listen_port {p.ListenPort} of port {p.Port_} is not in 1 to 65535";
+        if (p.ListenAddress.Length > 0 && !IPAddress.TryParse(p.ListenAddress, out _))
+            return $"listen_address '{Cut(p.ListenAddress)}' of port {p.Port_} is not an IP address";
+        if (MeshMeta.ReadProtocol(p.Protocol) is null)
+            return $"protocol '{Cut(p.Protocol)}' of port {p.Port_} is not one of http, http2, grpc, tcp or empty";
+        return p.Name.Length > 0 && (p.Name.Length > 15 || !IsDnsLabel(p.Name))
+            ? $"name '{Cut(p.Name)}' of port {p.Port_} is not a DNS label of at most 15 characters"
+            : null;
     }
 
     private static string? CheckLabels(Registration r)
@@ -101,8 +112,9 @@ internal static class RegistrationRules
         foreach (var (key, value) in r.Labels)
         {
             if (key.Length is 0 or > MaxLabelKey || !key.All(c => IsIdCharacter(c) || c == '/') || MeshMeta.LabelKey(key).Length > MeshMeta.MaxKey)
-                return $"label '{Cut(key)}': a label's name has 1 to {MaxLabelKey} letters, digits, '.', '_', '-' or '/', of which at most some 20 are not letters, digits or '-'";
-            if (value.Length > MaxLabelValue || value.Any(c => char.IsControl(c) || c > 126)) return $"label '{Cut(key)}': its value has at most {MaxLabelValue} printable ASCII characters";
+                return $"label '{Cut(key)}': a label's name has 1 to {MaxLabelKey} letters, digits, '.', '_', '-' or '/', of '.', '_' and '/' not above 20";
+            if (value.Length > MaxLabelValue || value.Any(c => char.IsControl(c) || c > 126))
+                return $"label '{Cut(key)}': its value has at most {MaxLabelValue} printable ASCII characters";
         }
 
         return null;
@@ -119,10 +131,11 @@ internal static class RegistrationRules
 
     private static string Canonical(string address) => IPAddress.Parse(address).ToString();
 
-    private static bool IsMulticast(IPAddress address) => address.AddressFamily == AddressFamily.InterNetwork && address.GetAddressBytes()[0] >= 224;
+    private static bool IsMulticast(IPAddress address) =>
+        address.AddressFamily == AddressFamily.InterNetwork && address.GetAddressBytes()[0] >= 224;
 
     private static bool IsDnsLabel(string text) =>
-        text.Length is > 0 and <= 63 && text[0] != '-' && text[^1] != '-' && text.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c == '-');
+        ServiceName.IsValid(text) && !text.Contains('_');
 
     private static bool IsIdCharacter(char c) => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-';
 

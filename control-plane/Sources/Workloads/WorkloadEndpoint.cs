@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Routing;
 
 namespace Mesh.ControlPlane.Sources.Workloads;
 
-/// <summary>Serves <c>mesh.v1.WorkloadService</c>: a stream for each workload, which is its liveness. Thread safe; each stream is its own method call.</summary>
+/// <summary>Serves <c>mesh.v1.WorkloadService</c>: a stream for each workload, which is its liveness. Thread safe; each stream is one call.</summary>
 internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, WorkloadOptions options, string replica, TimeProvider time)
 {
     /// <summary>Answers that may wait for the registry before the stream is no longer read.</summary>
@@ -68,7 +68,8 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Work
     }
 
     /// <summary>Answers updates in order. What the registry has not taken in time is PENDING, and ACCEPTED by one more answer once it has.</summary>
-    private async Task AnswerAsync(WorkloadLease lease, ChannelReader<Answer> waiting, MessageWriter<WorkloadAck> responses, CancellationToken stop)
+    private async Task AnswerAsync(
+        WorkloadLease lease, ChannelReader<Answer> waiting, MessageWriter<WorkloadAck> responses, CancellationToken stop)
     {
         Task owed = Task.CompletedTask;
         await foreach (var answer in waiting.ReadAllAsync(stop))

@@ -80,8 +80,10 @@ internal sealed class WorkloadRegistrations : IDisposable
             if (!workloads.TryGetValue(instance.Id, out var held))
             {
                 if (workloads.Count >= options.MaxWorkloads) return $"this control plane holds {workloads.Count} workloads, which is its limit";
-                held = workloads[instance.Id] = new HeldWorkload { Desired = new DesiredEntry(instance, detail, ++lastNumber, ++lastNumber), Lease = lease };
-                log.Info("workload registered", ("workload", instance.Id), ("service", $"{instance.Namespace}/{instance.Service}"), ("address", instance.Address));
+                var desired = new DesiredEntry(instance, detail, ++lastNumber, ++lastNumber);
+                held = workloads[instance.Id] = new HeldWorkload { Desired = desired, Lease = lease };
+                var service = new ServiceName(instance.Namespace, instance.Service);
+                log.Info("workload registered", ("workload", instance.Id), ("service", service), ("address", instance.Address));
             }
             else if (held.Lease != lease)
             {

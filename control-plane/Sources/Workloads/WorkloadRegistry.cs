@@ -27,7 +27,7 @@ internal sealed class WorkloadRegistry : IDisposable
         orphans = new OrphanCollector(client, registrations, catalog, session, context);
     }
 
-    /// <summary>Works until <paramref name="stop"/>. What is in the registry then stays: the workloads live on and come back to the next control plane.</summary>
+    /// <summary>Works until <paramref name="stop"/>. What is in the registry stays: the workloads live on and come back to the next control plane.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
         lock (gate) stopping = stop;
