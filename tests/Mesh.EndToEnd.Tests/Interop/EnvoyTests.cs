@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using Mesh.EndToEnd.Tests.Testbed;
 using Mesh.Tests;
 
@@ -17,7 +16,7 @@ public sealed class EnvoyTests
         {
             await using var web = await EchoApp.StartAsync("web-app");
             await using var other = await EchoApp.StartAsync("other-app");
-            var (outbound, inbound) = (FreePort(), FreePort());
+            var (outbound, inbound) = (FreePorts.One(), FreePorts.One());
             await bed.ControlPlane.RegisterAsync("web", "web-1", inbound, ("protocol", "http"));
             await bed.ControlPlane.RegisterAsync("other", "other-1", other.Port, ("protocol", "http"));
             using var folder = new TemporaryFolder();
@@ -92,11 +91,4 @@ public sealed class EnvoyTests
               - lb_endpoints:
                 - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: {{xds.Split(':')[1]}} } } }
         """;
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
 }

@@ -18,7 +18,7 @@ internal sealed class EchoApp : IAsyncDisposable
     private readonly ConcurrentDictionary<string, int> ledger = new(StringComparer.Ordinal);
     private int requests;
 
-    private EchoApp(string name, HttpProtocols protocols)
+    private EchoApp(string name, HttpProtocols protocols, int port)
     {
         Name = name;
         var builder = WebApplication.CreateSlimBuilder();
@@ -27,7 +27,7 @@ internal sealed class EchoApp : IAsyncDisposable
         {
             kestrel.Limits.MaxRequestBodySize = null;
             kestrel.Limits.KeepAliveTimeout = TimeSpan.FromHours(1);
-            kestrel.Listen(System.Net.IPAddress.Loopback, 0, listen => listen.Protocols = protocols);
+            kestrel.Listen(System.Net.IPAddress.Loopback, port, listen => listen.Protocols = protocols);
         });
         app = builder.Build();
         app.Run(AnswerAsync);
@@ -46,12 +46,15 @@ internal sealed class EchoApp : IAsyncDisposable
     public int Requests => Volatile.Read(ref requests);
 
     /// <summary>Starts one on a free port.</summary>
-    public static async Task<EchoApp> StartAsync(string name, HttpProtocols protocols = HttpProtocols.Http1)
+    public static async Task<EchoApp> StartAsync(string name, HttpProtocols protocols = HttpProtocols.Http1, int port = 0)
     {
-        var echo = new EchoApp(name, protocols);
+        var echo = new EchoApp(name, protocols, port);
         await echo.app.StartAsync();
         return echo;
     }
+
+    /// <summary>Ends as a well-behaved application does: what runs is finished, connections are told.</summary>
+    public Task StopAsync() => app.StopAsync();
 
     public async ValueTask DisposeAsync() => await app.DisposeAsync();
 

@@ -11,6 +11,12 @@ internal static class Programs
     /// <summary>The sidecar.</summary>
     public static string Sidecar { get; } = Built("Mesh.Sidecar", "mesh-sidecar");
 
+    /// <summary>The operators' tool.</summary>
+    public static string Meshctl { get; } = Built("Mesh.Cli", "meshctl");
+
+    /// <summary>The application of the tests as a program.</summary>
+    public static string EchoApp { get; } = Built("Mesh.EchoApp", "echo-app");
+
     /// <summary>Root of the repository.</summary>
     public static string Root { get; } = FindRoot();
 

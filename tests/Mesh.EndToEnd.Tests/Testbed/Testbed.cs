@@ -41,6 +41,15 @@ internal sealed class MeshTestbed : IAsyncDisposable
         return new Instance(echo, sidecar);
     }
 
+    /// <summary>A sidecar before a port that somebody else serves.</summary>
+    public async Task<SidecarProcess> AddPortAsync(string service, string id, int port, string protocol)
+    {
+        var sidecar = await SidecarProcess.StartAsync(id,
+            ["--control-plane", ControlPlane.Xds, "--service", service, "--port", protocol.Length > 0 ? $"{port}:{protocol}" : $"{port}"]);
+        owned.Add(sidecar);
+        return sidecar;
+    }
+
     /// <summary>A sidecar of a client that serves nothing.</summary>
     public async Task<SidecarProcess> AddClientAsync(string service = "client", params string[] more)
     {

@@ -105,7 +105,7 @@ public sealed class BasicTests
                 global: { scrape_interval: 1s, scrape_timeout: 1s }
                 scrape_configs: [{ job_name: mesh, static_configs: [{ targets: ["{{string.Join("\", \"", targets)}}"] }] }]
                 """);
-            var port = FreePort();
+            var port = FreePorts.One();
             await using var server = ChildProcess.Start(prometheus,
                 [$"--config.file={folder["prometheus.yml"]}", $"--storage.tsdb.path={folder["data"]}", $"--web.listen-address=127.0.0.1:{port}"]);
             await Eventually.PassesAsync(async () =>
@@ -136,12 +136,5 @@ public sealed class BasicTests
         // Istio's own name keeps milliseconds; the linter would rather have seconds.
         Assert.All(check.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries),
             line => Assert.StartsWith("istio_request_duration_milliseconds use base unit", line, StringComparison.Ordinal));
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new System.Net.Sockets.TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }
