@@ -31,9 +31,7 @@ internal static class ServiceHosts
         {
             if (ReferenceEquals(port, service.DefaultPort)) yield return host;
             yield return string.Create(CultureInfo.InvariantCulture, $"{host}:{port.Port}");
-            if (!service.AnyPort) continue;
-            if (port.Port != 80) yield return host + ":80";
-            yield return host + ":*";
+            if (service.AnyPort) yield return host + ":*";
         }
     }
 

@@ -33,6 +33,7 @@ internal sealed class FileSource : IDisposable
     private readonly TaskCompletionSource firstGood = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile RuleStatus status;
     private string? fingerprint;
+    private string? doubted;
     private bool isPartlyUnreadable;
 
     /// <summary>Makes a source for a folder; a <see cref="StartException"/> says when it cannot be read.</summary>
@@ -74,8 +75,16 @@ internal sealed class FileSource : IDisposable
     {
         try
         {
-            var newest = folder.Fingerprint();
+            var (newest, hasEmptyFile) = folder.Look();
             if (newest == fingerprint && !isPartlyUnreadable) return;
+
+            // An editor or a copy truncates a file before it writes: an empty one is believed when the next look finds it so still.
+            if (hasEmptyFile && newest != doubted && status.ServingSince is not null)
+            {
+                doubted = newest;
+                return;
+            }
+
             var (files, unreadable) = folder.Read();
             isPartlyUnreadable = unreadable.Length > 0;
             Take(files, RuleReader.Read(files), unreadable, isNews: newest != fingerprint);

@@ -21,20 +21,27 @@ internal sealed class RuleFolder(string path, string shownAs)
     public string ShownAs => shownAs;
 
     /// <summary>
-    /// What changes when a file changes, appears, goes or is replaced behind a link, without reading any.
+    /// What changes when a file changes, appears, goes or is replaced behind a link, without reading any; and whether a file is empty,
+    /// as files are that somebody is about to write.
     /// </summary>
-    public string Fingerprint()
+    public (string Fingerprint, bool HasEmptyFile) Look()
     {
+        var hasEmptyFile = false;
         var text = new StringBuilder();
         foreach (var file in Find())
         {
             var target = new FileInfo(RealPath(file));
             text.Append(CultureInfo.InvariantCulture, $"{file}|{target.FullName}|");
-            if (target.Exists) text.Append(CultureInfo.InvariantCulture, $"{target.Length}|{target.LastWriteTimeUtc.Ticks}");
+            if (target.Exists)
+            {
+                text.Append(CultureInfo.InvariantCulture, $"{target.Length}|{target.LastWriteTimeUtc.Ticks}");
+                hasEmptyFile |= target.Length == 0;
+            }
+
             text.Append('\n');
         }
 
-        return text.ToString();
+        return (text.ToString(), hasEmptyFile);
     }
 
     /// <summary>Reads all files; those that cannot be read are errors.</summary>

@@ -36,9 +36,8 @@ public sealed class DomainTests
     [InlineData("shop", "only.service.consul", "outbound|8080||only.default.svc.cluster.local")]
     // With a port: what a registry alone knows has one port, whatever number a client uses.
     [InlineData("default", "web:8080", "outbound|8080||web.default.svc.cluster.local")]
-    [InlineData("default", "web:80", "outbound|8080||web.default.svc.cluster.local")]
-    [InlineData("default", "web.default.svc.cluster.local:80", "outbound|8080||web.default.svc.cluster.local")]
     [InlineData("default", "web:*", "outbound|8080||web.default.svc.cluster.local")]
+    [InlineData("default", "web.default.svc.cluster.local:*", "outbound|8080||web.default.svc.cluster.local")]
     [InlineData("default", "multi", "outbound|8080||multi.default.svc.cluster.local")]
     [InlineData("default", "multi:9090", "outbound|9090||multi.default.svc.cluster.local")]
     [InlineData("default", "multi:80", null)]

@@ -110,6 +110,24 @@ public sealed class FileSourceTests : IDisposable
     }
 
     [Fact]
+    public void A_file_that_is_empty_for_a_moment_takes_nothing_away()
+    {
+        Write("a.yaml", Service("a"));
+        Write("b.yaml", Service("b"));
+        using var source = Load();
+        Write("b.yaml", "");
+        source.Load();
+        Assert.Equal(["a", "b"], Names());
+        Write("b.yaml", Service("c"));
+        source.Load();
+        Assert.Equal(["a", "c"], Names());
+        Write("b.yaml", "");
+        source.Load();
+        source.Load();
+        Assert.Equal(["a"], Names());
+    }
+
+    [Fact]
     public void A_swapped_ConfigMap_is_seen_though_its_links_stay()
     {
         Write("..1/a.yaml", Service("a"));
