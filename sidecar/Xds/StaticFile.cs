@@ -62,7 +62,13 @@ internal sealed class StaticFile
         {
             errors.Add($"{name}:{e.Start.Line}: {e.Message}");
         }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException or IndexOutOfRangeException)
+        {
+            // The library's way to say that it did not expect such a text; it does not say where.
+            errors.Add($"{name}: is not YAML or JSON: {e.Message}");
+        }
 
+        if (errors.Count == 0 && file.resources.Count == 0) errors.Add($"{name}: has no listeners, no clusters, no resources: there is nothing to serve");
         return errors.Count > 0 ? ResourceSet.Empty : file.Build();
     }
 

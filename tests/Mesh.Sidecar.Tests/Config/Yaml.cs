@@ -36,7 +36,7 @@ internal static class Yaml
 
     /// <summary>A file with one listener, named l, whose fields follow its name and address.</summary>
     public static string Listener(string fields) =>
-        $"static_resources: {{listeners: [{{name: l, address: {{socket_address: {{address: 127.0.0.1, port_value: 8080}}}}, {fields}}}]}}";
+        $"static_resources: {{listeners: [{{name: l, address: {{socket_address: {{address: 127.0.0.1, port_value: 8080}}}}, {fields.ReplaceLineEndings(" ")}}}]}}";
 
     /// <summary>A file with one listener that serves these virtual hosts.</summary>
     public static string Hosts(string virtualHosts, string fields = "") =>
@@ -46,5 +46,5 @@ internal static class Yaml
     public static string Route(string fields) => Hosts($"{{name: v, domains: ['*'], routes: [{{{fields}}}]}}");
 
     /// <summary>A file with one cluster, named c.</summary>
-    public static string Cluster(string fields) => $"static_resources: {{clusters: [{{name: c, {fields}}}]}}";
+    public static string Cluster(string fields) => $"static_resources: {{clusters: [{{name: c, {fields.ReplaceLineEndings(" ")}}}]}}";
 }
