@@ -48,7 +48,7 @@ internal sealed class TestReplica : IAsyncDisposable
 
     public static WorkloadOptions Fast => new()
     {
-        Grace = TimeSpan.FromMilliseconds(600),
+        Grace = TimeSpan.FromSeconds(1),
         OrphanGrace = TimeSpan.FromSeconds(1),
         CollectPeriod = TimeSpan.FromMilliseconds(200),
         ReconcilePeriod = TimeSpan.FromSeconds(60),

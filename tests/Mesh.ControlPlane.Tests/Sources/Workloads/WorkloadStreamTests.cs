@@ -91,6 +91,7 @@ public sealed class WorkloadStreamTests : IAsyncLifetime
         var ack = await d.SendAsync(new WorkloadUpdate { Register = TestWorkload.Registration("web-4", "web") });
         Assert.Equal(WorkloadAck.Types.Status.Refused, ack.Status);
         Assert.Contains("its limit", ack.Message, StringComparison.Ordinal);
+        await replica.HasAsync("web", "web-1", "web-2", "web-3");
         await c.DisposeAsync();
         await replica.HasAsync("web", "web-1", "web-2");
         Assert.Equal(WorkloadAck.Types.Status.Accepted, (await d.SendAsync(new WorkloadUpdate { Register = TestWorkload.Registration("web-4", "web") })).Status);
