@@ -71,7 +71,7 @@ internal sealed class SidecarEmitter
         var name = ServiceHosts.Meanings(upstream.Service, node.Namespace) is [var first, ..] ? first : new ServiceName(node.Namespace, upstream.Service);
         var missing = XdsNames.Cluster(name, upstream.Port ?? 0);
         notices.Add(new Provenance("Node", node.Namespace, node.Id, $"upstream {upstream.Service}"),
-            service is null ? $"upstream {upstream.Service}: there is no service {name}" : $"upstream {upstream.Service}: {service.Service.Name} has no port {upstream.Port}");
+            $"upstream {upstream.Service}: " + (service is null ? $"there is no service {name}" : upstream.Port is { } wanted ? $"{name} has no port {wanted}" : $"{name} serves no port"));
         var empty = Resource.Of(XdsNames.UpstreamRoutes(name, upstream.Port ?? 0),
             CompiledService.AnyHost(XdsNames.UpstreamRoutes(name, upstream.Port ?? 0), [RouteCompiler.Missing(missing)]));
         var assumed = upstream.Protocol ?? AppProtocol.Unknown;

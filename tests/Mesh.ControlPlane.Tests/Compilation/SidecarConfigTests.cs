@@ -60,6 +60,17 @@ public sealed class SidecarConfigTests
     }
 
     [Theory]
+    [InlineData("gone", null, "upstream gone: there is no service default/gone")]
+    [InlineData("multi", 83, "upstream multi: default/multi has no port 83")]
+    [InlineData("mute", null, "upstream mute: default/mute serves no port")]
+    public void An_upstream_that_leads_nowhere_is_said(string service, int? port, string notice)
+    {
+        var world = Given.World([Given.Workload("m", "multi", "81:http:a", "82:http:b"), Given.Workload("n", "mute")]);
+        var config = world.For(Compiled.Node() with { Upstreams = [new NodeUpstream(service, port, new HostPort("127.0.0.1", 9191), null)] });
+        Assert.Equal(notice, Assert.Single(config.Notices).Text);
+    }
+
+    [Theory]
     [InlineData(AppProtocol.Http, "use_downstream")]
     [InlineData(AppProtocol.Unknown, "use_downstream")]
     [InlineData(AppProtocol.Http2, "h2")]
