@@ -97,11 +97,11 @@ internal sealed class BuiltInRegistry : IAsyncDisposable
 
     /// <summary>
     /// Without a data folder the first index is taken from the clock, so that one who watched a former life of this registry sees the index grow
-    /// and not fall: a thousand a millisecond, more than anybody writes.
+    /// and not fall: a hundred a millisecond, more than anybody writes.
     /// </summary>
     private static RegistryState FirstState(RegistryOptions options, RegistryFile? file, TimeProvider time)
     {
-        var found = file?.Load() ?? new RegistryState { Index = file is null ? (ulong)time.GetUtcNow().ToUnixTimeMilliseconds() * 1000 : 1 };
+        var found = file?.Load() ?? new RegistryState { Index = file is null ? (ulong)time.GetUtcNow().ToUnixTimeMilliseconds() * 100 : 1 };
         return AgentNode.Ensure(found, options.NodeName, options.Address.Address.ToString());
     }
 
