@@ -197,10 +197,10 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
 
     private async Task<string> ServeOnceAsync(string response)
     {
-        using var client = await app.AcceptTcpClientAsync();
+        using var probe = await app.AcceptTcpClientAsync();
         var buffer = new byte[1024];
-        var read = await client.GetStream().ReadAsync(buffer);
-        await client.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes(response));
+        var read = await probe.GetStream().ReadAsync(buffer);
+        await probe.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes(response));
         return System.Text.Encoding.ASCII.GetString(buffer, 0, read);
     }
 }
