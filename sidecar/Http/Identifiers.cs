@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Mesh.Sidecar.Resilience;
-using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar.Http;
 
@@ -18,10 +17,22 @@ internal sealed class Identifiers(Randomness random)
         return new Guid(bytes).ToString("D");
     }
 
-    /// <summary>The trace header to send: the span's, or a new trace.</summary>
-    public string TraceParent(string? incoming, Activity? span)
+    /// <summary>The trace header to send: the span's, or a new trace that nobody sampled, so that logs of both ends can be joined.</summary>
+    public string TraceParent(Activity? span) => span?.Id ?? string.Create(55, this, static (text, self) =>
     {
-        _ = random;
-        return TraceContext.Next(incoming, span);
+        "00-".CopyTo(text);
+        // Neither id may be all zero.
+        self.Hex(text.Slice(3, 16), 1);
+        self.Hex(text.Slice(19, 16), 0);
+        text[35] = '-';
+        self.Hex(text.Slice(36, 16), 1);
+        "-00".CopyTo(text[52..]);
+    });
+
+    private void Hex(Span<char> into, ulong atLeast)
+    {
+        Span<byte> bytes = stackalloc byte[8];
+        BitConverter.TryWriteBytes(bytes, random.NextBits() | atLeast);
+        Convert.TryToHexStringLower(bytes, into, out _);
     }
 }

@@ -48,8 +48,7 @@ internal static class RequestRules
         var fields = x.Headers;
         if (facts.RequestId.Length == 0) facts.RequestId = identifiers.RequestId();
         fields.Add("x-request-id", facts.RequestId);
-        var incoming = facts.TraceParent.Length > 0 ? facts.TraceParent : null;
-        if (facts.Span is not null || !TraceContext.IsValid(incoming)) facts.TraceParent = identifiers.TraceParent(incoming, facts.Span);
+        if (facts.Span is not null || !TraceContext.IsValid(facts.TraceParent)) facts.TraceParent = identifiers.TraceParent(facts.Span);
         fields.Add("traceparent", facts.TraceParent);
         if (!x.HasForwardedProto) fields.Add("x-forwarded-proto", "http");
         // Foreign hosts learn nothing about who calls; loops through them are cut by counting.
