@@ -19,6 +19,7 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
     /// Sends the request until an endpoint answers or the rule's tries are used up. On success the call is open: its body is to be copied,
     /// then it is to be closed, and the endpoint's stats are to be told.
     /// </summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<(IUpstreamCall? Call, CallResult Result)> RunAsync(Exchange x, Route route, Cluster cluster)
     {
         var retry = route.Retry;
@@ -80,6 +81,7 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
         endpoint.Stats.End();
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<(IUpstreamCall? Call, CallResult Result)> TryAsync(Exchange x, Route route, Cluster cluster, Endpoint endpoint)
     {
         x.Facts.Endpoint = endpoint;

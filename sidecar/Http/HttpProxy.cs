@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Mesh.Api.Logging;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
@@ -116,6 +117,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
     }
 
     /// <summary>5 try endpoints until one answers, 6 head of the answer, 7 its body, 8 its trailers.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<CallResult> ForwardAsync(Exchange x, Route route, Cluster cluster)
     {
         var target = cluster.Kind == ClusterKind.Passthrough ? parts.Foreign.ClusterFor(x.Facts.Authority, cluster) : cluster;
@@ -143,6 +145,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<CallResult> AnswerAsync(Exchange x, IUpstreamCall call)
     {
         ResponseRules.Copy(call, x);

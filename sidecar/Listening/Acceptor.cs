@@ -33,14 +33,34 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     /// <summary>Begins to accept.</summary>
     public void Start() => loop = AcceptAsync();
 
-    /// <summary>Stops accepting and asks all connections to end when their current request has; at most <paramref name="bound"/> later they are ended.</summary>
+    /// <summary>
+    /// Asks all connections to end when their current request has. New ones are still taken for a while, since word that this listener goes
+    /// takes its time; each of those serves one request. At most <paramref name="bound"/> later all are ended.
+    /// </summary>
     public async Task DrainAsync(TimeSpan bound)
     {
         draining.Begin();
+        var began = parts.Time.GetTimestamp();
+        await Drain.WhileWordGetsAroundAsync(open, bound, parts.Time);
         await stop.CancelAsync();
-        socket.Dispose();
         await loop;
-        await Drain.RunAsync(open, bound, parts.Time);
+        TakeBacklog();
+        socket.Dispose();
+        await Drain.RunAsync(open, bound - parts.Time.GetElapsedTime(began), parts.Time);
+    }
+
+    /// <summary>Who has connected already must not be reset: closing a listening socket does that to its backlog.</summary>
+    private void TakeBacklog()
+    {
+        socket.Blocking = false;
+        try
+        {
+            while (true) _ = ServeAsync(socket.Accept());
+        }
+        catch (SocketException)
+        {
+            // Nobody is left (or nobody can be taken any more).
+        }
     }
 
     private async Task AcceptAsync()

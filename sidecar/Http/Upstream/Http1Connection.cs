@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using Mesh.Sidecar.Config;
 
 namespace Mesh.Sidecar.Http.Upstream;
@@ -81,11 +82,12 @@ internal sealed class Http1Connection : IUpstreamCall
     public bool TryRetire()
     {
         if (!socket.TryTake()) return false;
-        socket.Close();
+        socket.Retire();
         return true;
     }
 
     /// <inheritdoc/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<CallResult> SendAsync(Exchange of)
     {
         exchange = of;
@@ -107,6 +109,7 @@ internal sealed class Http1Connection : IUpstreamCall
     }
 
     /// <inheritdoc/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<CallResult> CopyBodyAsync(PipeWriter to, Exchange of)
     {
         long unflushed = 0;
@@ -185,6 +188,7 @@ internal sealed class Http1Connection : IUpstreamCall
         else pool.Closed();
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<CallResult> ReadHeadAsync(Exchange of)
     {
         var scanned = 0;

@@ -74,27 +74,21 @@ internal sealed class UpstreamSocket(Socket socket) : SocketAsyncEventArgs(true 
         socket.Dispose();
     }
 
-    /// <summary>Closes it so that the peer sees a reset, not an orderly end.</summary>
-    public void Reset()
+    /// <summary>Closes it while a receive waits, so that the peer sees an orderly end (a plain close would be a reset).</summary>
+    public void Retire()
     {
-        try
-        {
-            socket.LingerState = new LingerOption(true, 0);
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            // Closed already: all that matters is that it is.
-        }
-
+        Shutdown(SocketShutdown.Both);
         Close();
     }
 
     /// <summary>Tells the peer that nothing more comes.</summary>
-    public void ShutdownSend()
+    public void ShutdownSend() => Shutdown(SocketShutdown.Send);
+
+    private void Shutdown(SocketShutdown what)
     {
         try
         {
-            socket.Shutdown(SocketShutdown.Send);
+            socket.Shutdown(what);
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {

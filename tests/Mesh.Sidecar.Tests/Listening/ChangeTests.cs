@@ -95,8 +95,10 @@ public sealed class ChangeTests
         using var stop = new CancellationTokenSource();
         var load = Enumerable.Range(0, 8).Select(n => LoadAsync(bed.Port, n, stop.Token)).ToArray();
         await Eventually.TrueAsync(() => origin.Requests.Count() > 200);
-        await bed.Path.DrainInboundAsync(TimeSpan.FromSeconds(10));
+        var drained = bed.Path.DrainInboundAsync(TimeSpan.FromSeconds(10));
+        await Task.Delay(100); // who calls hears of it later; until then new connections are served
         await stop.CancelAsync();
+        await drained;
         var sent = (await Task.WhenAll(load)).Sum();
         Assert.Equal(sent, origin.Requests.Count());
         Assert.Equal(sent, origin.Requests.Select(r => r.Line).Distinct().Count());
