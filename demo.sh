@@ -54,8 +54,19 @@ wait_for() { # wait_for SECONDS COMMAND...: until the command succeeds
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+find_consul() { # MESH_CONSUL, PATH, or beside the checkout, as the tests look for it
+  [ -n "${MESH_CONSUL:-}" ] && { echo "$MESH_CONSUL"; return; }
+  command -v consul && return
+  local folder=$PWD
+  while [ "$folder" != / ]; do
+    folder=$(dirname "$folder")
+    [ -x "$folder/shared/peers/programs/get" ] && { "$folder/shared/peers/programs/get" consul; return; }
+  done
+  return 1
+}
+
 start_consul() {
-  local program; program=$(command -v consul || ../shared/peers/programs/get consul 2>/dev/null) || fail_start "--consul: no consul on PATH"
+  local program; program=$(find_consul) || fail_start "--consul: there is no consul: put it on PATH or name it in MESH_CONSUL"
   free_port; consul_port=$REPLY
   local dns grpc tls serf wan rpc
   free_port; dns=$REPLY; free_port; grpc=$REPLY; free_port; tls=$REPLY; free_port; serf=$REPLY; free_port; wan=$REPLY; free_port; rpc=$REPLY

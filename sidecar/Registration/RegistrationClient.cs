@@ -115,19 +115,36 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
         await end.CancelAsync();
     }
 
+    /// <summary>Why the answers ended. Never throws: when a write fails first, nobody is left to await it.</summary>
     private async Task<string> ReadAnswersAsync(GrpcCall<WorkloadUpdate, WorkloadAck> call, CancellationToken cancel)
     {
-        await foreach (var answer in call.ReadAllAsync(cancel))
+        try
         {
-            var refused = answer.Status == WorkloadAck.Types.Status.Refused;
-            if (refused) log.Error("the control plane refuses this workload", ("reason", answer.Message));
-            else if (!registered) log.Info("registered", ("service", workload.Service), ("workload", workload.Id), ("by", answer.RegisteredBy), ("status", answer.Status), ("detail", answer.Message));
-            refusal = refused ? answer.Message : "";
-            registered = !refused;
-            if (refused) return $"refused: {answer.Message}";
-        }
+            await foreach (var answer in call.ReadAllAsync(cancel))
+            {
+                Take(answer);
+                if (refusal.Length > 0) return $"refused: {refusal}";
+            }
 
-        return "the control plane ended the stream";
+            return "the control plane ended the stream";
+        }
+        catch (GrpcException e)
+        {
+            return e.Status.ToString();
+        }
+        catch (OperationCanceledException e)
+        {
+            return e.Message;
+        }
+    }
+
+    private void Take(WorkloadAck answer)
+    {
+        var refused = answer.Status == WorkloadAck.Types.Status.Refused;
+        if (refused) log.Error("the control plane refuses this workload", ("reason", answer.Message));
+        else if (!registered) log.Info("registered", ("service", workload.Service), ("workload", workload.Id), ("by", answer.RegisteredBy), ("status", answer.Status), ("detail", answer.Message));
+        refusal = !refused ? "" : answer.Message.Length > 0 ? answer.Message : "without a reason";
+        registered = !refused;
     }
 
     private Mesh.Api.V1.Registration Describe()
