@@ -35,6 +35,7 @@ internal static class EdgesCommand
     private static string Name(EdgeEnd end)
     {
         var name = end.Workload.Length > 0 ? end.Workload : end.Service.Length > 0 ? end.Service : "unknown";
-        return end.Version is not ("" or "unknown") ? $"{name} {end.Version}" : name;
+        var versioned = end.Version is "" or "unknown" || name.EndsWith("-" + end.Version, StringComparison.Ordinal);
+        return versioned ? name : $"{name} {end.Version}";
     }
 }

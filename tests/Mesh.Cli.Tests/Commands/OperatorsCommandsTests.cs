@@ -40,7 +40,8 @@ public sealed class OperatorsCommandsTests : IAsyncLifetime
         Answer(OperatorsApi.Edges, OperatorsJson.Default.EdgeList, new EdgeList(10,
         [
             Edge("storefront", "", "catalog", "", new Traffic { Rps = 20.04, SuccessRate = 1, P50 = 0.5, P95 = 1.2, P99 = 123.4 }),
-            Edge("cart", "", "payments", "v2", new Traffic { Rps = 0.5, SuccessRate = 0.9 }),
+            Edge("cart", "unknown", "payments", "v2", new Traffic { Rps = 0.5, SuccessRate = 0.9 }),
+            Edge("cart-v1", "v1", "payments-v2", "v2", new Traffic { Rps = 1, SuccessRate = 0 }),
         ]));
 
         var (code, output, error) = await RunAsync("edges", "--window", "30s");
@@ -52,6 +53,7 @@ public sealed class OperatorsCommandsTests : IAsyncLifetime
             SRC         DST          SRC_NS   DST_NS   SECURED  SUCCESS  RPS      P50     P95    P99
             storefront  catalog      default  default  no       100.00%  20.0rps  0.50ms  1.2ms  123ms
             cart        payments v2  default  default  no       90.00%   0.5rps   -       -      -
+            cart-v1     payments-v2  default  default  no       0.00%    1.0rps   -       -      -
 
             """, output);
     }
