@@ -24,9 +24,11 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
     {
         var retry = route.Retry;
         var most = Math.Min(1 + retry.MaxRetries, MostTries);
-        if (most > 1 && retry.SendsBodyAgain) x.Body.Keep();
+        // Outbound, a peer's sidecar may take the body and then find its application gone.
+        if (most > 1 && (retry.SendsBodyAgain || x.Facts.Direction == Direction.Outbound)) x.Body.Keep();
         var tried = default(Tried);
         var budgeted = false;
+        var untouched = true;
         try
         {
             for (var number = 1; ; number++)
@@ -35,8 +37,9 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
                 if (endpoint is null) return (null, new CallResult(Failure.NoEndpoint, $"cluster {cluster.Name} has no healthy endpoint"));
                 tried[number - 1] = endpoint;
                 var (call, result) = await TryAsync(x, route, cluster, endpoint);
+                untouched &= result.NothingProcessed;
                 if (number == most || x.Stopped != Failure.None || !x.Body.Rewindable || !IsWorthRetrying(retry, call, result))
-                    return (call, number == most && number > 1 ? Exhausted(call, result, number) : result);
+                    return (call, number == most && number > 1 ? Exhausted(call, result, number, untouched) : result);
                 if (!budgeted && !(budgeted = cluster.State.Budget.TryRetry()))
                 {
                     metrics.RetriesOverBudget.Add();
@@ -44,6 +47,8 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
                 }
 
                 if (call is not null) await GiveUpAsync(call, endpoint);
+                // Until the try was ended its body went on, perhaps beyond what is kept.
+                if (!x.Body.Rewindable) return (null, new CallResult(Failure.UpstreamReset, $"{endpoint.Authority} refused the request, and its body is too large to send again"));
                 metrics.Retries.Add();
                 x.Body.Rewind();
                 await Task.Delay(Backoff.FullJitter(number, retry.BackoffBase, retry.BackoffMax, random), time, CancellationToken.None);
@@ -58,7 +63,7 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
 
     private static bool IsWorthRetrying(RetryPolicy policy, IUpstreamCall? call, in CallResult result)
     {
-        if (call is not null) return RetriesStatus(policy, call.Status);
+        if (call is not null && RetriesStatus(policy, call.Status)) return true;
         var always = Failures.Of(result.Failure).Retryable;
         if (always != RetryOn.None) always |= RetryOn.ServerErrors | RetryOn.GatewayErrors;
         return (policy.On & (always | result.Untouched)) != RetryOn.None;
@@ -69,9 +74,9 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
         || (policy.On.HasFlag(RetryOn.ServerErrors) && status >= 500)
         || (policy.On.HasFlag(RetryOn.GatewayErrors) && status is 502 or 503 or 504);
 
-    private static CallResult Exhausted(IUpstreamCall? call, in CallResult result, int tries) =>
+    private static CallResult Exhausted(IUpstreamCall? call, in CallResult result, int tries, bool untouched) =>
         call is null && result.Failure is Failure.ConnectFailure or Failure.ConnectTimeout or Failure.UpstreamClosed or Failure.UpstreamReset
-            ? new CallResult(Failure.RetriesExhausted, $"{tries} tries failed, the last one: {result.Detail}")
+            ? new CallResult(Failure.RetriesExhausted, $"{tries} tries failed, the last one: {result.Detail}", untouched ? RetryOn.ConnectFailure : RetryOn.None)
             : result;
 
     private static async ValueTask GiveUpAsync(IUpstreamCall call, Endpoint endpoint)
@@ -97,7 +102,7 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
             if (result.Failure == Failure.None)
             {
                 x.Facts.UpstreamTicks = time.GetTimestamp() - started;
-                return (call, result);
+                return (call, Heard(x, call, endpoint));
             }
 
             await call.CloseAsync();
@@ -107,6 +112,19 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
         endpoint.Stats.End();
         if (x.Stopped != Failure.None) return (null, new CallResult(x.Stopped, result.Detail));
         return (null, bound is { Fired: true } ? new CallResult(Failure.TryTimeout, $"{endpoint.Authority} did not answer in {route.Retry.PerTryTimeout}") : result);
+    }
+
+    /// <summary>What an answer says of its endpoint: an inbound sidecar whose application is gone is as good as a refused connection.</summary>
+    private CallResult Heard(Exchange x, IUpstreamCall call, Endpoint endpoint)
+    {
+        if (x.Facts.Direction == Direction.Inbound || call.Headers.Find(FieldRules.Untouched) is null)
+        {
+            endpoint.Stats.Accepted();
+            return CallResult.Ok;
+        }
+
+        if (endpoint.Stats.Refused(time, random)) metrics.Ejections.Add();
+        return new CallResult(Failure.None, "", RetryOn.ConnectFailure);
     }
 
     [InlineArray(MostTries)]

@@ -47,6 +47,9 @@ internal enum FieldKind
     /// <summary>Who calls, between sidecars.</summary>
     MeshSource,
 
+    /// <summary>Answer of a sidecar whose application never got the request; between sidecars only.</summary>
+    MeshUntouched,
+
     /// <summary>How many sidecars forwarded to an unknown destination.</summary>
     MeshHops,
 
@@ -69,6 +72,11 @@ internal enum FieldKind
 /// <summary>The ONE table of fields a proxy treats specially, and the characters fields may hold (RFC 9110 §5). Pure.</summary>
 internal static class FieldRules
 {
+    /// <summary>
+    /// Field in an inbound sidecar's answer that says: the application was never reached, so trying elsewhere repeats nothing.
+    /// </summary>
+    public const string Untouched = "x-mesh-untouched";
+
     private static readonly SearchValues<char> TokenChars =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
@@ -102,6 +110,7 @@ internal static class FieldRules
         14 when Is(name, "HTTP2-Settings") => FieldKind.HopByHop,
         15 when Is(name, "X-Forwarded-For") => FieldKind.ForwardedFor,
         16 when Is(name, "X-Content-Length") => FieldKind.HiddenLength,
+        16 when IsOurs(name, Untouched) => FieldKind.MeshUntouched,
         16 when Is(name, "Proxy-Connection") => FieldKind.HopByHop,
         17 when Is(name, "Transfer-Encoding") => FieldKind.TransferEncoding,
         17 when Is(name, "X-Forwarded-Proto") => FieldKind.ForwardedProto,

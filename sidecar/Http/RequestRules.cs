@@ -23,6 +23,7 @@ internal static class RequestRules
         {
             if (!FieldRules.IsToken(name)) return $"the header field name '{Printable(name)}' is not a token";
             var kind = FieldRules.KindOf(name);
+            if (kind == FieldKind.TransferEncoding && values.Count > 1) return "more than one Transfer-Encoding";
             foreach (var value in values)
             {
                 if (value is null) continue;

@@ -21,6 +21,8 @@ internal static class ResponseRules
             var kind = FieldRules.KindOf(field.Name);
             switch (kind)
             {
+                // A peer's word to us; from an application it would be a lie.
+                case FieldKind.MeshUntouched: break;
                 case FieldKind.HopByHop or FieldKind.TransferEncoding or FieldKind.Upgrade or FieldKind.Te or FieldKind.ContentLength: break;
                 case FieldKind.Connection: nominated = true; break;
                 case FieldKind.Trailer when !x.Http2: break;

@@ -94,6 +94,9 @@ public sealed class ChildProcess : IAsyncDisposable
         if (!process.HasExited) _ = SendSignal(process.Id, signal);
     }
 
+    /// <summary>Sends a signal to another process.</summary>
+    public static void Signal(int pid, int signal) => _ = SendSignal(pid, signal);
+
     /// <summary>Kills it outright and waits until it is gone.</summary>
     public async Task KillAsync()
     {

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
@@ -248,7 +247,7 @@ internal sealed class Http1Connection : IUpstreamCall
 
             if (!data.IsEmpty)
             {
-                to.Write(data);
+                to.Append(data);
                 unflushed += data.Length;
                 of.Facts.ResponseBytes += data.Length;
             }

@@ -83,7 +83,7 @@ internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint) : 
                 var count = await read;
                 if (exchange.Stopped != Failure.None) return new CallResult(exchange.Stopped);
                 if (count == 0) break;
-                to.Write(buffer.AsSpan(0, count));
+                to.Append(buffer.AsSpan(0, count));
                 exchange.Facts.ResponseBytes += count;
                 unflushed += count;
                 Fit(ref buffer, count);

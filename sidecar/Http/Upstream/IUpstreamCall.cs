@@ -48,4 +48,7 @@ internal readonly record struct CallResult(Failure Failure, string Detail = "", 
 {
     /// <summary>All went well.</summary>
     public static CallResult Ok => default;
+
+    /// <summary>True when the application behind the endpoint provably never saw the request.</summary>
+    public bool NothingProcessed => Untouched != RetryOn.None || Failure is Failure.ConnectFailure or Failure.ConnectTimeout or Failure.NoEndpoint;
 }

@@ -131,6 +131,23 @@ public sealed class BadRequestTests
         Assert.Equal("", origin.AllBytes);
     }
 
+    /// <summary>The same without the half-close, which would end a request that was wrongly taken before it is answered.</summary>
+    [Theory]
+    [InlineData("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")]
+    [InlineData("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n")]
+    [InlineData("Transfer-Encoding: chunked, chunked\r\n")]
+    [InlineData("Transfer-Encoding: identity, chunked\r\n")]
+    [InlineData("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n")]
+    public async Task AmbiguousFramingIsRefusedWhileTheClientWaits(string fields)
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)));
+        using var client = await bed.ConnectAsync();
+        await client.SendAsync("POST / HTTP/1.1\r\n" + Host + fields + "\r\n0\r\n\r\n");
+        Assert.StartsWith("HTTP/1.1 400", await client.ReadToEndAsync(), StringComparison.Ordinal);
+        Assert.Equal("", origin.AllBytes);
+    }
+
     /// <summary>The head is sound, so it may have gone on already; but the request must not be completed, and no second one may appear.</summary>
     public static TheoryData<string, string> BrokenChunks => new()
     {

@@ -8,6 +8,20 @@ namespace Mesh.Sidecar.Tests.Http;
 public sealed class ForwardingTests
 {
     [Fact]
+    public async Task AnswersOfManyPiecesArriveWholeWhateverTheirSize()
+    {
+        // Many small pieces, so that each fill of Kestrel's blocks is met.
+        foreach (var size in (int[])[1, 3, 64, 100, 127, 1000, 4000])
+        {
+            var chunk = $"{size:x}\r\n{new string('x', size)}\r\n";
+            await using var origin = RecordingOrigin.Saying(
+                $"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{string.Concat(Enumerable.Repeat(chunk, 20_000 / size))}0\r\n\r\n");
+            await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)));
+            Assert.Equal(20_000 / size * size, (await bed.AskAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n"))!.Body.Length);
+        }
+    }
+
+    [Fact]
     public async Task AConnectionIsUsedAgainOnBothSides()
     {
         await using var origin = RecordingOrigin.Friendly();
