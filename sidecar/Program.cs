@@ -30,8 +30,15 @@ internal static class Program
             log.Error("a task failed and nobody looked", ("error", e.Exception));
             e.SetObserved();
         };
-        await using var sidecar = new Sidecar(flags, TimeProvider.System, log);
-        return await sidecar.RunAsync();
+        try
+        {
+            await using var sidecar = new Sidecar(flags, TimeProvider.System, log);
+            return await sidecar.RunAsync();
+        }
+        catch (ArgumentException e) when (flags.ControlPlane is not null && e.ParamName == "address")
+        {
+            return Say(Console.Error, $"mesh-sidecar: --control-plane: {e.Message}\n", BadFlags);
+        }
     }
 
     private static int Say(TextWriter output, string text, int code)

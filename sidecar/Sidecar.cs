@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net.Sockets;
 using System.Security.Cryptography;
 using Google.Protobuf;
 using Mesh.Api.Grpc;
@@ -56,7 +57,7 @@ internal sealed class Sidecar : IAsyncDisposable
         {
             return await ServeAsync();
         }
-        catch (IOException e)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             // A port that is taken, a file that cannot be written: one line says it.
             log.Error(e.Message);
@@ -92,13 +93,13 @@ internal sealed class Sidecar : IAsyncDisposable
         // 3. The surfaces for people and machines; readiness says why not yet.
         await using var data = new DataPath(snapshots, sockets, new DataPathSettings { Self = self, DrainBound = flags.DrainTime }, sink, time, log);
         await using var admin = new AdminServer(new AdminAddresses(flags.Admin, flags.Metrics, flags.Readiness), Sources(workload, traffic, data));
-        await admin.StartAsync(stop.Token);
+        await StartAsync(admin);
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
 
         // 4. Traffic, as soon as there is a configuration.
         await data.StartAsync(stop.Token);
         life.HearSignals(reload: () => file?.Reload());
-        var loops = Follow(workload);
+        List<Task> loops = [.. Follow(workload), new MemoryTrim(time).RunAsync(stop.Token)];
         await using var edges = new EdgeReporter(channel, traffic, workload.NodeId, time, random, log.For("telemetry"));
         log.Info("started", ("version", Program.Version), ("workload", workload.Id), ("outbound", workload.Outbound), ("admin", admin.Bound.Admin));
 
@@ -107,6 +108,18 @@ internal sealed class Sidecar : IAsyncDisposable
         if (ended.IsFaulted) log.Error("a fault ends this sidecar", ("error", ended.Exception));
         await StopAsync(data, loops, ended == life.Ending ? await life.Ending : "fault");
         return ended.IsFaulted ? Failed : 0;
+    }
+
+    private async Task StartAsync(AdminServer admin)
+    {
+        try
+        {
+            await admin.StartAsync(stop.Token);
+        }
+        catch (SocketException e)
+        {
+            throw new IOException($"cannot listen on --admin {flags.Admin}, --metrics {flags.Metrics} or --readiness {flags.Readiness}: {e.Message}", e);
+        }
     }
 
     /// <summary>The loops that bring configuration and keep the workload registered.</summary>

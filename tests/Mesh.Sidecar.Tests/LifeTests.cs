@@ -15,6 +15,9 @@ public sealed class LifeTests : IDisposable
     [Theory]
     [InlineData("--nonsense", 2, "mesh-sidecar: --nonsense: there is no such flag")]
     [InlineData("--static /no/such/file.yaml --admin 0 --metrics 0 --readiness 0", 1, "/no/such/file.yaml: cannot be read")]
+    [InlineData("--control-plane http:// --admin 0 --metrics 0 --readiness 0 --outbound 0", 2, "mesh-sidecar: --control-plane: 'http://' is no gRPC address")]
+    [InlineData("--control-plane 127.0.0.1:1 --admin 192.0.2.1:80 --metrics 0 --readiness 0 --outbound 0", 1, "192.0.2.1:80")]
+    [InlineData("--control-plane 127.0.0.1:1 --admin 0 --metrics 0 --readiness 0 --outbound 0 --ports-file /no/such/folder/p", 1, "/no/such/folder/p")]
     [InlineData("--version", 0, "mesh-sidecar 0.")]
     [InlineData("--help", 0, "--control-plane ADDR")]
     public async Task Says_what_is_wrong_and_ends(string line, int code, string expected)
