@@ -83,8 +83,9 @@ internal static class MessageFraming
         {
             return parser.ParseFrom(body);
         }
-        catch (InvalidProtocolBufferException e)
+        catch (Exception e) when (e is InvalidProtocolBufferException or InvalidOperationException or ArgumentException)
         {
+            // The second and third are the parser's own faults, for wrappers and strings cut off in the middle.
             throw new GrpcException(GrpcStatusCode.Internal, $"malformed {typeof(T).Name}: {e.Message}", e);
         }
     }

@@ -21,8 +21,9 @@ public static class Packing
         {
             return (T)descriptor.Parser.ParseFrom(any.Value);
         }
-        catch (InvalidProtocolBufferException e)
+        catch (Exception e) when (e is InvalidProtocolBufferException or InvalidOperationException or ArgumentException)
         {
+            // The second and third are the parser's own faults, for wrappers and strings cut off in the middle.
             throw new InvalidDataException($"malformed {descriptor.FullName}: {e.Message}", e);
         }
     }

@@ -70,8 +70,9 @@ internal sealed class Field
         {
             return parser.ParseFrom(any.Value);
         }
-        catch (InvalidProtocolBufferException e)
+        catch (Exception e) when (e is InvalidProtocolBufferException or InvalidOperationException or ArgumentException)
         {
+            // The second and third are the parser's own, for wrappers and strings cut off in the middle.
             Error($"the bytes are not a {any.TypeUrl}: {e.Message}");
             return null;
         }

@@ -54,7 +54,7 @@ internal static class RouteBuilder
         field.Unsupported(proto.HostRewriteSpecifierCase != RouteAction.HostRewriteSpecifierOneofCase.None && proto.AutoHostRewrite != false, "host_rewrite_specifier");
         field.Unsupported(proto.RequestMirrorPolicies.Count > 0, "request_mirror_policies");
         field.Unsupported(proto.AppendXForwardedHost, "append_x_forwarded_host");
-        field.Unsupported(proto.MaxStreamDuration?.MaxStreamDuration_?.ToTimeSpan() > TimeSpan.Zero, "max_stream_duration");
+        field.Unsupported(field.Duration(proto.MaxStreamDuration?.MaxStreamDuration_, "max_stream_duration", TimeSpan.Zero) > TimeSpan.Zero, "max_stream_duration");
         field.Unsupported(field.Duration(proto.IdleTimeout, "idle_timeout", TimeSpan.Zero) > TimeSpan.Zero, "idle_timeout");
         var clusters = Clusters(proto, field);
         return route with
