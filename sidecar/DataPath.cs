@@ -59,7 +59,7 @@ internal sealed class DataPath : IAsyncDisposable
             Tcp = tcp.ServeAsync,
             Connect = connect.ServeAsync,
             Http = handOver.ServeAsync,
-            Limit = new ConnectionLimit(settings.MostConnections),
+            Limit = ConnectionLimit.For(settings.MostConnections),
             Metrics = sink.Own,
             Time = time,
             Log = log.For("listening"),

@@ -38,7 +38,7 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
                 tried[number - 1] = endpoint;
                 var (call, result) = await TryAsync(x, route, cluster, endpoint);
                 untouched &= result.NothingProcessed;
-                if (number == most || x.Stopped != Failure.None || !x.Body.Rewindable || !IsWorthRetrying(retry, call, result))
+                if (number == most || x.Stopped != Failure.None || !MaySendAgain(x, call) || !IsWorthRetrying(retry, call, result))
                     return (call, number == most && number > 1 ? Exhausted(call, result, number, untouched) : result);
                 if (!budgeted && !(budgeted = cluster.State.Budget.TryRetry()))
                 {
@@ -60,6 +60,10 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
             if (budgeted) cluster.State.Budget.RetryEnds();
         }
     }
+
+    /// <summary>While an answer is there already, the body may still be on its way: what is read of it then might not be kept.</summary>
+    private static bool MaySendAgain(Exchange x, IUpstreamCall? call) =>
+        x.Body.Rewindable && (call is null || x.Body.Ended || x.BodyLength is >= 0 and <= RequestBody.MostKept);
 
     private static bool IsWorthRetrying(RetryPolicy policy, IUpstreamCall? call, in CallResult result)
     {

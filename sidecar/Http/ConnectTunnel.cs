@@ -26,6 +26,8 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
         var (authority, wrong) = await ReadHeadAsync(client, bytes);
         var chain = ChainMatch.Find(connection.In(snapshots.Current), ChainMatch.Http11)?.Http ?? manager;
         var request = new RequestFacts { Method = "CONNECT", Authority = authority };
+        // Only the application may use its sidecar as a way out.
+        if (connection.Listener.Direction == Direction.Inbound) wrong ??= "CONNECT is not served to other workloads";
         var result = wrong is not null ? new CallResult(Failure.BadRequest, wrong) : Route(request, chain.Routes);
         var facts = tcp.FactsOf(connection, request.Cluster);
         Socket? upstream = null;

@@ -56,6 +56,12 @@ internal sealed class Exchange
     /// <summary>True when x-forwarded-proto came with it.</summary>
     public bool HasForwardedProto { get; set; }
 
+    /// <summary>How long nothing may move; zero is for ever.</summary>
+    public TimeSpan IdleBound { get; set; }
+
+    /// <summary>Bytes that moved so far, in both directions. Read by timers.</summary>
+    public long Moved => Facts.ResponseBytes + Facts.RequestBytes + Body.Consumed;
+
     /// <summary>True over HTTP/2.</summary>
     public bool Http2 { get; private set; }
 

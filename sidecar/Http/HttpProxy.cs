@@ -62,6 +62,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         if (listener.Direction == Direction.Inbound) x.Facts.Destination = parts.Self;
         if (chain?.Http is not { } manager) return new CallResult(Failure.NoRoute, $"listener {listener.Name} does not serve HTTP");
 
+        x.IdleBound = manager.StreamIdleTimeout;
         route = FindRoute(x, manager.Routes, out var missing);
         x.Facts.Route = route;
         if (route is null) return new CallResult(Failure.NoRoute, missing);
@@ -122,12 +123,12 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
     {
         var target = cluster.Kind == ClusterKind.Passthrough ? parts.Foreign.ClusterFor(x.Facts.Authority, cluster) : cluster;
         using var bound = route.Timeout > TimeSpan.Zero ? new RequestBound(x, route.Timeout, time) : null;
+        using var idle = x.IdleBound > TimeSpan.Zero ? new IdleBound(x, x.IdleBound, time) : null;
         target.State.Budget.RequestBegins();
         try
         {
             var (call, result) = await parts.Attempts.RunAsync(x, route, target);
             if (call is null) return result;
-            if (x.Facts.Direction == Direction.Outbound) x.Facts.Destination = x.Facts.Endpoint!.Peer;
             try
             {
                 return await AnswerAsync(x, call);
@@ -162,6 +163,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
     private void Observe(Exchange x)
     {
         x.Facts.Ended = time.GetTimestamp();
+        if (x.Facts is { Direction: Direction.Outbound, Endpoint: { } endpoint }) x.Facts.Destination = endpoint.Peer;
         x.Facts.RequestBytes += x.Body.Consumed;
         sink.Own.RequestsActive.Add(-1);
         sink.Request(x.Facts);

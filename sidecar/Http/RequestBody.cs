@@ -15,7 +15,8 @@ internal readonly record struct BodyPiece(ReadOnlySequence<byte> Bytes, bool Las
 /// </summary>
 internal sealed class RequestBody
 {
-    private const int MostKept = 64 * 1024;
+    /// <summary>Most bytes that are kept for another try.</summary>
+    public const int MostKept = 64 * 1024;
     private const int LargestPiece = 64 * 1024;
     private PipeReader? reader;
     private byte[] kept = [];
@@ -31,6 +32,9 @@ internal sealed class RequestBody
 
     /// <summary>True when there is a body to read.</summary>
     public bool Exists => reader is not null;
+
+    /// <summary>True when the client has sent all of it.</summary>
+    public bool Ended => ended;
 
     /// <summary>True when all that was read is kept (or nothing was read): it can be sent again.</summary>
     public bool Rewindable => consumed == keptCount;

@@ -38,6 +38,25 @@ internal sealed class ConnectionLimit(int most)
 {
     private int open;
 
+    /// <summary>The limit for this process: what is wanted, but at most a quarter of the descriptors it may have.</summary>
+    public static ConnectionLimit For(int wanted) => new(Math.Max(16, Math.Min(wanted, Descriptors() / 4)));
+
+    private static int Descriptors()
+    {
+        const int Usual = 65536;
+        try
+        {
+            // "Max open files            1024                 524288               files"; the runtime has raised the first to the second.
+            var line = File.ReadLines("/proc/self/limits").FirstOrDefault(l => l.StartsWith("Max open files", StringComparison.Ordinal));
+            var columns = line?.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+            return columns is { Length: > 3 } && int.TryParse(columns[3], out var soft) ? soft : Usual;
+        }
+        catch (IOException)
+        {
+            return Usual;
+        }
+    }
+
     /// <summary>True when one more may be open; each that entered must leave.</summary>
     public bool TryEnter()
     {

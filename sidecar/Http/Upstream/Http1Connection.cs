@@ -117,6 +117,7 @@ internal sealed class Http1Connection : IUpstreamCall
         {
             var before = received.Count;
             var step = CopyReceived(to, ref unflushed, of);
+            if (of.Stopped != Failure.None) return Gone();
             if (step == ChunkedBody.Step.Done) return await FinishAsync(to, flush: unflushed > 0 && !headWaits);
             if (step == ChunkedBody.Step.Invalid) return new CallResult(Failure.UpstreamProtocolError, "the chunks of the answer's body are malformed");
             if (before == received.Capacity && before < LargestBuffer) received.Resize(Math.Min(LargestBuffer, before * 4));

@@ -44,6 +44,7 @@ internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint) : 
     /// <inheritdoc/>
     public async ValueTask<CallResult> SendAsync(Exchange exchange)
     {
+        if (exchange.Target == "*") return new CallResult(Failure.UpstreamProtocolError, "OPTIONS * cannot be sent over HTTP/2 here");
         try
         {
             response = await client.SendAsync(Request(exchange), cancel.Token);

@@ -253,6 +253,56 @@ public sealed class AttemptsTests
     }
 
     [Fact]
+    public async Task AnAnswerBeforeTheEndOfALargeBodyIsNotTriedAgain()
+    {
+        await using var origin = new RecordingOrigin(async c =>
+        {
+            await c.ReadHeadAsync();
+            await c.SendAsync("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy");
+            await c.ReadToEndAsync();
+        });
+        var retry = Bed.Usual with { On = RetryOn.ServerErrors, MaxRetries = 2 };
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Route(Bed.Cluster(origin.Address), retry)));
+        using var client = await bed.ConnectAsync();
+        await client.SendAsync("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 100000\r\n\r\npart");
+        Assert.Equal(503, (await client.ReadAnswerAsync())!.Status);
+        Assert.Single(origin.Connections);
+    }
+
+    [Fact]
+    public async Task SilenceEndsARequestWhenARuleSaysSo()
+    {
+        await using var origin = new RecordingOrigin(async c =>
+        {
+            await c.ReadRequestAsync();
+            for (var i = 0; i < 10; i++)
+            {
+                await c.SendAsync(i == 0 ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" : "1\r\nx\r\n");
+                await Task.Delay(60);
+            }
+
+            await c.ReadToEndAsync();
+        });
+        await using var bed = await Bed.StartAsync(a =>
+        {
+            var listener = Bed.HttpListener(a, Bed.Table(Bed.Cluster(origin.Address)));
+            return Bed.Snap(new Listener
+            {
+                Name = listener.Name,
+                Slot = 0,
+                Address = a,
+                Direction = listener.Direction,
+                DefaultChain = new FilterChain { Http = new HttpConnectionManager { Routes = listener.DefaultChain!.Http!.Routes, StreamIdleTimeout = TimeSpan.FromMilliseconds(400) } },
+            });
+        });
+        using var client = await bed.ConnectAsync();
+        await client.SendAsync(Get);
+        var all = await client.ReadToEndAsync();
+        Assert.Equal(9, all.Split("1\r\nx\r\n").Length - 1); // it went on while bytes moved, and ended when they stopped
+        Assert.DoesNotContain("0\r\n\r\n", all, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task TheBudgetBoundsWhatRetriesAdd()
     {
         var gate = new TaskCompletionSource();

@@ -63,6 +63,15 @@ public sealed class ConnectTests
     }
 
     [Fact]
+    public async Task OtherWorkloadsGetNoTunnel()
+    {
+        await using var origin = Echo();
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)), Direction.Inbound);
+        Assert.Equal(400, (await bed.AskAsync("CONNECT web:80 HTTP/1.1\r\n\r\n"))!.Status);
+        Assert.Equal("", origin.AllBytes);
+    }
+
+    [Fact]
     public async Task ATunnelIntoTheSidecarItselfIsCut()
     {
         await using var bed = await Bed.HttpAsync(Proxy(Bed.Cluster()));
