@@ -184,7 +184,7 @@ no_failures() { # no_failures JSON [AT_MOST]
 share_of_v2() { awk -v a="$(number v1 <<<"$1")" -v b="$(number v2 <<<"$1")" 'BEGIN { printf "%.1f", 100 * b / (a + b + 0.0001) }'; }
 
 split_is() { # split_is FROM TO: percent of v2
-  local json share; json=$(load --rps 250 --seconds 4 --tally '"payments":"(v[0-9])"')
+  local json share; json=$(load --rps 300 --seconds 4 --tally '"payments":"(v[0-9])"')
   share=$(share_of_v2 "$json")
   say "v2 got $share%"
   [ "$(number failures <<<"$json")" = 0 ] && awk -v s="$share" -v from="$1" -v to="$2" 'BEGIN { exit !(s >= from && s <= to) }' || { say "$json"; return 1; }
@@ -204,14 +204,16 @@ healthy() { meshctl services | awk -F '  +' -v name="$1" '$1 == name { print $4 
 
 healthy_is() { [ "$(healthy "$1")" = "$2" ]; }
 
-under_load() { # under_load SECONDS COMMAND...: the command runs while customers come in; their result is in $loaded
-  local seconds=$1; shift
-  load --rps 100 --seconds "$seconds" >"$folder/loaded.json" &
-  local loading=$!
-  sleep 0.5
+under_load() { # under_load COMMAND...: the command runs while customers come in, before, during and after; their result is in $loaded
+  http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --json --rps 100 --seconds 60 >"$folder/loaded.json" 2>>"$folder/load.log" &
+  process[load]=$!
+  sleep 0.7
   "$@"
   local status=$?
-  wait "$loading"
+  sleep 1.5
+  kill -TERM "${process[load]}"
+  wait "${process[load]}"
+  unset 'process[load]'
   loaded=$(cat "$folder/loaded.json")
   return $status
 }
@@ -237,20 +239,20 @@ run_checks() {
   result "every sidecar has its configuration" wait_for 10 all_in_sync 7
   result "90/10 split: v2 gets 6 to 14%" split_is 6 14
   result "traffic flows through all sidecars, both sides tell" edges_are_there
-  under_load 6 shift_and_wait; local shifted=$?
+  under_load shift_and_wait; local shifted=$?
   result "a shift to 50/50 takes effect under load" [ $shifted -eq 0 ]
   result "... and loses no request" no_failures "$loaded"
   result "50/50 split: v2 gets 43 to 57%" split_is 43 57
-  under_load 6 kill_catalog_b; local left=$?
+  under_load kill_catalog_b; local left=$?
   result "a killed instance leaves" [ $left -eq 0 ]
   result "... and takes at most the requests in flight with it" no_failures "$loaded" 3
-  under_load 6 restart_control_plane; local restarted=$?
+  under_load restart_control_plane; local restarted=$?
   result "a control plane that restarts gets every sidecar back" [ $restarted -eq 0 ]
   result "... and no request notices" no_failures "$loaded"
-  under_load 8 add_catalog_c; local joined=$?
+  under_load add_catalog_c; local joined=$?
   result "a new instance joins" [ $joined -eq 0 ]
   result "... and loses no request" no_failures "$loaded"
-  under_load 6 stop_catalog_a; local stopped=$?
+  under_load stop_catalog_a; local stopped=$?
   result "an instance that stops leaves in order" [ $stopped -eq 0 ]
   result "... and loses no request" no_failures "$loaded"
 }
@@ -258,7 +260,7 @@ run_checks() {
 # ---- the live table
 
 show() {
-  load --rps 50 --seconds 86400 >/dev/null &
+  http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --rps 50 --seconds 86400 >/dev/null 2>&1 &
   process[load]=$!
   while :; do
     local table; table=$(meshctl edges 2>&1)

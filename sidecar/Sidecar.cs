@@ -41,6 +41,7 @@ internal sealed class Sidecar : IAsyncDisposable
     private readonly StaticSource? file;
     private AdsClient? ads;
     private RegistrationClient? registration;
+    private Task? left;
 
     public Sidecar(Flags flags, TimeProvider time, Log log)
     {
@@ -146,21 +147,36 @@ internal sealed class Sidecar : IAsyncDisposable
     {
         var begun = time.GetTimestamp();
         TimeSpan Left() => flags.DrainTime - time.GetElapsedTime(begun) is { Ticks: > 0 } left ? left : TimeSpan.Zero;
-        life.Drain($"stopping: {reason}");
         log.Info("stopping", ("reason", reason), ("at_most_s", flags.DrainTime.TotalSeconds));
-        if (registration is { Registered: true } registered)
-        {
-            registered.Leave();
-            var around = Left() < WordGetsAround ? Left() : WordGetsAround;
-            await Task.Delay(around, time, CancellationToken.None);
-        }
-
-        await data.DrainInboundAsync(Left());
+        await LeaveAsync(data, $"stopping: {reason}");
         await data.StopAsync(Left());
         registration?.Leave();
         await stop.CancelAsync();
         await Task.WhenAll(loops).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         log.Info("stopped", ("after_ms", (long)time.GetElapsedTime(begun).TotalMilliseconds));
+    }
+
+    /// <summary>
+    /// Not ready any more, withdrawn from the registry, and when callers have heard of it, inbound drained. Outbound goes on. Once: who asks
+    /// again gets the same task.
+    /// </summary>
+    private Task LeaveAsync(DataPath data, string reason)
+    {
+        lock (life) return left ??= LeaveOnceAsync(data, reason);
+    }
+
+    private async Task LeaveOnceAsync(DataPath data, string reason)
+    {
+        var begun = time.GetTimestamp();
+        life.Drain(reason);
+        if (registration is { Registered: true } registered)
+        {
+            registered.Leave();
+            await Task.Delay(flags.DrainTime < WordGetsAround ? flags.DrainTime : WordGetsAround, time, CancellationToken.None);
+        }
+
+        var bound = flags.DrainTime - time.GetElapsedTime(begun);
+        await data.DrainInboundAsync(bound > TimeSpan.Zero ? bound : TimeSpan.Zero);
     }
 
     private AdminSources Sources(Workload workload, TrafficSeries traffic, DataPath data) => new()
@@ -174,7 +190,7 @@ internal sealed class Sidecar : IAsyncDisposable
         Readiness = () => life.Readiness(WaitingFor()),
         Accepted = () => publisher.Serving.Raw().Select(Accepted),
         Quit = () => life.Quit("/quitquitquit"),
-        DrainListeners = () => _ = data.DrainInboundAsync(flags.DrainTime),
+        DrainListeners = () => LeaveAsync(data, "draining: /drain_listeners"),
     };
 
     private string WaitingFor()

@@ -38,7 +38,7 @@ internal static class RunCommand
         private readonly Option<string?> _accessLog = new("--access-log") { Description = "off, errors or all" };
         private readonly Option<string?> _otlp = new("--otlp") { Description = "where spans are sent", HelpName = "URL" };
         private readonly Option<double> _ready = new("--ready-timeout") { Description = "seconds the sidecar may take to be ready", DefaultValueFactory = _ => 30 };
-        private readonly Option<double> _stopDelay = new("--stop-delay") { Description = "on SIGTERM: seconds between leaving the mesh and telling the program", DefaultValueFactory = _ => 1 };
+        private readonly Option<double> _stopDelay = new("--stop-delay") { Description = "on SIGTERM: seconds that leaving the mesh may take before the program is told", DefaultValueFactory = _ => 5 };
         private readonly Option<int> _drain = new("--drain-time") { Description = "seconds the sidecar may take to finish what runs", DefaultValueFactory = _ => 30 };
         private readonly Argument<string[]> _command = new("COMMAND") { Description = "the program and its arguments, after --", Arity = ArgumentArity.OneOrMore, CaptureRemainingTokens = true };
 

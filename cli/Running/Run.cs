@@ -79,15 +79,11 @@ internal sealed class Run(RunOptions options, TimeProvider time)
 
     private async Task SignalChildAsync(int signal, Sidecar sidecar, Child child)
     {
-        if (signal == Signals.Interrupt && Signals.TerminalReachesChild())
-            return;
-        if (signal == Signals.Terminate && options.Ports.Count > 0)
-        {
-            await sidecar.DrainInboundAsync(CancellationToken.None);
-            await Task.Delay(options.StopDelay, time, CancellationToken.None);
-        }
-
-        child.Signal(signal);
+        var childHasIt = signal == Signals.Interrupt && Signals.TerminalReachesChild();
+        if (signal is Signals.Interrupt or Signals.Terminate && options.Ports.Count > 0)
+            await sidecar.LeaveMeshAsync();
+        if (!childHasIt)
+            child.Signal(signal);
     }
 
     private static Registrations Forward(Func<int, Task> handle) => new(

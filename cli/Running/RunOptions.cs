@@ -27,8 +27,8 @@ internal sealed record RunOptions
     /// <summary>How long the sidecar may take to become ready.</summary>
     public TimeSpan ReadyTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>On a stop: the time between leaving the mesh and telling the child to end.</summary>
-    public TimeSpan StopDelay { get; init; } = TimeSpan.FromSeconds(1);
+    /// <summary>On a stop: how long leaving the mesh may take before the child is told to end.</summary>
+    public TimeSpan StopDelay { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>How long the sidecar may take to drain and exit.</summary>
     public TimeSpan DrainTime { get; init; } = TimeSpan.FromSeconds(30);

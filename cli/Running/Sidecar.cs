@@ -50,16 +50,18 @@ internal sealed class Sidecar : IDisposable
         return _process.ExitCode;
     }
 
-    /// <summary>Takes the workload out of the mesh: no new requests come in, outbound goes on.</summary>
-    public async Task DrainInboundAsync(CancellationToken cancellation)
+    /// <summary>Takes the workload out of the mesh and waits, for a while at most, until no request comes in any more. Outbound goes on.</summary>
+    public async Task LeaveMeshAsync()
     {
+        using var bound = new CancellationTokenSource(_options.StopDelay, _time);
+        using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = Timeout.InfiniteTimeSpan };
         try
         {
-            using var answer = await _http.PostAsync(new Uri($"http://{Ports.Admin}/drain_listeners?graceful&inboundonly"), null, cancellation);
+            using var answer = await http.PostAsync(new Uri($"http://{Ports.Admin}/drain_listeners?inboundonly&graceful&wait"), null, bound.Token);
         }
-        catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+        catch (Exception e) when (e is HttpRequestException or OperationCanceledException)
         {
-            // It is gone or stuck: then there is nothing to drain.
+            // Not done in time, or it is gone: the child has to end all the same.
         }
     }
 

@@ -34,7 +34,7 @@ internal sealed class AdminPages
             ["/certs"] = new("certificates in use", c => c.JsonAsync(EmptyCertificates)),
             ["/memory"] = new("memory of the process", MemoryAsync),
             ["/quitquitquit"] = new("drain and exit", QuitAsync, Changes: true),
-            ["/drain_listeners"] = new("drain inbound listeners, keep outbound", DrainAsync, Changes: true),
+            ["/drain_listeners"] = new("leave the mesh, drain inbound listeners, keep outbound; ?wait answers when done", DrainAsync, Changes: true),
             ["/logging"] = new("log level; ?level=debug|info|warn|error", LoggingAsync, Changes: true),
         };
     }
@@ -124,10 +124,12 @@ internal sealed class AdminPages
         sources.Quit();
     }
 
-    private Task DrainAsync(HttpContext context)
+    /// <summary>Answers at once as Envoy does, or with <c>?wait</c> when all is drained: for stop hooks.</summary>
+    private async Task DrainAsync(HttpContext context)
     {
-        sources.DrainListeners();
-        return context.TextAsync(StatusCodes.Status200OK, "OK\n");
+        var drained = sources.DrainListeners();
+        if (context.Request.Query.ContainsKey("wait")) await drained.WaitAsync(context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await context.TextAsync(StatusCodes.Status200OK, "OK\n");
     }
 
     private Task LoggingAsync(HttpContext context)

@@ -38,8 +38,8 @@ internal sealed record AdminSources
     /// <summary>Ends the program after a drain.</summary>
     public Action Quit { get; init; } = () => { };
 
-    /// <summary>Drains the inbound listeners; outbound goes on.</summary>
-    public Action DrainListeners { get; init; } = () => { };
+    /// <summary>Takes the workload out of the mesh and drains the inbound listeners; outbound goes on. Completes when they are drained.</summary>
+    public Func<Task> DrainListeners { get; init; } = () => Task.CompletedTask;
 }
 
 /// <summary>Where the sidecar is in its life.</summary>

@@ -18,6 +18,7 @@ public sealed class AdminServerTests : IAsyncLifetime
     private readonly HttpClient client = new();
     private Readiness readiness = Readiness.Waiting("no configuration from the control plane yet");
     private AdminServer server = null!;
+    private readonly TaskCompletionSource drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int drains;
 
     public async Task InitializeAsync()
@@ -40,7 +41,11 @@ public sealed class AdminServerTests : IAsyncLifetime
                     new Envoy.Config.Cluster.V3.Cluster { Name = "private-key" }),
             ],
             Quit = () => quit.TrySetResult(),
-            DrainListeners = () => drains++,
+            DrainListeners = () =>
+            {
+                drains++;
+                return drained.Task;
+            },
         });
         await server.StartAsync(CancellationToken.None);
     }
@@ -63,6 +68,18 @@ public sealed class AdminServerTests : IAsyncLifetime
             readiness = Readiness.Live;
             Assert.Equal("LIVE\n", await client.GetStringAsync(At(server.Bound.Readiness!, path)));
         }
+    }
+
+    [Fact]
+    public async Task A_stop_hook_may_wait_until_all_is_drained()
+    {
+        var waiting = PostAsync("/drain_listeners?wait");
+        Assert.Equal("OK\n", await PostAsync("/drain_listeners")); // The second asks later and is answered first.
+        Assert.False(waiting.IsCompleted);
+
+        drained.SetResult();
+
+        Assert.Equal("OK\n", await waiting);
     }
 
     [Theory]
