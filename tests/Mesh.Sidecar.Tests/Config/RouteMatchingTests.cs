@@ -160,11 +160,16 @@ public sealed class RouteMatchingTests
         var query = new QueryMatch("q", new StringMatch(StringMatchKind.Exact, "1", false, null));
         var host = Host("h", RouteTo("r", Any with { Headers = [header], Query = [query] }));
         var request = Request("/p?q=1");
-        var found = Once(table, host, request);
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        for (var i = 0; i < 100; i++) found &= Once(table, host, request);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
-        Assert.True(found);
+        var least = long.MaxValue;
+        for (var attempt = 0; attempt < 5; attempt++)
+        {
+            // The runtime now and then allocates on this thread for itself; the least of a few looks is ours.
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            for (var i = 0; i < 100; i++) Assert.True(Once(table, host, request));
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        Assert.Equal(0, least);
     }
 
     private static readonly RouteMatch Any = new() { Kind = PathMatchKind.Prefix, Path = "/" };
