@@ -81,10 +81,15 @@ internal static class Hops
           server { listen 127.0.0.1:{{port}}; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; } } }
         """;
 
-    private static string Envoy(int port, int backend) => "{ " + StaticResources(port, backend).Replace("\n", "\n  ", StringComparison.Ordinal).TrimStart() + " }";
+    // Envoy's default circuit breakers (1024) would speak up under load; ours has none yet.
+    private const string NoLimits = """
+         "circuit_breakers": { "thresholds": [ { "max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000 } ] },
+        """;
+
+    private static string Envoy(int port, int backend) => "{ " + StaticResources(port, backend, NoLimits).Replace("\n", "\n  ", StringComparison.Ordinal).TrimStart() + " }";
 
     /// <summary>The same xDS resources serve our sidecar (--static) and Envoy.</summary>
-    private static string StaticResources(int port, int backend) => $$"""
+    private static string StaticResources(int port, int backend, string limits = "") => $$"""
         "static_resources": {
           "listeners": [ { "name": "hop", "traffic_direction": "OUTBOUND",
             "address": { "socket_address": { "address": "127.0.0.1", "port_value": {{port}} } },
@@ -94,8 +99,7 @@ internal static class Hops
               "http_filters": [ { "name": "router", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } } ],
               "route_config": { "name": "hop", "virtual_hosts": [ { "name": "app", "domains": ["*"],
                 "routes": [ { "match": { "prefix": "/" }, "route": { "cluster": "app", "timeout": "0s" } } ] } ] } } } ] } ] } ],
-          "clusters": [ { "name": "app", "type": "STATIC", "connect_timeout": "5s",
-            "circuit_breakers": { "thresholds": [ { "max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000 } ] },
+          "clusters": [ { "name": "app", "type": "STATIC", "connect_timeout": "5s",{{limits}}
             "load_assignment": { "cluster_name": "app", "endpoints": [ { "lb_endpoints": [
               { "endpoint": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": {{backend}} } } } } ] } ] } } ]
         }
