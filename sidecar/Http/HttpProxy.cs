@@ -63,13 +63,13 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         if (chain?.Http is not { } manager) return new CallResult(Failure.NoRoute, $"listener {listener.Name} does not serve HTTP");
 
         x.IdleBound = manager.StreamIdleTimeout;
-        route = FindRoute(x, manager.Routes, out var missing);
+        route = RouteChoice.Find(x, manager.Routes, out var missing);
         x.Facts.Route = route;
         if (route is null) return new CallResult(Failure.NoRoute, missing);
         x.Facts.Span = Spans.Start(x.Facts.Direction, x.Facts.Method, x.Facts.TraceParent, x.Headers.Find("tracestate"));
         if (route.DirectStatus > 0) return CallResult.Ok;
 
-        var choice = ChooseCluster(route);
+        var choice = WeightedChoice.Of(route.Clusters, route.TotalWeight, random);
         cluster = choice?.Cluster;
         x.Facts.Cluster = cluster;
         if (choice is null) return new CallResult(Failure.InvalidBackend, "the route has no backend");
@@ -79,42 +79,6 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
 
         RequestRules.AddOwn(x, parts.Identifiers, listener.Direction == Direction.Outbound ? parts.SourceField : null, cluster.Kind == ClusterKind.Passthrough);
         return CallResult.Ok;
-    }
-
-    private static Route? FindRoute(Exchange x, RouteTable table, out string missing)
-    {
-        missing = "";
-        if (RouteMatching.FindHost(table, x.Facts.Authority) is not { } host)
-        {
-            missing = $"no service answers to the host '{x.Facts.Authority}'";
-            return null;
-        }
-
-        var input = new RouteInput
-        {
-            Authority = x.Facts.Authority,
-            Target = x.Target,
-            Method = x.Facts.Method,
-            Scheme = "http",
-            Grpc = x.Facts.Grpc,
-            Headers = x.RequestHeaders,
-        };
-        var route = RouteMatching.FindRoute(host, input);
-        if (route is null) missing = $"no route of {host.Name} matches {x.Facts.Method} {x.Target}";
-        return route;
-    }
-
-    private WeightedCluster? ChooseCluster(Route route)
-    {
-        if (route.Clusters.Length == 1) return route.Clusters[0];
-        var point = random.Below(route.TotalWeight);
-        foreach (var choice in route.Clusters)
-        {
-            if (point < choice.Weight) return choice;
-            point -= choice.Weight;
-        }
-
-        return null;
     }
 
     /// <summary>5 try endpoints until one answers, 6 head of the answer, 7 its body, 8 its trailers.</summary>

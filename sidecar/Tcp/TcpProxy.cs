@@ -15,7 +15,7 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
     /// <summary>Serves a connection of a TCP chain to its end.</summary>
     public async Task ServeAsync(Socket client, ConnectionFacts connection, TcpProxyConfig config)
     {
-        var choice = Choose(config);
+        var choice = WeightedChoice.Of(config.Clusters, config.TotalWeight, random);
         var facts = FactsOf(connection, choice?.Cluster);
         var (upstream, failure, detail) = choice?.Cluster is { } cluster
             ? await ConnectAsync(facts, cluster)
@@ -86,17 +86,5 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
         facts.FailureDetail = detail;
         facts.Ended = time.GetTimestamp();
         sink.TcpClosed(facts);
-    }
-
-    private WeightedCluster? Choose(TcpProxyConfig config)
-    {
-        var point = random.Below(config.TotalWeight);
-        foreach (var choice in config.Clusters)
-        {
-            if (point < choice.Weight) return choice;
-            point -= choice.Weight;
-        }
-
-        return config.Clusters.IsEmpty ? null : config.Clusters[0];
     }
 }
