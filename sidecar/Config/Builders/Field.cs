@@ -10,6 +10,7 @@ namespace Mesh.Sidecar.Config.Builders;
 /// </summary>
 internal sealed class Field
 {
+    private static readonly TimeSpan LongestTimer = TimeSpan.FromDays(49);
     private readonly ConfigErrors errors;
     private readonly Field? parent;
     private readonly string name;
@@ -44,14 +45,14 @@ internal sealed class Field
         if (present) At(field).Error("is not supported by this sidecar yet");
     }
 
-    /// <summary>A duration of zero or more; <paramref name="fallback"/> when absent.</summary>
+    /// <summary>A duration of zero or more, of 49 days where more is meant: timers take no longer one. <paramref name="fallback"/> when absent.</summary>
     public TimeSpan Duration(Duration? value, string field, TimeSpan fallback)
     {
-        if (value is null) return fallback;
+        if (value is null) return Bounded(fallback);
         try
         {
             var span = value.ToTimeSpan();
-            if (span >= TimeSpan.Zero && span <= TimeSpan.FromDays(36500)) return span;
+            if (span >= TimeSpan.Zero && span <= TimeSpan.FromDays(36500)) return Bounded(span);
         }
         catch (Exception e) when (e is InvalidOperationException or OverflowException)
         {
@@ -61,6 +62,8 @@ internal sealed class Field
         At(field).Error(string.Create(CultureInfo.InvariantCulture, $"{value.Seconds}s {value.Nanos}ns is not a duration from 0 to a hundred years"));
         return fallback;
     }
+
+    private static TimeSpan Bounded(TimeSpan span) => span < LongestTimer ? span : LongestTimer;
 
     /// <summary>The message inside an Any, or null with an error when its bytes are not one.</summary>
     public T? Unpack<T>(Any any, MessageParser<T> parser)

@@ -70,6 +70,19 @@ public sealed class AcceptedResourcesTests
     }
 
     [Fact]
+    public void Durations_longer_than_any_timer_are_the_longest_that_one_takes()
+    {
+        var route = Yaml.Snapshot(Yaml.Route("""
+            match: {prefix: /}, route: {cluster: c, timeout: 359996400s, retry_policy: {retry_on: connect-failure, per_try_timeout: 359996400s, retry_back_off: {base_interval: 359996400s}}}
+            """)).Listeners[0]!.Chains[0].Http!.Routes.Hosts[0].Routes[0];
+        foreach (var time in (TimeSpan[])[route.Timeout, route.Retry.PerTryTimeout, route.Retry.BackoffBase, route.Retry.BackoffMax])
+        {
+            Assert.Equal(TimeSpan.FromDays(49), time);
+            using var timer = TimeProvider.System.CreateTimer(_ => { }, null, time, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    [Fact]
     public void Retry_policy()
     {
         var retry = Yaml.Snapshot(Yaml.Route("""
