@@ -145,7 +145,7 @@ internal static class EntryMapping
     private static ImmutableSortedDictionary<string, string> ForeignLabels(string service, string version, Dictionary<string, string>? meta)
     {
         var labels = ImmutableSortedDictionary.CreateBuilder<string, string>(StringComparer.Ordinal);
-        foreach (var (key, value) in meta ?? []) labels[key] = value;
+        foreach (var (key, value) in meta ?? []) labels[key] = value ?? ""; // A null is a registry's word for nothing.
         labels.TryAdd("app", service);
         if (version.Length > 0) labels["version"] = version;
         return labels.ToImmutable();

@@ -32,6 +32,8 @@ internal sealed record CheckDefinition
 {
     public static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(10);
 
+    private static readonly TimeSpan LongestTimer = TimeSpan.FromDays(49);
+
     public required string CheckId { get; init; }
 
     public required CheckKind Kind { get; init; }
@@ -58,4 +60,7 @@ internal sealed record CheckDefinition
     public int FailuresBeforeCritical { get; init; }
 
     public int OutputLimit { get; init; } = 4096;
+
+    /// <summary>A time as timers take it: they refuse more than 49.7 days, which a registration and an older data file may ask for.</summary>
+    public static TimeSpan Bounded(TimeSpan time) => time < LongestTimer ? time : LongestTimer;
 }

@@ -33,7 +33,7 @@ internal sealed class ProbeMonitor(CheckDefinition check, string status, ProbeCo
             {
                 var result = await TryOnceAsync();
                 context.Report(Check, result with { Status = thresholds.Add(result.Status) });
-                await Task.Delay(Check.Period, context.Time, stop.Token);
+                await Task.Delay(CheckDefinition.Bounded(Check.Period), context.Time, stop.Token);
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
@@ -43,7 +43,7 @@ internal sealed class ProbeMonitor(CheckDefinition check, string status, ProbeCo
 
     private async Task<ProbeResult> TryOnceAsync()
     {
-        using var limit = new CancellationTokenSource(Check.Timeout, context.Time);
+        using var limit = new CancellationTokenSource(CheckDefinition.Bounded(Check.Timeout), context.Time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, stop.Token);
         try
         {
@@ -52,6 +52,11 @@ internal sealed class ProbeMonitor(CheckDefinition check, string status, ProbeCo
         catch (OperationCanceledException) when (!stop.IsCancellationRequested)
         {
             return new ProbeResult(CheckStatus.Critical, $"{Check.Target}: no answer within {Check.Timeout.TotalSeconds} s");
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            // A target or header that nobody can use, such as a port above 65535: the check fails, its loop and the registry go on.
+            return new ProbeResult(CheckStatus.Critical, $"{Check.Target}: {e.Message}");
         }
     }
 }

@@ -5,10 +5,10 @@ internal sealed class TtlMonitor(CheckDefinition check, TimeProvider time, Actio
 {
     private ITimer? timer;
 
-    public override void Start() => timer = time.CreateTimer(_ => expired(Check), null, Check.Period, Timeout.InfiniteTimeSpan);
+    public override void Start() => timer = time.CreateTimer(_ => expired(Check), null, CheckDefinition.Bounded(Check.Period), Timeout.InfiniteTimeSpan);
 
     /// <summary>A report came in: the time begins anew.</summary>
-    public void Renew() => timer?.Change(Check.Period, Timeout.InfiniteTimeSpan);
+    public void Renew() => timer?.Change(CheckDefinition.Bounded(Check.Period), Timeout.InfiniteTimeSpan);
 
     public override ValueTask DisposeAsync() => timer?.DisposeAsync() ?? ValueTask.CompletedTask;
 }

@@ -58,6 +58,7 @@ internal sealed class RegistryRequest(HttpContext context, string name)
         if (body.Length == 0) throw new Refusal(400, $"{failed}: EOF");
         try
         {
+            if (HasNullInArray(body)) throw new Refusal(400, $"{failed}: json: null in an array");
             return JsonSerializer.Deserialize(body, type) ?? throw new Refusal(400, $"{failed}: the body is null");
         }
         catch (JsonException e)
@@ -99,6 +100,21 @@ internal sealed class RegistryRequest(HttpContext context, string name)
     }
 
     public void AnswerEmpty(int status) => context.Response.StatusCode = status;
+
+    /// <summary>A null among checks, tags or operations means nothing, and nobody who reads them expects it.</summary>
+    private static bool HasNullInArray(ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json);
+        var inArray = new Stack<bool>();
+        while (reader.Read())
+        {
+            if (reader.TokenType is JsonTokenType.StartArray or JsonTokenType.StartObject) inArray.Push(reader.TokenType == JsonTokenType.StartArray);
+            else if (reader.TokenType is JsonTokenType.EndArray or JsonTokenType.EndObject) inArray.Pop();
+            else if (reader.TokenType == JsonTokenType.Null && inArray.TryPeek(out var isArray) && isArray) return true;
+        }
+
+        return false;
+    }
 
     /// <summary>In Consul's words where clients may look for them; where it is in ours.</summary>
     private static string WordsOf(JsonException e)

@@ -47,6 +47,19 @@ public sealed class HttpTests
     }
 
     [Theory]
+    [InlineData("/v1/agent/service/register", """{"Name":"a","Checks":[null]}""")]
+    [InlineData("/v1/agent/service/register", """{"Name":"a","Tags":["b",null]}""")]
+    [InlineData("/v1/txn", "[null]")]
+    [InlineData("/v1/catalog/register", """{"Node":"n","Address":"10.0.0.1","Checks":[{"Name":"c"},null]}""")]
+    public async Task A_null_in_a_list_is_refused_in_words(string path, string body)
+    {
+        await using var registry = await StartedRegistry.StartAsync();
+        using var answer = await registry.SendAsync("PUT", path, body);
+        Assert.Equal(HttpStatusCode.BadRequest, answer.StatusCode);
+        Assert.Contains("null in an array", await answer.Content.ReadAsStringAsync());
+    }
+
+    [Theory]
     [InlineData("GET", "/v1/acl/tokens", null)]
     [InlineData("PUT", "/v1/config", "{}")]
     [InlineData("GET", "/v1/config/service-defaults", null)]

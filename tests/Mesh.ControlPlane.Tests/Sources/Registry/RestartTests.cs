@@ -40,6 +40,27 @@ public sealed class RestartTests : IDisposable
         Assert.True(await second.IndexAsync("/v1/kv/new") > last);
     }
 
+    [Theory]
+    [InlineData("""{"TTL":"2000h"}""")]
+    [InlineData("""{"TCP":"127.0.0.1:1","Interval":"2000h"}""")]
+    [InlineData("""{"TCP":"127.0.0.1:1","Interval":"1s","Timeout":"2000h"}""")]
+    [InlineData("""{"TCP":"127.0.0.1:99999","Interval":"1s"}""")]
+    [InlineData("""{"HTTP":"http://127.0.0.1:1/","Interval":"1s","Header":{"X":null}}""")]
+    public async Task A_check_that_no_timer_or_socket_takes_keeps_the_registry_neither_from_ending_nor_from_starting(string check)
+    {
+        await using (var first = await StartedRegistry.StartAsync(folder))
+        {
+            await first.DoAsync("PUT", "/v1/agent/service/register", $$"""{"Name":"web","Port":80,"Check":{{check}}}""");
+            await first.DoAsync("PUT", "/v1/kv/saved", "x");
+            // Long enough for the first try, which comes within a second.
+            if (!check.Contains("TTL", StringComparison.Ordinal))
+                await Eventually.HoldsAsync(async () => (await first.GetAsync("/v1/agent/checks")).GetProperty("service:web").GetProperty("Output").GetString()!.Length > 0, "the first try");
+        }
+
+        await using var second = await StartedRegistry.StartAsync(folder);
+        Assert.Contains("service:web", await second.DoAsync("GET", "/v1/agent/checks"));
+    }
+
     [Fact]
     public async Task A_key_is_on_disk_before_its_write_is_answered_and_only_the_owner_can_read_it()
     {
