@@ -15,7 +15,7 @@ public static class OperatorsApi
     /// <summary>GET: <see cref="ServiceList"/>.</summary>
     public const string Services = "/api/services";
 
-    /// <summary>GET with <c>?node=ID</c> (a node id or a workload id): <see cref="ConfigDump"/>, or 404.</summary>
+    /// <summary>GET with <c>?node=ID</c> (a node id, a workload id or a service): <see cref="ConfigDump"/>, or 404.</summary>
     public const string Config = "/api/config";
 
     /// <summary>GET with <c>?window=10s</c> (1s to 10m): <see cref="StatList"/>.</summary>

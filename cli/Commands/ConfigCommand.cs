@@ -11,7 +11,7 @@ internal static class ConfigCommand
 {
     public static Command Make()
     {
-        var node = new Argument<string>("NODE") { Description = "a node id or workload id, as `meshctl nodes` shows it" };
+        var node = new Argument<string>("NODE") { Description = "a node id, workload id or service, as `meshctl nodes` shows them; of several instances the newest" };
         var address = OperatorsClient.AddressOption();
         var format = Report.FormatOption();
         var dump = new Command("dump", "Shows the configuration of a node; -o json or yaml for the whole of it.") { node, address, format };

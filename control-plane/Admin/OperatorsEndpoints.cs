@@ -48,7 +48,7 @@ internal sealed class OperatorsEndpoints(WorldStore store, ConnectedNodes nodes,
     private Task ConfigAsync(HttpContext http)
     {
         var id = http.Request.Query["node"].ToString();
-        if (id.Length == 0) return RefuseAsync(http, StatusCodes.Status400BadRequest, "say which node: ?node=ID, a node id or a workload id");
+        if (id.Length == 0) return RefuseAsync(http, StatusCodes.Status400BadRequest, "say which node: ?node=ID, a node id, a workload id or a service");
         if (nodes.Find(id) is not [var (node, status), ..])
             return RefuseAsync(http, StatusCodes.Status404NotFound, $"no node '{id}' is connected; GET {OperatorsApi.Nodes} lists those that are");
         return feed.Current is { } config

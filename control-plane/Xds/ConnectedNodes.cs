@@ -66,10 +66,17 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed)
     /// <summary>The nodes by id, with what they were sent.</summary>
     public IReadOnlyList<NodeStatus> List() => [.. streams.Keys.OrderBy(s => s.Node.Id, StringComparer.Ordinal).Select(StatusOf)];
 
-    /// <summary>The nodes of an id or a workload id; more than one while an old stream dies.</summary>
-    public IReadOnlyList<(NodeDescription Node, NodeStatus Status)> Find(string id) =>
-        [.. streams.Keys.Where(s => s.Node.Id == id || (s.Node.Workload.Length > 0 && s.Node.Workload == id))
-            .OrderByDescending(s => s.ConnectedSince).Select(s => (s.Node, StatusOf(s)))];
+    /// <summary>
+    /// The nodes of an id or a workload id, more than one while an old stream dies; else those of a service, so that nobody has to know
+    /// an id that was made up. The newest comes first.
+    /// </summary>
+    public IReadOnlyList<(NodeDescription Node, NodeStatus Status)> Find(string id)
+    {
+        if (id.Length == 0) return [];
+        var found = streams.Keys.Where(s => s.Node.Id == id || s.Node.Workload == id).ToArray();
+        if (found.Length == 0) found = [.. streams.Keys.Where(s => s.Node.Service == id)];
+        return [.. found.OrderByDescending(s => s.ConnectedSince).Select(s => (s.Node, StatusOf(s)))];
+    }
 
     private static NodeStatus StatusOf(AdsStream stream) => new()
     {

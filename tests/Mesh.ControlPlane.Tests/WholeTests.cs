@@ -46,6 +46,10 @@ public sealed class WholeTests : IDisposable
         var dump = await http.GetFromJsonAsync($"http://{program.Addresses["operators"]}{OperatorsApi.Config}?node=sidecar~127.0.0.1~test-1~default", OperatorsJson.Default.ConfigDump);
         Assert.Contains(dump!.Resources, r => r.Name == "outbound" && r.Resource.ToString().Contains("web.yaml:", StringComparison.Ordinal));
         Assert.All(dump.Node.Subscriptions, s => Assert.Equal(s.Sent, s.Acked));
+
+        // Ids are made up by whoever starts a sidecar; people know the service.
+        var byService = await http.GetFromJsonAsync($"http://{program.Addresses["operators"]}{OperatorsApi.Config}?node=test", OperatorsJson.Default.ConfigDump);
+        Assert.Equal(dump.Node.Id, byService!.Node.Id);
     }
 
     [Fact]
