@@ -2,16 +2,18 @@
 # Runs the shop of examples/shop in a mesh on this machine and shows who calls whom.
 #   ./demo.sh            live table until Ctrl-C
 #   ./demo.sh --check    no terminal: goes through the events a mesh must survive, prints each check; exit code 0 when all passed
+#   ./demo.sh --build-only   builds the programs into artifacts/bin and runs nothing
 #   --consul             with a real Consul as registry instead of the built-in one
 set -uo pipefail
 cd "$(dirname "$0")"
 
-check=false consul=false
+check=false consul=false build_only=false
 for argument in "$@"; do
   case $argument in
     --check) check=true ;;
     --consul) consul=true ;;
-    -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --build-only) build_only=true ;;
+    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "demo.sh: unknown option $argument (see --help)" >&2; exit 2 ;;
   esac
 done
@@ -26,6 +28,7 @@ say() { printf '%s\n' "$*"; }
 fail_start() { say "demo.sh: $*" >&2; exit 1; }
 
 build() {
+  command -v dotnet >/dev/null || fail_start "there is no dotnet on PATH: install the .NET 10 SDK"
   say "building (Release) ..."
   local project
   for project in control-plane sidecar cli examples/shop/Shop.slnx; do
@@ -122,7 +125,8 @@ meshctl() { "$bin/Mesh.Cli/release/meshctl" "$@" --control-plane "http://127.0.0
 number() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; } # number NAME: of a JSON object on one line
 
 stop_all() {
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap '' INT TERM HUP # A second Ctrl-C must not leave half of it running.
   local name
   for name in "${!process[@]}"; do
     case $name in control-plane | consul) ;; *) kill -TERM "${process[$name]}" 2>/dev/null ;; esac
@@ -279,8 +283,10 @@ TABLE
 
 rm -rf "$folder" && mkdir -p "$folder/rules" && cp examples/shop/rules/*.yaml "$folder/rules/"
 build
+$build_only && { say "built: artifacts/bin/Mesh.{Cli,ControlPlane,Sidecar}/release"; exit 0; }
 trap stop_all EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 free_port 15010; xds_port=$REPLY
 free_port 15014; health_port=$REPLY
 free_port 15015; operators_port=$REPLY

@@ -40,7 +40,9 @@ install_missing() {
 install_missing
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+# The counts below are read from words, so the words must be English.
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_CLI_UI_LANGUAGE=en
+command -v dotnet > /dev/null || { echo "test.sh: there is no dotnet on PATH: install the .NET 10 SDK"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 
 if ! dotnet build Mesh.sln -nologo -v q -clp:NoSummary > "$logs/build" 2>&1; then
   grep -E "error" "$logs/build" | sort -u | head -40
