@@ -52,7 +52,7 @@ internal sealed class DataPath : IAsyncDisposable
         var connect = new ConnectTunnel(snapshots, tcp, dialer, time);
         var feed = new ConnectionFeed();
         handOver = new HttpHandOver(feed, MakeWrapper());
-        server = new HttpServer(http, feed, time, NullLoggerFactory.Instance);
+        server = new HttpServer(http, feed, time, new KestrelLog(sink.Own, log.For("http")));
         acceptors = new Acceptors(sockets, new AcceptorParts
         {
             Snapshots = snapshots,

@@ -46,6 +46,7 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
                     return (call, result);
                 }
 
+                x.Running(null);
                 if (call is not null) await GiveUpAsync(call, endpoint);
                 // Until the try was ended its body went on, perhaps beyond what is kept.
                 if (!x.Body.Rewindable) return (null, new CallResult(Failure.UpstreamReset, $"{endpoint.Authority} refused the request, and its body is too large to send again"));
@@ -109,10 +110,10 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
                 return (call, Heard(x, call, endpoint));
             }
 
+            x.Running(null);
             await call.CloseAsync();
         }
 
-        x.Running(null);
         endpoint.Stats.End();
         if (x.Stopped != Failure.None) return (null, new CallResult(x.Stopped, result.Detail));
         return (null, bound is { Fired: true } ? new CallResult(Failure.TryTimeout, $"{endpoint.Authority} did not answer in {route.Retry.PerTryTimeout}") : result);

@@ -16,8 +16,9 @@ internal sealed class Exchange
 {
     private IFeatureCollection features = null!;
     private IHttpRequestFeature request = null!;
+    private readonly Lock gate = new();
     private object? running;
-    private int stop;
+    private volatile Failure stop;
     private long number;
 
     /// <summary>What telemetry gets to know.</summary>
@@ -97,7 +98,7 @@ internal sealed class Exchange
     public IHttpUpgradeFeature? Upgrade => features.Get<IHttpUpgradeFeature>();
 
     /// <summary>Why the request must end early; <see cref="Failure.None"/> while it may go on. The first reason stays.</summary>
-    public Failure Stopped => (Failure)Volatile.Read(ref stop);
+    public Failure Stopped => stop;
 
     /// <summary>Counts requests served here: a timer of an earlier request must not stop this one.</summary>
     public long Number => Volatile.Read(ref number);
@@ -118,8 +119,12 @@ internal sealed class Exchange
         BodyLength = 0;
         Body.Begin(of.Get<IHttpRequestBodyDetectionFeature>()!.CanHaveBody ? of.Get<IRequestBodyPipeFeature>()!.Reader : null);
         if (Body.Exists) BodyLength = -1;
-        Volatile.Write(ref stop, 0);
-        Interlocked.Increment(ref number);
+        lock (gate)
+        {
+            stop = Failure.None;
+            number++;
+        }
+
         Describe(now);
     }
 
@@ -129,29 +134,31 @@ internal sealed class Exchange
     /// </summary>
     public void Stop(Failure reason, long of)
     {
-        if (of != Number) return;
-        if (Interlocked.CompareExchange(ref stop, (int)reason, 0) != 0) return;
-        switch (Volatile.Read(ref running))
+        lock (gate)
         {
-            case IUpstreamCall call: call.Abort(); break;
-            case CancellationTokenSource connecting: connecting.Cancel(); break;
+            if (of != number || stop != Failure.None) return;
+            stop = reason;
+            // Under the lock: a connection that this request has given back may serve another one in the next moment.
+            if (running is IUpstreamCall call) call.Abort();
+            else if (running is CancellationTokenSource connecting) connecting.Cancel();
+            if (reason != Failure.ClientGone && Response.HasStarted) Lifetime.Abort();
         }
-
-        if (reason != Failure.ClientGone && Response.HasStarted) Lifetime.Abort();
     }
 
     /// <summary>The same, for a caller that cannot outlive the request.</summary>
     public void StopNow(Failure reason) => Stop(reason, Number);
 
     /// <summary>
-    /// Says what runs (a call, or the cancellation of connecting), so that <see cref="Stop"/> finds it; false when the request
-    /// was stopped already.
+    /// Says what runs (a call, or the cancellation of connecting), so that <see cref="Stop"/> finds it, and null before it is given back;
+    /// false when the request was stopped already.
     /// </summary>
     public bool Running(object? now)
     {
-        Volatile.Write(ref running, now);
-        Interlocked.MemoryBarrier();
-        return Stopped == Failure.None;
+        lock (gate)
+        {
+            running = now;
+            return stop == Failure.None;
+        }
     }
 
     /// <summary>Ends the stream (HTTP/2) or the connection (HTTP/1) so that the client cannot take what it got for whole.</summary>
@@ -164,8 +171,12 @@ internal sealed class Exchange
     /// <summary>Lets go of Kestrel's objects.</summary>
     public void End()
     {
-        Interlocked.Increment(ref number);
-        Volatile.Write(ref running, null);
+        lock (gate)
+        {
+            number++;
+            running = null;
+        }
+
         Body.End();
     }
 

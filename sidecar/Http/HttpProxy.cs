@@ -1,6 +1,4 @@
 using System.Runtime.CompilerServices;
-using Mesh.Api.Logging;
-using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http.Upstream;
 using Mesh.Sidecar.Listening;
@@ -99,8 +97,8 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
             }
             finally
             {
-                await call.CloseAsync();
                 x.Running(null);
+                await call.CloseAsync();
                 x.Facts.Endpoint!.Stats.End();
             }
         }
@@ -114,7 +112,8 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
     private async ValueTask<CallResult> AnswerAsync(Exchange x, IUpstreamCall call)
     {
         ResponseRules.Copy(call, x);
-        if (x.Connection.IsDraining) x.CloseAfterwards();
+        // What a client sent behind a request for a tunnel that was refused was not meant as a request.
+        if (x.Connection.IsDraining || (x.WebSocket && call.Status != 101)) x.CloseAfterwards();
         x.Facts.Status = call.Status;
         if (call.Status == 101) return await call.TunnelAsync(await x.Upgrade!.UpgradeAsync(), x);
         await x.StartResponseAsync();
@@ -134,7 +133,3 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         x.End();
     }
 }
-
-/// <summary>What the page works with; made once by the data path.</summary>
-internal sealed record HttpProxyParts(
-    Attempts Attempts, ForeignHosts Foreign, Identifiers Identifiers, MeshSources Sources, PeerLabels Self, string SourceField, Log Log);

@@ -20,14 +20,12 @@ internal sealed class Http1Connection : IUpstreamCall
     private readonly WireBuffer received = new(UsualBuffer);
     private readonly WireBuffer send = new(UsualBuffer);
     private readonly ResponseHead head = new();
-    private readonly ChunkedBody chunks = new();
+    private readonly AnswerBody body = new();
     private readonly RequestPump pump;
     private readonly Action<Failure> clientFailed;
     private Exchange? exchange;
     private Task running = Task.CompletedTask;
     private TaskCompletionSource? mayContinue;
-    private BodyEnd end;
-    private long left;
     private bool reused;
     private bool posted;
     private bool complete;
@@ -52,10 +50,10 @@ internal sealed class Http1Connection : IUpstreamCall
     public HeaderList Headers => head.Fields;
 
     /// <inheritdoc/>
-    public HeaderList Trailers => chunks.Trailers;
+    public HeaderList Trailers => body.Trailers;
 
     /// <inheritdoc/>
-    public long BodyLength => end switch { BodyEnd.None => 0, BodyEnd.Length => left, _ => -1 };
+    public long BodyLength => body.Length;
 
     /// <summary>Timestamp of the end of its last call.</summary>
     public long IdleSince { get; private set; }
@@ -91,8 +89,7 @@ internal sealed class Http1Connection : IUpstreamCall
     {
         exchange = of;
         complete = false;
-        end = BodyEnd.Close;
-        chunks.Reset();
+        body.Reset();
         pump.Prepare(of);
         try
         {
@@ -116,8 +113,9 @@ internal sealed class Http1Connection : IUpstreamCall
         while (true)
         {
             var before = received.Count;
-            var step = CopyReceived(to, ref unflushed, of);
-            if (of.Stopped != Failure.None) return Gone();
+            var step = body.Copy(received, to, out var copied);
+            unflushed += copied;
+            of.Facts.ResponseBytes += copied;
             if (step == ChunkedBody.Step.Done) return await FinishAsync(to, flush: unflushed > 0 && !headWaits);
             if (step == ChunkedBody.Step.Invalid) return new CallResult(Failure.UpstreamProtocolError, "the chunks of the answer's body are malformed");
             if (before == received.Capacity && before < LargestBuffer) received.Resize(Math.Min(LargestBuffer, before * 4));
@@ -132,37 +130,13 @@ internal sealed class Http1Connection : IUpstreamCall
             }
 
             var count = await receive;
-            if (count == 0 && end == BodyEnd.Close) return await FinishAsync(to, flush: unflushed > 0 && !headWaits);
+            if (count == 0 && body.EndsWithConnection) return await FinishAsync(to, flush: unflushed > 0 && !headWaits);
             if (!Got(count)) return Ended("the instance closed the connection in the middle of the answer's body");
         }
     }
 
     /// <inheritdoc/>
-    public async ValueTask<CallResult> TunnelAsync(Stream client, Exchange of)
-    {
-        using var over = new CancellationTokenSource();
-        var upward = TunnelUpAsync(client, of, over.Token);
-        try
-        {
-            do
-            {
-                if (received.Count == 0) continue;
-                of.Facts.ResponseBytes += received.Count;
-                await client.WriteAsync(received.FilledMemory, CancellationToken.None);
-                received.Clear();
-            }
-            while (Got(await ReceiveAsync()));
-        }
-        catch (Exception e) when (IsEndOfClient(e))
-        {
-            // The client is gone; the upstream hears it below.
-        }
-
-        Abort();
-        await over.CancelAsync();
-        await upward;
-        return CallResult.Ok;
-    }
+    public ValueTask<CallResult> TunnelAsync(Stream client, Exchange of) => new UpgradeTunnel(socket, received, client, of, Abort).RunAsync();
 
     /// <inheritdoc/>
     public void Abort()
@@ -176,7 +150,7 @@ internal sealed class Http1Connection : IUpstreamCall
     /// <inheritdoc/>
     public async ValueTask CloseAsync()
     {
-        var clean = complete && pump.Done && !aborted && head.KeepAlive && end != BodyEnd.Close && received.Count == 0 && head.Status != 101;
+        var clean = complete && pump.Done && !aborted && head.KeepAlive && !body.EndsWithConnection && received.Count == 0 && head.Status != 101;
         if (!clean) Abort();
         await running;
         running = Task.CompletedTask;
@@ -215,8 +189,7 @@ internal sealed class Http1Connection : IUpstreamCall
         }
 
         if (head.Status == 101 && !of.WebSocket) return Malformed("101 though no upgrade was asked for");
-        end = of.Facts.Method == "HEAD" ? BodyEnd.None : head.End;
-        left = head.Length;
+        body.Begin(head, of.Facts.Method);
         if (head.Status >= 300) mayContinue?.TrySetResult();
         return CallResult.Ok;
     }
@@ -226,36 +199,6 @@ internal sealed class Http1Connection : IUpstreamCall
         send.Clear();
         if (received.Capacity > UsualBuffer) received.Resize(UsualBuffer);
         if (send.Capacity > UsualBuffer) send.Resize(UsualBuffer);
-    }
-
-    private ChunkedBody.Step CopyReceived(PipeWriter to, ref long unflushed, Exchange of)
-    {
-        while (true)
-        {
-            ReadOnlySpan<byte> data;
-            int consumed;
-            var step = ChunkedBody.Step.Data;
-            if (end == BodyEnd.None) return ChunkedBody.Step.Done;
-            if (end == BodyEnd.Chunks) step = chunks.Read(received.Filled, out consumed, out data);
-            else
-            {
-                if (end == BodyEnd.Length && left == 0) return ChunkedBody.Step.Done;
-                data = end == BodyEnd.Length && received.Count > left ? received.Filled[..(int)left] : received.Filled;
-                consumed = data.Length;
-                left -= consumed;
-                if (consumed == 0) step = ChunkedBody.Step.NeedMore;
-            }
-
-            if (!data.IsEmpty)
-            {
-                to.Append(data);
-                unflushed += data.Length;
-                of.Facts.ResponseBytes += data.Length;
-            }
-
-            received.Consume(consumed);
-            if (step != ChunkedBody.Step.Data) return step;
-        }
     }
 
     private ValueTask<int> ReceiveAsync()
@@ -283,31 +226,6 @@ internal sealed class Http1Connection : IUpstreamCall
         await Task.WhenAny(told.Task, Task.Delay(PatienceWithContinue, pool.Time, CancellationToken.None));
         if (!aborted && !(head.Status >= 300 && told.Task.IsCompleted)) await pump.RunAsync(of, clientFailed);
     }
-
-    private async Task TunnelUpAsync(Stream client, Exchange of, CancellationToken over)
-    {
-        try
-        {
-            while (true)
-            {
-                send.Clear();
-                var count = await client.ReadAsync(send.Free, over);
-                if (count == 0) break;
-                of.Facts.RequestBytes += count;
-                send.Produce(count);
-                await socket.SendAsync(send.FilledMemory);
-            }
-
-            socket.ShutdownSend();
-        }
-        catch (Exception e) when (e is SocketException || IsEndOfClient(e))
-        {
-            Abort();
-        }
-    }
-
-    private static bool IsEndOfClient(Exception e) =>
-        e is IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException;
 
     private CallResult NotSent(Exchange of)
     {

@@ -18,6 +18,7 @@ internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint) : 
 
     /// <summary>Tells the pool's connect callback which way the request goes.</summary>
     public static readonly HttpRequestOptionsKey<Direction> DirectionKey = new("mesh-direction");
+    private const long Refused = 0x7; // REFUSED_STREAM
     private const int SmallBuffer = 4 * 1024;
     private const int LargestBuffer = 64 * 1024;
     private static readonly UriCreationOptions AsWritten = new() { DangerousDisablePathAndQueryCanonicalization = true };
@@ -173,6 +174,7 @@ internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint) : 
     {
         if (exchange.Stopped != Failure.None) return new CallResult(exchange.Stopped);
         if (content?.Client.Failure is { } client and not Failure.None) return new CallResult(client, content.Client.Detail);
+        if (content is { AskedAgain: true }) return Explain(Refused, when);
         for (var cause = e; cause is not null; cause = cause.InnerException)
         {
             if (cause is DialException dial) return new CallResult(dial.Failure, dial.Message);
@@ -187,7 +189,7 @@ internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint) : 
     /// <summary>HTTP/2 error codes (RFC 9113 §7).</summary>
     private static CallResult Explain(long code, string when) => code switch
     {
-        0x7 => new CallResult(Failure.UpstreamReset, "the instance refused the stream", RetryOn.RefusedStream),
+        Refused => new CallResult(Failure.UpstreamReset, "the instance refused the stream", RetryOn.RefusedStream),
         0x1 or 0x3 or 0x5 or 0x6 or 0x9 or 0xd => new CallResult(Failure.UpstreamProtocolError, $"HTTP/2 error {code} {when}: does the instance speak HTTP/2 on this port?"),
         _ => new CallResult(Failure.UpstreamReset, $"the instance reset the stream with HTTP/2 error {code} {when}"),
     };

@@ -14,6 +14,9 @@ internal sealed class Http2RequestContent(Exchange exchange, CancellationToken c
     /// <summary>What went wrong on the client's side.</summary>
     public CallResult Client { get; private set; }
 
+    /// <summary>True when the runtime wanted to send the request again, which it does only when the server processed nothing of it.</summary>
+    public bool AskedAgain { get; private set; }
+
     /// <summary>Makes sure that nothing reads the client's body any more.</summary>
     public Task StopAsync()
     {
@@ -38,8 +41,14 @@ internal sealed class Http2RequestContent(Exchange exchange, CancellationToken c
     private async Task CopyAsync(Stream to)
     {
         // The runtime asks again when it wants to send the request again; only the attempt loop may do that.
-        if (Interlocked.Exchange(ref started, 1) != 0) throw new IOException("the body was sent already");
         var body = exchange.Body;
+        if (Interlocked.Exchange(ref started, 1) != 0)
+        {
+            AskedAgain = true;
+            if (!body.Rewindable) throw new IOException("the body is not kept");
+            body.Rewind();
+        }
+
         try
         {
             await to.FlushAsync(cancel);

@@ -124,7 +124,8 @@ public sealed class BadRequestTests
         await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)));
         using var client = await bed.ConnectAsync();
         await client.SendAsync(request);
-        client.ShutdownSend();
+        // Only a request that is still waited for gets a half-close: it would end one that was wrongly taken before that is answered.
+        if (!await client.EndsWithinAsync(TimeSpan.FromSeconds(1))) client.ShutdownSend();
         var answer = await client.ReadToEndAsync();
         Assert.True(answer.Length == 0 || answer.StartsWith("HTTP/1.1 4", StringComparison.Ordinal) || answer.StartsWith("HTTP/1.1 505", StringComparison.Ordinal), $"{what}: {answer}");
         Assert.Equal(1, Math.Max(1, answer.Split("HTTP/1.1 ").Length - 1));
@@ -146,6 +147,7 @@ public sealed class BadRequestTests
         await client.SendAsync("POST / HTTP/1.1\r\n" + Host + fields + "\r\n0\r\n\r\n");
         Assert.StartsWith("HTTP/1.1 400", await client.ReadToEndAsync(), StringComparison.Ordinal);
         Assert.Equal("", origin.AllBytes);
+        Assert.Equal(1, bed.Sink.Own.RefusedRequests.Value);
     }
 
     /// <summary>The head is sound, so it may have gone on already; but the request must not be completed, and no second one may appear.</summary>

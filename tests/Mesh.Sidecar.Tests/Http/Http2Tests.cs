@@ -6,6 +6,7 @@ using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Tests;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Mesh.Sidecar.Tests.Http;
@@ -121,6 +122,29 @@ public sealed class Http2Tests
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal("14", Assert.Single(answer.Headers.GetValues("grpc-status")));
         Assert.Contains("refused", Uri.UnescapeDataString(Assert.Single(answer.Headers.GetValues("grpc-message"))), StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task ARefusedStreamIsTriedElsewhere(bool withBody)
+    {
+        var refused = 0;
+        await using var busy = await KestrelOrigin.StartAsync(context =>
+        {
+            Interlocked.Increment(ref refused);
+            context.Features.Get<IHttpResetFeature>()!.Reset(0x7); // REFUSED_STREAM
+            return Task.CompletedTask;
+        });
+        await using var free = await KestrelOrigin.StartAsync(async context => await context.Request.Body.CopyToAsync(context.Response.Body));
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(UpstreamProtocol.Http2, busy.Address, free.Address)));
+        using var client = Client();
+        using var message = Grpc(bed, new ByteArrayContent("body"u8.ToArray()));
+        if (!withBody) (message.Method, message.Content) = (HttpMethod.Get, null);
+        using var answer = await client.SendAsync(message, CancellationToken.None).WaitAsync(Bound);
+        Assert.Equal(withBody ? "body" : "", await answer.Content.ReadAsStringAsync());
+        // The runtime's client asks the same connection again by itself, up to three times; HTTP/2 says that nothing was processed.
+        Assert.InRange(refused, 1, 4);
     }
 
     [Fact]

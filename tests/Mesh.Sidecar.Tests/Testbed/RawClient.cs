@@ -97,6 +97,23 @@ internal sealed class RawClient : IDisposable
         return rest;
     }
 
+    /// <summary>True when the server ends the connection in that time; what it says meanwhile is kept.</summary>
+    public async Task<bool> EndsWithinAsync(TimeSpan bound)
+    {
+        try
+        {
+            while (await MoreAsync(bound))
+            {
+            }
+
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>True when the server ended the connection with a reset.</summary>
     public bool WasReset { get; private set; }
 
@@ -131,10 +148,12 @@ internal sealed class RawClient : IDisposable
         return line;
     }
 
-    private async Task<bool> MoreAsync()
+    private Task<bool> MoreAsync() => MoreAsync(Bound);
+
+    private async Task<bool> MoreAsync(TimeSpan wait)
     {
         var buffer = new byte[256 * 1024];
-        using var bound = new CancellationTokenSource(Bound);
+        using var bound = new CancellationTokenSource(wait);
         try
         {
             var count = await socket.ReceiveAsync(buffer, SocketFlags.None, bound.Token);
@@ -148,7 +167,7 @@ internal sealed class RawClient : IDisposable
         }
         catch (OperationCanceledException e)
         {
-            throw new TimeoutException($"nothing more came in {Bound}; so far {text.Length - read} bytes: {text.AsSpan(read, Math.Min(1000, text.Length - read))}", e);
+            throw new TimeoutException($"nothing more came in {wait}; so far {text.Length - read} bytes: {text.AsSpan(read, Math.Min(1000, text.Length - read))}", e);
         }
     }
 }
