@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs the shop of examples/shop in a mesh on this machine and shows who calls whom.
-#   ./demo.sh            live table until Ctrl-C
-#   ./demo.sh --check    no terminal: goes through the events a mesh must survive, prints each check; exit code 0 when all passed
+#   ./demo.sh                live table until Ctrl-C
+#   ./demo.sh --check        no terminal: goes through the events a mesh must survive, prints each check; exit code 0 when all passed
 #   ./demo.sh --build-only   builds the programs into artifacts/bin and runs nothing
-#   --consul             with a real Consul as registry instead of the built-in one
+#   --consul                 with a real Consul as registry instead of the built-in one
 set -uo pipefail
 cd "$(dirname "$0")"
 
@@ -32,7 +32,7 @@ build() {
   say "building (Release) ..."
   local project
   for project in control-plane sidecar cli examples/shop/Shop.slnx; do
-    dotnet build "$project" -c Release -v q -nologo >"$folder/build.log" 2>&1 || { cat "$folder/build.log"; fail_start "the build failed"; }
+    dotnet build "$project" -c Release -v q -nologo </dev/null >"$folder/build.log" 2>&1 || { cat "$folder/build.log"; fail_start "the build failed"; }
   done
 }
 
@@ -120,7 +120,7 @@ shop_is_open() { [ -s "$folder/customers.proxy" ] && load --rps 10 --seconds 0.3
 # load [flags]: customers at the storefront; prints JSON
 load() { http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --json "$@" 2>>"$folder/load.log"; }
 
-meshctl() { "$bin/Mesh.Cli/release/meshctl" "$@" --control-plane "http://127.0.0.1:$operators_port"; }
+meshctl() { "$bin/Mesh.Cli/release/meshctl" "$@" --control-plane "http://127.0.0.1:$operators_port" </dev/null; }
 
 number() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; } # number NAME: of a JSON object on one line
 

@@ -34,7 +34,7 @@ internal static class ServicesCommand
             table.Add(
                 service.Name,
                 service.Namespace,
-                string.Join(',', service.Ports.Select(p => p.Protocol.Length > 0 ? $"{p.Port}/{p.Protocol}" : $"{p.Port}")),
+                string.Join(',', service.Ports.Select(p => p.Protocol is not ("" or "unknown") ? $"{p.Port}/{p.Protocol}" : $"{p.Port}")),
                 $"{endpoints.Count(e => e.Health == "HEALTHY")}/{endpoints.Count}",
                 $"{endpoints.Count(e => e.Meshed)}/{endpoints.Count}",
                 string.Join(',', endpoints.Select(e => e.Version).Where(v => v.Length > 0).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)),

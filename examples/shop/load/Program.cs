@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Shop.Load;
 
 // load: calls a URL at a constant rate and says how that went. Exit code 0 when every request succeeded, 1 when not, 2 for bad arguments.
@@ -8,16 +9,13 @@ try
 {
     var options = Arguments.Parse(args);
     using var stop = new CancellationTokenSource();
-    Console.CancelKeyPress += (_, e) =>
+    Action<PosixSignalContext> end = signal =>
     {
-        e.Cancel = true;
+        signal.Cancel = true;
         stop.Cancel();
     };
-    using var ended = System.Runtime.InteropServices.PosixSignalRegistration.Create(System.Runtime.InteropServices.PosixSignal.SIGTERM, c =>
-    {
-        c.Cancel = true;
-        stop.Cancel();
-    });
+    using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, end);
+    using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, end);
     var result = await new Generator(options).RunAsync(stop.Token);
     Console.WriteLine(options.Json ? result.ToJson() : result.ToString());
     return result.Failures == 0 ? 0 : 1;
