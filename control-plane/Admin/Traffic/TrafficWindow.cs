@@ -34,7 +34,10 @@ internal sealed class TrafficWindow(TimeProvider time)
                 var more = (long)edge.TcpOpened - (long)edge.TcpClosed;
                 if (more == 0) continue;
                 window.Opened(more);
-                open[key] = open.GetValueOrDefault(key) + more;
+                // Only what is open is remembered: a stream lives for months and sees destinations come and go.
+                var total = open.GetValueOrDefault(key) + more;
+                if (total == 0) open.Remove(key);
+                else open[key] = total;
             }
         }
     }

@@ -119,6 +119,15 @@ public sealed class TrafficWindowTests
         return edge;
     }
 
+    [Fact]
+    public void A_stream_remembers_only_connections_that_are_open()
+    {
+        Report(Tcp(opened: 3, closed: 1));
+        Assert.Equal(2, Assert.Single(stream).Value);
+        Report(Tcp(opened: 0, closed: 2));
+        Assert.Empty(stream);
+    }
+
     private static Edge Tcp(ulong opened, ulong closed)
     {
         var edge = Edge("shop", "db", requests: 0);
