@@ -84,6 +84,7 @@ internal sealed class Sidecar : IAsyncDisposable
         foreach (var listener in snapshots.Current.Listeners) sockets.Bind(listener!.Name, listener.Address);
 
         // 2. What is observed.
+        own.Observe("mesh_sidecar_snapshot_number", "Number of the configuration that serves.", grows: false, () => snapshots.Current.Number);
         var traffic = new TrafficSeries(time, TelemetrySink.DefaultBudget, own);
         var instruments = new Instruments(traffic, own);
         await using var accessLog = flags.AccessLog == AccessLogMode.Off ? null : new AccessLog(flags.AccessLog, flags.AccessLogFormat, Console.OpenStandardOutput(), own.AccessLogDropped, time);

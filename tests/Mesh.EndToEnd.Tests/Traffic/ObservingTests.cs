@@ -52,6 +52,7 @@ public sealed class ObservingTests
             Assert.DoesNotContain("cannot be shown", text, StringComparison.Ordinal);
             Assert.Contains("::health_flags::healthy", await admin.GetStringAsync("/clusters"), StringComparison.Ordinal);
             Assert.Contains("outbound::", await admin.GetStringAsync("/listeners"), StringComparison.Ordinal);
+            Assert.Matches("mesh_sidecar_snapshot_number [1-9]", await client.MetricsAsync());
             Assert.DoesNotContain("OpenTelemetry", await File.ReadAllTextAsync($"/proc/{client.Process.Id}/maps"), StringComparison.Ordinal);
 
             using var quit = await admin.PostAsync("/quitquitquit", null);
