@@ -206,7 +206,7 @@ public sealed class AttemptsTests
             if (Interlocked.Increment(ref number) == 1) await c.ReadToEndAsync();
             else await c.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         });
-        var retry = Bed.Usual with { On = RetryOn.Reset, MaxRetries = 1, PerTryTimeout = TimeSpan.FromMilliseconds(100) };
+        var retry = Bed.Usual with { On = RetryOn.Reset, MaxRetries = 1, PerTryTimeout = TimeSpan.FromSeconds(1) };
         await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Route(Bed.Cluster(origin.Address), retry)));
         Assert.Equal("ok", (await bed.AskAsync(Post))!.Body);
         Assert.Equal(2, origin.Requests.Count());
@@ -244,7 +244,7 @@ public sealed class AttemptsTests
             await c.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
             await c.ReadToEndAsync();
         });
-        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Route(Bed.Cluster(origin.Address), timeout: TimeSpan.FromMilliseconds(100))));
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Route(Bed.Cluster(origin.Address), timeout: TimeSpan.FromSeconds(2))));
         using var client = await bed.ConnectAsync();
         await client.SendAsync(Get);
         var all = await client.ReadToEndAsync();
@@ -292,7 +292,7 @@ public sealed class AttemptsTests
                 Slot = 0,
                 Address = a,
                 Direction = listener.Direction,
-                DefaultChain = new FilterChain { Http = new HttpConnectionManager { Routes = listener.DefaultChain!.Http!.Routes, StreamIdleTimeout = TimeSpan.FromMilliseconds(400) } },
+                DefaultChain = new FilterChain { Http = new HttpConnectionManager { Routes = listener.DefaultChain!.Http!.Routes, StreamIdleTimeout = TimeSpan.FromSeconds(2) } },
             });
         });
         using var client = await bed.ConnectAsync();

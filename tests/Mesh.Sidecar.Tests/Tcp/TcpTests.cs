@@ -147,7 +147,7 @@ public sealed class TcpTests
         Address = address,
         Direction = Direction.Inbound,
         InspectsHttp = true,
-        DetectTimeout = TimeSpan.FromMilliseconds(300),
+        DetectTimeout = TimeSpan.FromSeconds(3),
         Chains =
         [
             new FilterChain { ApplicationProtocols = ["http/1.0", "http/1.1", "h2c"], Http = new HttpConnectionManager { Routes = Bed.Table(Bed.Cluster(web.Address)) } },
