@@ -14,24 +14,37 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     private static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan PauseWhenFull = TimeSpan.FromMilliseconds(100);
     private readonly CancellationTokenSource stop = new();
-    private readonly ConcurrentDictionary<OpenConnection, byte> open = new();
-    private readonly Draining draining = new();
+    private volatile Tenure tenure = new(first);
     private Task loop = Task.CompletedTask;
 
     /// <summary>Where it listens.</summary>
-    public IPEndPoint Address => first.Address;
+    public IPEndPoint Address => tenure.First.Address;
 
     /// <summary>Slot of its listener.</summary>
-    public int Slot => first.Slot;
+    public int Slot => tenure.First.Slot;
 
     /// <summary>Which way its traffic goes.</summary>
-    public Direction Direction => first.Direction;
+    public Direction Direction => tenure.First.Direction;
 
     /// <summary>Connections that are open.</summary>
-    public int Open => open.Count;
+    public int Open => tenure.Open.Count;
 
     /// <summary>Begins to accept.</summary>
     public void Start() => loop = AcceptAsync();
+
+    /// <summary>
+    /// Goes on for another listener of the same address, so that the port is open all the time; what came through the old one is asked to
+    /// end, at most <paramref name="bound"/> later it is ended. Called by one thread at a time.
+    /// </summary>
+    public async Task TurnToAsync(Listener next, TimeSpan bound)
+    {
+        var old = tenure;
+        tenure = new Tenure(next);
+        old.Draining.Begin();
+        var began = parts.Time.GetTimestamp();
+        await Drain.WhileWordGetsAroundAsync(old.Open, bound, parts.Time);
+        await Drain.RunAsync(old.Open, bound - parts.Time.GetElapsedTime(began), parts.Time);
+    }
 
     /// <summary>
     /// Asks all connections to end when their current request has. New ones are still taken for a while, since word that this listener goes
@@ -39,14 +52,15 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     /// </summary>
     public async Task DrainAsync(TimeSpan bound)
     {
-        draining.Begin();
+        var last = tenure;
+        last.Draining.Begin();
         var began = parts.Time.GetTimestamp();
-        await Drain.WhileWordGetsAroundAsync(open, bound, parts.Time);
+        await Drain.WhileWordGetsAroundAsync(last.Open, bound, parts.Time);
         await stop.CancelAsync();
         await loop;
         TakeBacklog();
         socket.Dispose();
-        await Drain.RunAsync(open, bound - parts.Time.GetElapsedTime(began), parts.Time);
+        await Drain.RunAsync(last.Open, bound - parts.Time.GetElapsedTime(began), parts.Time);
     }
 
     /// <summary>Who has connected already must not be reset: closing a listening socket does that to its backlog.</summary>
@@ -79,7 +93,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
             catch (SocketException e)
             {
                 // Out of descriptors, or the client was gone before it was accepted: neither may end the listener.
-                parts.Log.Warn("accept failed", ("listener", first.Name), ("error", e.Message));
+                parts.Log.Warn("accept failed", ("listener", tenure.First.Name), ("error", e.Message));
                 await Task.Delay(PauseWhenFull, parts.Time, CancellationToken.None);
             }
         }
@@ -96,12 +110,13 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         }
 
         var connection = new OpenConnection(accepted);
-        open.TryAdd(connection, 0);
+        var of = tenure;
+        of.Open.TryAdd(connection, 0);
         metrics.DownstreamOpen.Add(1);
         try
         {
             accepted.NoDelay = true;
-            await HandOverAsync(connection);
+            await HandOverAsync(connection, of);
         }
         catch (Exception e) when (e is SocketException or IOException or ObjectDisposedException or OperationCanceledException)
         {
@@ -109,34 +124,28 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         }
         catch (Exception e)
         {
-            parts.Log.Error("connection failed", ("listener", first.Name), ("error", e));
+            parts.Log.Error("connection failed", ("listener", of.First.Name), ("error", e));
             accepted.Dispose();
         }
         finally
         {
-            open.TryRemove(connection, out _);
+            of.Open.TryRemove(connection, out _);
             metrics.DownstreamOpen.Add(-1);
             parts.Limit.Leave();
         }
     }
 
-    private async Task HandOverAsync(OpenConnection connection)
+    private async Task HandOverAsync(OpenConnection connection, Tenure of)
     {
-        var listener = Newest();
+        var listener = of.Newest(parts.Snapshots.Current);
         var accepted = connection.Socket;
-        var facts = new ConnectionFacts(listener, accepted.RemoteEndPoint as IPEndPoint, accepted.LocalEndPoint as IPEndPoint, draining);
+        var facts = new ConnectionFacts(listener, accepted.RemoteEndPoint as IPEndPoint, accepted.LocalEndPoint as IPEndPoint, of.Draining);
         var speaks = SpeaksHttp(listener) ? await DetectAsync(accepted, listener) : Detected.Other;
         var chain = ChainMatch.Find(listener, ProtocolOf(speaks));
         if (chain?.Tcp is { } tcp) await parts.Tcp(accepted, facts, tcp);
         else if (chain?.Http is not { } http || speaks == Detected.NeedMore) accepted.Dispose();
         else if (speaks == Detected.Connect) await parts.Connect(accepted, facts, http);
         else await parts.Http(connection, facts, IsForHttp2(http.Codec, speaks));
-    }
-
-    private Listener Newest()
-    {
-        var listeners = parts.Snapshots.Current.Listeners;
-        return first.Slot < listeners.Length && listeners[first.Slot] is { } newest ? newest : first;
     }
 
     private static bool SpeaksHttp(Listener listener)
@@ -189,6 +198,20 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         catch (OperationCanceledException)
         {
             return listener.InspectsHttp ? Detected.Other : Detected.NeedMore;
+        }
+    }
+
+    /// <summary>The time for which it serves one listener: that listener, and the connections that came meanwhile.</summary>
+    private sealed record Tenure(Listener First)
+    {
+        public ConcurrentDictionary<OpenConnection, byte> Open { get; } = new();
+
+        public Draining Draining { get; } = new();
+
+        public Listener Newest(Snapshot snapshot)
+        {
+            var listeners = snapshot.Listeners;
+            return First.Slot < listeners.Length && listeners[First.Slot] is { } newest ? newest : First;
         }
     }
 }

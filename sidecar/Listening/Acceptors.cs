@@ -8,11 +8,14 @@ namespace Mesh.Sidecar.Listening;
 /// </summary>
 internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeSpan drainBound)
 {
+    private static readonly TimeSpan TryAgain = TimeSpan.FromMilliseconds(500);
     private readonly Lock gate = new();
     private readonly List<Acceptor> acceptors = [];
     private readonly List<Task> leaving = [];
+    private readonly HashSet<string> refused = new(StringComparer.Ordinal);
     private bool stopped;
     private bool inboundDrained;
+    private ITimer? again;
 
     /// <summary>Connections open now.</summary>
     public int Open
@@ -27,22 +30,38 @@ internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeS
         Apply(parts.Snapshots.Current);
     }
 
-    /// <summary>Makes the acceptors be those of <paramref name="snapshot"/>. A listener that cannot listen is logged and tried again with the next snapshot.</summary>
+    /// <summary>Makes the acceptors be those of <paramref name="snapshot"/>. A listener that cannot listen is logged once and tried again until it can.</summary>
     public void Apply(Snapshot snapshot)
     {
         lock (gate)
         {
             if (stopped) return;
-            foreach (var gone in acceptors.Where(a => !Serves(snapshot, a)).ToList()) Leave(gone, drainBound);
+            again?.Dispose();
+            again = null;
+            foreach (var gone in acceptors.Where(a => !Serves(snapshot, a)).ToList())
+            {
+                if (Successor(snapshot, gone) is { } next) leaving.Add(gone.TurnToAsync(next, drainBound));
+                else Leave(gone, drainBound);
+            }
+
+            var waits = false;
             foreach (var listener in snapshot.Listeners)
             {
                 if (listener is null || acceptors.Exists(a => a.Slot == listener.Slot)) continue;
                 if (listener.Direction == Direction.Inbound && inboundDrained) continue;
-                Listen(listener);
+                waits |= !Listen(listener);
             }
 
+            refused.RemoveWhere(name => !snapshot.Listeners.Any(l => l?.Name == name));
+            // The port may be held by a listener that drains, or by another program, and be free soon.
+            if (waits) again = parts.Time.CreateTimer(_ => ApplyNewest(), null, TryAgain, Timeout.InfiniteTimeSpan);
             leaving.RemoveAll(t => t.IsCompleted);
         }
+    }
+
+    private void ApplyNewest()
+    {
+        lock (gate) Apply(parts.Snapshots.Current);
     }
 
     /// <summary>Drains the inbound listeners; outbound ones go on.</summary>
@@ -63,6 +82,7 @@ internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeS
         lock (gate)
         {
             stopped = true;
+            again?.Dispose();
             foreach (var acceptor in acceptors.ToList()) Leave(acceptor, bound);
             return Task.WhenAll(leaving);
         }
@@ -71,23 +91,31 @@ internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeS
     private static bool Serves(Snapshot snapshot, Acceptor acceptor) =>
         acceptor.Slot < snapshot.Listeners.Length && snapshot.Listeners[acceptor.Slot] is { } listener && listener.Address.Equals(acceptor.Address);
 
+    /// <summary>The listener that has taken over the address of one that is gone, under another name.</summary>
+    private Listener? Successor(Snapshot snapshot, Acceptor gone) => snapshot.Listeners.FirstOrDefault(l =>
+        l is not null && l.Address.Equals(gone.Address) && !acceptors.Exists(a => a.Slot == l.Slot)
+        && !(l.Direction == Direction.Inbound && inboundDrained));
+
     private void Leave(Acceptor acceptor, TimeSpan bound)
     {
         acceptors.Remove(acceptor);
         leaving.Add(acceptor.DrainAsync(bound));
     }
 
-    private void Listen(Listener listener)
+    private bool Listen(Listener listener)
     {
         try
         {
             var acceptor = new Acceptor(sockets.Take(listener.Name, listener.Address), listener, parts);
             acceptors.Add(acceptor);
             acceptor.Start();
+            refused.Remove(listener.Name);
+            return true;
         }
         catch (IOException e)
         {
-            parts.Log.Error("listener not open", ("listener", listener.Name), ("error", e.Message));
+            if (refused.Add(listener.Name)) parts.Log.Error("listener not open", ("listener", listener.Name), ("error", e.Message));
+            return false;
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
@@ -21,7 +22,15 @@ internal sealed class Dialer(Snapshots snapshots, TimeProvider time, Randomness 
         using var bound = new CancellationTokenSource(timeout, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancel);
         var (socket, failure, detail) = await TryConnectAsync(endpoint, both.Token);
+        if (cancel.IsCancellationRequested) socket?.Dispose();
         cancel.ThrowIfCancellationRequested();
+        // A name is resolved by connecting: only then it is known where it leads.
+        if (endpoint.Address is null && socket?.RemoteEndPoint is IPEndPoint named && OwnAddresses.LeadsBack(snapshots.Current, named, direction))
+        {
+            socket.Dispose();
+            return (null, Failure.Loop, $"{endpoint.Authority} is a port of this sidecar itself");
+        }
+
         if (socket is not null)
         {
             endpoint.Stats.Accepted();

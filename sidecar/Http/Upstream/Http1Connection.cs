@@ -72,6 +72,7 @@ internal sealed class Http1Connection : IUpstreamCall
         }
 
         reused = posted = true;
+        complete = false; // of the last call: given back unused, it is closed, since a receive is posted
         return true;
     }
 
@@ -90,10 +91,14 @@ internal sealed class Http1Connection : IUpstreamCall
         exchange = of;
         complete = false;
         body.Reset();
-        pump.Prepare(of);
         try
         {
+            pump.Prepare(of);
             await pump.SendPreparedAsync(of);
+        }
+        catch (Exception e) when (RequestPump.IsClients(e))
+        {
+            return of.Stopped != Failure.None ? new CallResult(of.Stopped) : RequestPump.Explain(e);
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
@@ -142,6 +147,7 @@ internal sealed class Http1Connection : IUpstreamCall
     public void Abort()
     {
         aborted = true;
+        pump.GiveUp();
         socket.Close();
         if (!running.IsCompleted) exchange?.Body.Cancel();
         mayContinue?.TrySetResult();
@@ -231,7 +237,7 @@ internal sealed class Http1Connection : IUpstreamCall
     {
         // A small request on a connection that failed at the first send: the kernel took nothing of it.
         var untouched = send.Count <= 16 * 1024;
-        if (untouched) pump.Undo(of);
+        pump.Undo(of);
         if (of.Stopped != Failure.None) return new CallResult(of.Stopped);
         return new CallResult(Failure.UpstreamClosed, "the instance closed the connection before the request was sent",
             untouched ? RetryOn.ResetBeforeRequest : RetryOn.None);

@@ -10,16 +10,21 @@ internal sealed class Http2RequestContent(Exchange exchange, CancellationToken c
 {
     private readonly TaskCompletionSource stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int started;
+    private volatile bool over;
 
     /// <summary>What went wrong on the client's side.</summary>
     public CallResult Client { get; private set; }
 
-    /// <summary>True when the runtime wanted to send the request again, which it does only when the server processed nothing of it.</summary>
+    /// <summary>
+    /// True when the runtime wanted to send the body again: it does so only after the server said that it processed nothing of the request
+    /// (GOAWAY, REFUSED_STREAM).
+    /// </summary>
     public bool AskedAgain { get; private set; }
 
     /// <summary>Makes sure that nothing reads the client's body any more.</summary>
     public Task StopAsync()
     {
+        over = true;
         if (Interlocked.Exchange(ref started, 1) == 0) return Task.CompletedTask;
         if (!stopped.Task.IsCompleted) exchange.Body.Cancel();
         return stopped.Task;
@@ -41,24 +46,23 @@ internal sealed class Http2RequestContent(Exchange exchange, CancellationToken c
     private async Task CopyAsync(Stream to)
     {
         // The runtime asks again when it wants to send the request again; only the attempt loop may do that.
-        var body = exchange.Body;
         if (Interlocked.Exchange(ref started, 1) != 0)
         {
             AskedAgain = true;
-            if (!body.Rewindable) throw new IOException("the body is not kept");
-            body.Rewind();
+            throw new IOException("the body was sent already");
         }
 
+        var body = exchange.Body;
         try
         {
             await to.FlushAsync(cancel);
             while (true)
             {
                 var piece = await body.ReadAsync();
-                if (piece.Cancelled) throw new IOException("the call is over");
-                foreach (var part in piece.Bytes) await to.WriteAsync(part, cancel);
-                if (!piece.Bytes.IsEmpty) await to.FlushAsync(cancel);
-                body.Taken(piece);
+                if (over) throw Over(body, piece);
+                // The word that ended an earlier try may come late, when this one reads.
+                if (piece.Cancelled) continue;
+                await SendAsync(to, piece);
                 if (piece.Last) return;
             }
         }
@@ -76,5 +80,28 @@ internal sealed class Http2RequestContent(Exchange exchange, CancellationToken c
         {
             stopped.TrySetResult();
         }
+    }
+
+    private static IOException Over(RequestBody body, in BodyPiece piece)
+    {
+        if (!piece.Cancelled) body.GiveBack(piece);
+        return new IOException("the call is over");
+    }
+
+    private async ValueTask SendAsync(Stream to, BodyPiece piece)
+    {
+        try
+        {
+            foreach (var part in piece.Bytes) await to.WriteAsync(part, cancel);
+            if (!piece.Bytes.IsEmpty) await to.FlushAsync(cancel);
+        }
+        catch
+        {
+            // Whoever reads on, for another try or to drain the stream, finds it again.
+            exchange.Body.GiveBack(piece);
+            throw;
+        }
+
+        exchange.Body.Taken(piece);
     }
 }

@@ -12,6 +12,7 @@ namespace Mesh.Sidecar.Http.Upstream;
 internal sealed class RequestPump(UpstreamSocket socket, WireBuffer send)
 {
     private volatile bool done;
+    private volatile bool over;
     private BodyPiece ready;
     private bool hasReady;
 
@@ -44,7 +45,10 @@ internal sealed class RequestPump(UpstreamSocket socket, WireBuffer send)
         if (ready.Last) done = true;
     }
 
-    /// <summary>Nothing was sent: the client's bytes come again for the next try.</summary>
+    /// <summary>The connection is given up: a cancelled read ends the pump from now on. Any thread; it stays so.</summary>
+    public void GiveUp() => over = true;
+
+    /// <summary>The send failed: the client's bytes come again for the next try.</summary>
     public void Undo(Exchange exchange)
     {
         if (hasReady) exchange.Body.GiveBack(ready);
@@ -57,31 +61,50 @@ internal sealed class RequestPump(UpstreamSocket socket, WireBuffer send)
         var body = exchange.Body;
         try
         {
-            while (!done)
+            while (!done && !over)
             {
                 var piece = await body.ReadAsync();
-                if (piece.Cancelled) return;
-                send.Clear();
-                Append(piece, exchange.BodyLength < 0);
-                if (send.Count > 0) await socket.SendAsync(send.FilledMemory);
-                body.Taken(piece);
-                if (piece.Last) done = true;
+                // The word that ended an earlier try may come late, when this one reads.
+                if (!piece.Cancelled) await SendAsync(piece, exchange);
             }
         }
-        catch (BadHttpRequestException e)
+        catch (Exception e) when (IsClients(e))
         {
-            Client = new CallResult(Failure.BadRequest, e.Message);
-            clientFailed(Failure.BadRequest);
-        }
-        catch (Exception e) when (e is ConnectionAbortedException or ConnectionResetException or IOException or OperationCanceledException)
-        {
-            Client = new CallResult(Failure.ClientGone, "the client went away while it sent the request body");
-            clientFailed(Failure.ClientGone);
+            Client = Explain(e);
+            clientFailed(Client.Failure);
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             // The upstream takes no more. It may have answered before it did that: whoever reads the answer will know.
         }
+    }
+
+    /// <summary>True when a read of the body failed by the client's doing.</summary>
+    public static bool IsClients(Exception e) =>
+        e is BadHttpRequestException or ConnectionAbortedException or ConnectionResetException or IOException or OperationCanceledException;
+
+    /// <summary>What the client did.</summary>
+    public static CallResult Explain(Exception e) => e is BadHttpRequestException bad
+        ? new CallResult(Failure.BadRequest, bad.Message)
+        : new CallResult(Failure.ClientGone, "the client went away while it sent the request body");
+
+    private async ValueTask SendAsync(BodyPiece piece, Exchange exchange)
+    {
+        send.Clear();
+        Append(piece, exchange.BodyLength < 0);
+        try
+        {
+            if (send.Count > 0) await socket.SendAsync(send.FilledMemory);
+        }
+        catch
+        {
+            // Whoever reads on, for another try or to drain the connection, finds it again.
+            exchange.Body.GiveBack(piece);
+            throw;
+        }
+
+        exchange.Body.Taken(piece);
+        if (piece.Last) done = true;
     }
 
     private void Append(in BodyPiece piece, bool chunked)

@@ -125,7 +125,9 @@ internal sealed class ResponseHead
         else if (framing.KeepAlive) KeepAlive = true;
         if (framing.Chunked && framing.Length >= 0) return "both Content-Length and Transfer-Encoding";
         Length = framing.Length;
-        if (Status is (>= 100 and < 200) or 204 or 304) End = BodyEnd.None;
+        // These have no content (RFC 9110 §15). When one is announced all the same, nobody knows whether its bytes come later.
+        if (Status is 204 or 205 && (framing.Chunked || framing.Length > 0)) KeepAlive = false;
+        if (Status is (>= 100 and < 200) or 204 or 205 or 304) End = BodyEnd.None;
         else if (framing.Chunked) End = BodyEnd.Chunks;
         else if (framing.Length >= 0) End = framing.Length == 0 ? BodyEnd.None : BodyEnd.Length;
         else End = BodyEnd.Close;

@@ -68,7 +68,8 @@ internal sealed class UpstreamConnections : IDisposable
     private static async ValueTask<(IUpstreamCall? Call, CallResult Result)> ConnectAsync(
         Exchange x, Http1Pool pool, Cluster cluster, Endpoint endpoint, TryBound? bound)
     {
-        using var cancel = new CancellationTokenSource();
+        // Not disposed, it holds nothing: a timer that fires as the connect ends may still cancel it, and must not fail.
+        var cancel = new CancellationTokenSource();
         bound?.Now(cancel);
         try
         {

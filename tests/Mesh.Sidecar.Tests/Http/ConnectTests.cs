@@ -118,6 +118,8 @@ public sealed class ConnectTests
         await using var bed = await Bed.HttpAsync(Proxy(Bed.Cluster()));
         Assert.Equal(508, (await bed.AskAsync($"GET http://{bed.Port}/ HTTP/1.1\r\nHost: {bed.Port}\r\n\r\n"))!.Status);
         Assert.Equal(508, (await bed.AskAsync($"GET http://0.0.0.0:{bed.Port.Port}/ HTTP/1.1\r\nHost: x\r\n\r\n"))!.Status);
+        Assert.Equal(508, (await bed.AskAsync($"GET http://localhost:{bed.Port.Port}/ HTTP/1.1\r\nHost: x\r\n\r\n"))!.Status);
+        Assert.Equal(508, (await bed.AskAsync($"CONNECT localhost:{bed.Port.Port} HTTP/1.1\r\n\r\n"))!.Status);
     }
 
     private static RecordingOrigin Echo() => new(async c =>

@@ -47,6 +47,26 @@ public sealed class HostileUpstreamTests
     }
 
     [Theory]
+    [InlineData("204", "Content-Length: 5\r\n\r\nhello")]
+    [InlineData("204", "Content-Length: 5\r\n\r\n")]
+    [InlineData("205", "Content-Length: 5\r\n\r\nhello")]
+    [InlineData("205", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")]
+    public async Task ContentThatMustNotBeIsDroppedWithItsConnection(string status, string rest)
+    {
+        await using var origin = RecordingOrigin.Saying($"HTTP/1.1 {status} Odd\r\n{rest}");
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)));
+        using var client = await bed.ConnectAsync();
+        for (var i = 1; i <= 2; i++)
+        {
+            await client.SendAsync(Get);
+            var answer = await client.ReadAnswerAsync();
+            Assert.StartsWith($"HTTP/1.1 {status}", answer!.Head, StringComparison.Ordinal);
+            Assert.Equal("", answer.Body);
+            Assert.Equal(i, origin.Connections.Count);
+        }
+    }
+
+    [Theory]
     [InlineData("size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n")]
     [InlineData("0x size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0x1\r\na\r\n0\r\n\r\n")]
     [InlineData("LF behind a size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\nworld\r\n0\r\n\r\n")]

@@ -74,6 +74,63 @@ public sealed class ChangeTests
     }
 
     [Fact]
+    public async Task AListenerThatChangesItsNameKeepsItsPortOpen()
+    {
+        await using var origin = Ledger();
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)));
+        using var stop = new CancellationTokenSource();
+        var load = Enumerable.Range(0, 4).Select(n => LoadAsync(bed.Port, n, stop.Token)).ToArray();
+        for (var i = 1; i <= 20; i++)
+        {
+            var slots = new Listener?[i + 1];
+            slots[i] = Bed.HttpListener(bed.Port, Bed.Table(Bed.Cluster(origin.Address)), slot: i);
+            bed.Snapshots.Publish(Bed.Snap(slots));
+            await Task.Delay(5);
+        }
+
+        Assert.DoesNotContain(load, l => l.IsCompleted);
+        await stop.CancelAsync();
+        var sent = (await Task.WhenAll(load)).Sum();
+        var seen = origin.Requests.Select(r => r.Line).ToList();
+        Assert.True(sent > 20, $"only {sent} requests");
+        Assert.Equal(sent, seen.Count);
+        Assert.Equal(sent, seen.Distinct().Count());
+    }
+
+    [Fact]
+    public async Task AConnectionOfAListenerThatWasRenamedIsAskedToEnd()
+    {
+        await using var one = RecordingOrigin.Friendly("one");
+        await using var two = RecordingOrigin.Friendly("two");
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(one.Address)));
+        using var client = await bed.ConnectAsync();
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        Assert.Empty((await client.ReadAnswerAsync())!.Values("Connection"));
+        bed.Snapshots.Publish(Bed.Snap(null, Bed.HttpListener(bed.Port, Bed.Table(Bed.Cluster(two.Address)), slot: 1)));
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        Assert.Equal(["close"], (await client.ReadAnswerAsync())!.Values("Connection"));
+        var answer = await bed.AskAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        Assert.Equal("two", answer!.Body);
+        Assert.Empty(answer.Values("Connection"));
+    }
+
+    [Fact]
+    public async Task AListenerThatComesBackWhileItDrainsOpensAgain()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)));
+        using var idle = await bed.ConnectAsync();
+        await idle.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        await idle.ReadAnswerAsync();
+        var snapshot = bed.Snapshots.Current;
+        bed.Snapshots.Publish(Bed.Snap((Listener?)null));
+        bed.Snapshots.Publish(snapshot);
+        Assert.Contains("port is taken", bed.Output.ToString(), StringComparison.Ordinal);
+        bed.Output.GetStringBuilder().Clear();
+        await Eventually.PassesAsync(async () => Assert.Empty((await bed.AskAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n"))!.Values("Connection")));
+    }
+
+    [Fact]
     public async Task ANewListenerOpens()
     {
         await using var origin = RecordingOrigin.Friendly();
