@@ -65,7 +65,10 @@ internal sealed class Subject : IDisposable
     /// <summary>CPU time of all its threads and children so far, in microseconds.</summary>
     public double CpuMicroseconds() => Tree().Sum(pid => Threads(pid).Sum(ReadSchedstat));
 
-    /// <summary>Resident and private memory in MB, children included.</summary>
+    /// <summary>
+    /// Resident and private memory in MB, children included. Private is what only this process has and nobody can give back to it from a
+    /// file: written pages. (Clean pages of its own image count as private in the kernel's word as soon as one process alone maps it.)
+    /// </summary>
     public (double Rss, double Private) Memory()
     {
         double rss = 0, own = 0;
@@ -74,7 +77,7 @@ internal sealed class Subject : IDisposable
             foreach (var line in File.ReadLines($"/proc/{pid}/smaps_rollup"))
             {
                 if (line.StartsWith("Rss:", StringComparison.Ordinal)) rss += Kilobytes(line);
-                if (line.StartsWith("Private_", StringComparison.Ordinal)) own += Kilobytes(line);
+                if (line.StartsWith("Private_Dirty:", StringComparison.Ordinal)) own += Kilobytes(line);
             }
         }
 
