@@ -118,7 +118,7 @@ start_shop() {
 shop_is_open() { [ -s "$folder/customers.proxy" ] && load --rps 10 --seconds 0.3 >/dev/null 2>&1; }
 
 # load [flags]: customers at the storefront; prints JSON
-load() { http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --json "$@" 2>>"$folder/load.log"; }
+load() { http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --json --in-flight 16 "$@" 2>>"$folder/load.log"; }
 
 meshctl() { "$bin/Mesh.Cli/release/meshctl" "$@" --control-plane "http://127.0.0.1:$operators_port" </dev/null; }
 
@@ -209,7 +209,7 @@ healthy() { meshctl services | awk -F '  +' -v name="$1" '$1 == name { print $4 
 healthy_is() { [ "$(healthy "$1")" = "$2" ]; }
 
 under_load() { # under_load COMMAND...: the command runs while customers come in, before, during and after; their result is in $loaded
-  http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --json --rps 100 --seconds 60 >"$folder/loaded.json" 2>>"$folder/load.log" &
+  http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --json --in-flight 32 --rps 100 --seconds 60 >"$folder/loaded.json" 2>>"$folder/load.log" &
   process[load]=$!
   sleep 0.7
   "$@"

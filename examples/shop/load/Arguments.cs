@@ -7,19 +7,21 @@ namespace Shop.Load;
 /// <param name="Url">What is called.</param>
 /// <param name="Rps">Requests a second.</param>
 /// <param name="Seconds">For how long.</param>
+/// <param name="InFlight">So many at once at most: what is due waits, and its wait counts. A machine that is too slow is slow then, not overrun.</param>
 /// <param name="Tally">Counts the answers by the text its first group matches; null: no count.</param>
 /// <param name="Json">Print JSON.</param>
-internal sealed record Arguments(Uri Url, double Rps, double Seconds, Regex? Tally, bool Json)
+internal sealed record Arguments(Uri Url, double Rps, double Seconds, int InFlight, Regex? Tally, bool Json)
 {
     public static Arguments Parse(string[] args)
     {
-        var result = new Arguments(null!, 100, 10, null, Json: false);
+        var result = new Arguments(null!, 100, 10, 1024, null, Json: false);
         for (var i = 0; i < args.Length; i++)
         {
             result = args[i] switch
             {
                 "--rps" => result with { Rps = Positive(Next(args, ref i)) },
                 "--seconds" => result with { Seconds = Positive(Next(args, ref i)) },
+                "--in-flight" => result with { InFlight = (int)Math.Max(1, Positive(Next(args, ref i))) },
                 "--tally" => result with { Tally = new Regex(Next(args, ref i), RegexOptions.None, TimeSpan.FromSeconds(1)) },
                 "--json" => result with { Json = true },
                 ['-', ..] => throw new ArgumentException($"unknown option {args[i]}"),

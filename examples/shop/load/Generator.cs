@@ -3,7 +3,7 @@ using System.Diagnostics;
 
 namespace Shop.Load;
 
-/// <summary>Sends requests when they are due, whatever became of those before. Used once.</summary>
+/// <summary>Sends requests when they are due, whatever became of those before (but for the bound of those in flight). Used once.</summary>
 internal sealed class Generator(Arguments options)
 {
     private readonly HttpClient _client = new() { Timeout = TimeSpan.FromSeconds(10) };
@@ -16,12 +16,14 @@ internal sealed class Generator(Arguments options)
         var total = (long)Math.Ceiling(options.Rps * options.Seconds);
         var clock = Stopwatch.StartNew();
         List<Task> running = [];
+        using var places = new SemaphoreSlim(options.InFlight);
         for (long i = 0; i < total && !stop.IsCancellationRequested; i++)
         {
             var due = TimeSpan.FromSeconds(i / options.Rps);
             if (due - clock.Elapsed is { Ticks: > 0 } wait && !await SleptAsync(wait, stop))
                 break;
-            running.Add(SendAsync(clock, due));
+            await places.WaitAsync(CancellationToken.None);
+            running.Add(SendAsync(clock, due, places));
             if (running.Count >= 1024)
                 running.RemoveAll(r => r.IsCompleted);
         }
@@ -44,7 +46,7 @@ internal sealed class Generator(Arguments options)
         }
     }
 
-    private async Task SendAsync(Stopwatch clock, TimeSpan due)
+    private async Task SendAsync(Stopwatch clock, TimeSpan due, SemaphoreSlim places)
     {
         try
         {
@@ -61,6 +63,7 @@ internal sealed class Generator(Arguments options)
         }
 
         _latencies.Add((clock.Elapsed - due).TotalMilliseconds);
+        places.Release();
     }
 
     private static void Count(ConcurrentDictionary<string, int> counts, string key) => counts.AddOrUpdate(key, 1, (_, n) => n + 1);

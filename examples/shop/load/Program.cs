@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 using Shop.Load;
 
 // load: calls a URL at a constant rate and says how that went. Exit code 0 when every request succeeded, 1 when not, 2 for bad arguments.
-// usage: load URL [--rps N] [--seconds N] [--tally REGEX] [--json]
+// usage: load URL [--rps N] [--seconds N] [--in-flight N] [--tally REGEX] [--json]
 // Latency counts from the time a request was due, not from when it could be sent: a stalled server cannot hide behind waiting clients.
 try
 {
@@ -23,6 +23,6 @@ try
 catch (Exception e) when (e is FormatException or ArgumentException)
 {
     await Console.Error.WriteLineAsync(string.Create(CultureInfo.InvariantCulture,
-        $"load: {e.Message}\nusage: load URL [--rps N] [--seconds N] [--tally REGEX] [--json]"));
+        $"load: {e.Message}\nusage: load URL [--rps N] [--seconds N] [--in-flight N] [--tally REGEX] [--json]"));
     return 2;
 }
