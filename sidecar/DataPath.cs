@@ -46,7 +46,7 @@ internal sealed class DataPath : IAsyncDisposable
         var dialer = new Dialer(snapshots, time, random, sink.Own);
         upstreams = new UpstreamConnections(time, dialer, sink.Own);
         var attempts = new Attempts(upstreams, time, random, sink.Own);
-        var parts = new HttpProxyParts(attempts, new ForeignHosts(), new Identifiers(random), new MeshSources(), settings.Self, MeshSources.FieldOf(settings.Self), log.For("http"));
+        var parts = new HttpProxyParts(attempts, new ForeignHosts(time), new Identifiers(random), new MeshSources(), settings.Self, MeshSources.FieldOf(settings.Self), log.For("http"));
         var http = new HttpProxy(snapshots, parts, time, random, sink);
         var tcp = new TcpProxy(dialer, time, random, settings.Self, sink);
         var connect = new ConnectTunnel(snapshots, tcp, dialer, time);

@@ -15,6 +15,9 @@ public sealed class EndpointStats
     private long ejectedUntil;
     private object? connections;
 
+    /// <summary>True when no later request will find this object: nothing that hangs on it needs keeping.</summary>
+    public bool Passing { get; init; }
+
     /// <summary>Requests in flight.</summary>
     public int Active => Volatile.Read(ref active);
 

@@ -7,15 +7,23 @@ namespace Mesh.Sidecar.Http.Upstream;
 
 /// <summary>
 /// The HTTP/1.1 connections to one address of one cluster that wait for a request; the last used is taken first, so that the rest can
-/// age and be closed. It hangs on the endpoint's stats. Thread safe; the lock is held for a push or a pop and is never waited on under it.
+/// age and be closed. It hangs on the endpoint's stats; while one waits <paramref name="owner"/> holds it too, and ends it.
+/// Thread safe; the lock is held for a push or a pop and is never waited on under it.
 /// </summary>
-internal sealed class Http1Pool(TimeProvider time, Dialer dialer, SidecarMetrics metrics)
+internal sealed class Http1Pool(TimeProvider time, Dialer dialer, SidecarMetrics metrics, UpstreamConnections owner)
 {
     /// <summary>How long a connection may wait. Shorter than what servers usually allow, so that we are the side that closes.</summary>
     public static readonly TimeSpan IdleBound = TimeSpan.FromSeconds(60);
+
+    /// <summary>How many may wait: a burst beyond it closes what it opened.</summary>
+    public const int MostIdle = 1024;
     private readonly Lock gate = new();
     private Http1Connection[] idle = new Http1Connection[4];
     private int count;
+    private bool owned;
+
+    /// <summary>False: the address is used once, its connections are not worth keeping.</summary>
+    public bool Keeps { get; init; } = true;
 
     /// <summary>The clock.</summary>
     public TimeProvider Time => time;
@@ -48,21 +56,35 @@ internal sealed class Http1Pool(TimeProvider time, Dialer dialer, SidecarMetrics
         return (new Http1Connection(this, socket), CallResult.Ok);
     }
 
-    /// <summary>Takes a parked connection.</summary>
+    /// <summary>Takes a parked connection; closes it when there are enough.</summary>
     public void Return(Http1Connection connection)
     {
+        var first = false;
+        var kept = Keeps;
         lock (gate)
         {
-            if (count == idle.Length) Array.Resize(ref idle, count * 2);
-            idle[count++] = connection;
+            if (kept &= count < MostIdle)
+            {
+                if (count == idle.Length) Array.Resize(ref idle, count * 2);
+                idle[count++] = connection;
+                (first, owned) = (!owned, true);
+            }
         }
+
+        if (!kept)
+        {
+            connection.TryRetire();
+            Closed();
+        }
+
+        if (first) owner.Own(this);
     }
 
     /// <summary>A connection of this pool is closed.</summary>
     public void Closed() => metrics.UpstreamOpen.Add(-1);
 
-    /// <summary>Closes what waited for too long, and forgets what was closed by the other side.</summary>
-    public void Retire(TimeSpan olderThan)
+    /// <summary>Closes what waited for too long, and forgets what was closed by the other side. True when none is left: the owner lets go.</summary>
+    public bool Retire(TimeSpan olderThan)
     {
         var now = Now;
         lock (gate)
@@ -78,6 +100,7 @@ internal sealed class Http1Pool(TimeProvider time, Dialer dialer, SidecarMetrics
 
             Array.Clear(idle, kept, count - kept);
             count = kept;
+            return !(owned = count > 0);
         }
     }
 

@@ -7,26 +7,26 @@ namespace Mesh.Sidecar.Http.Upstream;
 
 /// <summary>
 /// Opens calls: finds the pool that hangs on the endpoint, or the cluster, and connects when nothing waits there. Also retires idle
-/// connections, on one timer for all pools. Thread safe; owned by the data path.
+/// connections, on one timer for all pools: it holds each pool in which a connection waits, also when no snapshot leads to it any more, and
+/// lets go of it when it is empty. Thread safe; owned by the data path.
 /// </summary>
 internal sealed class UpstreamConnections : IDisposable
 {
     private static readonly TimeSpan RetireEvery = TimeSpan.FromSeconds(10);
-    private readonly List<WeakReference<Http1Pool>> pools = [];
+    private readonly List<Http1Pool> waiting = [];
     private readonly Lock gate = new();
     private readonly Func<EndpointStats, Http1Pool> makePool;
-    private readonly TimeProvider time;
     private readonly Dialer dialer;
     private readonly SidecarMetrics metrics;
     private readonly ITimer retirement;
+    private bool disposed;
 
     /// <summary>Begins to retire idle connections.</summary>
     public UpstreamConnections(TimeProvider time, Dialer dialer, SidecarMetrics metrics)
     {
-        this.time = time;
         this.dialer = dialer;
         this.metrics = metrics;
-        makePool = _ => NewPool();
+        makePool = stats => new Http1Pool(time, dialer, metrics, this) { Keeps = !stats.Passing };
         retirement = time.CreateTimer(_ => Retire(Http1Pool.IdleBound), null, RetireEvery, RetireEvery);
     }
 
@@ -41,20 +41,17 @@ internal sealed class UpstreamConnections : IDisposable
         }
 
         var pool = endpoint.Stats.Connections(makePool);
-        var waiting = pool.TryTake();
-        return waiting is not null ? new((waiting, CallResult.Ok)) : ConnectAsync(x, pool, cluster, endpoint, bound);
+        var idle = pool.TryTake();
+        return idle is not null ? new((idle, CallResult.Ok)) : ConnectAsync(x, pool, cluster, endpoint, bound);
     }
 
-    /// <summary>Closes connections that have been idle for that long.</summary>
-    public void Retire(TimeSpan olderThan)
+    /// <summary>Takes charge of a pool in which a connection waits, until it is empty. Called by the pool, once for each such time.</summary>
+    public void Own(Http1Pool pool)
     {
         lock (gate)
         {
-            pools.RemoveAll(reference => !reference.TryGetTarget(out _));
-            foreach (var reference in pools)
-            {
-                if (reference.TryGetTarget(out var pool)) pool.Retire(olderThan);
-            }
+            if (!disposed) waiting.Add(pool);
+            else pool.Retire(TimeSpan.Zero);
         }
     }
 
@@ -62,7 +59,14 @@ internal sealed class UpstreamConnections : IDisposable
     public void Dispose()
     {
         retirement.Dispose();
+        lock (gate) disposed = true;
         Retire(TimeSpan.Zero);
+    }
+
+    /// <summary>Closes connections that have been idle for that long.</summary>
+    private void Retire(TimeSpan olderThan)
+    {
+        lock (gate) waiting.RemoveAll(pool => pool.Retire(olderThan));
     }
 
     private static async ValueTask<(IUpstreamCall? Call, CallResult Result)> ConnectAsync(
@@ -84,12 +88,5 @@ internal sealed class UpstreamConnections : IDisposable
         {
             x.Running(null);
         }
-    }
-
-    private Http1Pool NewPool()
-    {
-        var pool = new Http1Pool(time, dialer, metrics);
-        lock (gate) pools.Add(new WeakReference<Http1Pool>(pool));
-        return pool;
     }
 }

@@ -16,10 +16,10 @@ internal sealed class RecordingOrigin : IAsyncDisposable
     private readonly Func<OriginConnection, Task> script;
     private readonly Task loop;
 
-    public RecordingOrigin(Func<OriginConnection, Task> script, int port = 0)
+    public RecordingOrigin(Func<OriginConnection, Task> script, int port = 0, bool everywhere = false)
     {
         this.script = script;
-        listener.Bind(new IPEndPoint(IPAddress.Loopback, port));
+        listener.Bind(new IPEndPoint(everywhere ? IPAddress.Any : IPAddress.Loopback, port));
         listener.Listen(512);
         loop = AcceptAsync();
     }
@@ -40,7 +40,7 @@ internal sealed class RecordingOrigin : IAsyncDisposable
         }
     });
 
-    public IPEndPoint Address => (IPEndPoint)listener.LocalEndPoint!;
+    public IPEndPoint Address => new(IPAddress.Loopback, ((IPEndPoint)listener.LocalEndPoint!).Port);
 
     public IReadOnlyCollection<OriginConnection> Connections => connections;
 
