@@ -20,18 +20,9 @@ public static class RouteMatching
     private static int FindIndex(RouteTable table, ReadOnlySpan<char> host)
     {
         if (table.TryGetExact(host, out var exact)) return exact;
-        foreach (var (suffix, index) in table.Suffixes)
-        {
-            // The star stands for at least one character, as in Envoy.
-            if (host.Length > suffix.Length && host.EndsWith(suffix, StringComparison.OrdinalIgnoreCase)) return index;
-        }
-
-        foreach (var (prefix, index) in table.Prefixes)
-        {
-            if (host.Length > prefix.Length && host.StartsWith(prefix, StringComparison.OrdinalIgnoreCase)) return index;
-        }
-
-        return table.Any;
+        var wild = table.Suffixes.FindEndOf(host);
+        if (wild < 0) wild = table.Prefixes.FindBeginOf(host);
+        return wild < 0 ? table.Any : wild;
     }
 
     /// <summary>The first route of a virtual host that a request matches.</summary>

@@ -26,11 +26,11 @@ public sealed record RouteTable
         }
     }
 
-    /// <summary><c>*suffix</c> domains (without the star), longest first.</summary>
-    public ImmutableArray<(string Suffix, int Host)> Suffixes { get; init; } = [];
+    /// <summary><c>*suffix</c> domains (without the star).</summary>
+    public DomainEnds Suffixes { get; init; } = DomainEnds.None;
 
-    /// <summary><c>prefix*</c> domains (without the star), longest first.</summary>
-    public ImmutableArray<(string Prefix, int Host)> Prefixes { get; init; } = [];
+    /// <summary><c>prefix*</c> domains (without the star); most are <c>host:*</c>.</summary>
+    public DomainEnds Prefixes { get; init; } = DomainEnds.None;
 
     /// <summary>The <c>*</c> domain; -1 when there is none.</summary>
     public int Any { get; init; } = -1;

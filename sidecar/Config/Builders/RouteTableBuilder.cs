@@ -29,8 +29,8 @@ internal static class RouteTableBuilder
             IgnorePort = proto.IgnorePortInHostMatching,
             Hosts = [.. hosts],
             Exact = domains.Exact.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase),
-            Suffixes = [.. domains.Suffixes.OrderByDescending(d => d.Text.Length)],
-            Prefixes = [.. domains.Prefixes.OrderByDescending(d => d.Text.Length)],
+            Suffixes = new DomainEnds(domains.Suffixes),
+            Prefixes = new DomainEnds(domains.Prefixes),
             Any = domains.Any,
         };
     }

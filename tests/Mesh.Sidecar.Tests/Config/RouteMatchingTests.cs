@@ -2,6 +2,7 @@ using System.Collections.Frozen;
 using System.Collections.Immutable;
 using System.Text.RegularExpressions;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Config.Builders;
 using Microsoft.AspNetCore.Http;
 
 namespace Mesh.Sidecar.Tests.Config;
@@ -44,6 +45,61 @@ public sealed class RouteMatchingTests
     [InlineData("x.example.com:9", "example")]
     public void Host_without_port_where_the_table_ignores_it(string authority, string expected) =>
         Assert.Equal(expected, RouteMatching.FindHost(Table(ignorePort: true), authority)?.Name);
+
+    [Theory]
+    [InlineData("web", "any")]
+    [InlineData("web:", "any")]
+    [InlineData("web:80", "web port 8")]
+    [InlineData("web:90", "web port")]
+    [InlineData("web:8", "web port")]
+    [InlineData("WEB:1", "web port")]
+    [InlineData("web:8080", "exact")]
+    [InlineData("web:8081", "web port 8")]
+    [InlineData("web.:81", "web port 8")]
+    [InlineData("web.x:81", "web.")]
+    [InlineData("[::1]:80", "v6 port")]
+    [InlineData("[::2]:80", "v6 any")]
+    [InlineData("[::2]", "v6 any")]
+    [InlineData("web.internal", "suffix")]
+    [InlineData("web:80.internal", "suffix")]
+    [InlineData("webmaster", "any")]
+    public void Host_with_any_port_is_a_prefix_like_others_and_the_longest_wins(string authority, string expected)
+    {
+        string[] names = ["any", "web port", "exact", "web port 8", "web.", "v6 port", "v6 any", "suffix"];
+        string[] domains = ["*", "web:*", "web:8080", "Web:8*", "web.*", "[::1]:*", "[::*", "*.internal"];
+        var proto = new Envoy.Config.Route.V3.RouteConfiguration { Name = "t" };
+        for (var i = 0; i < names.Length; i++)
+            proto.VirtualHosts.Add(new Envoy.Config.Route.V3.VirtualHost { Name = names[i], Domains = { domains[i] } });
+        var errors = new ConfigErrors();
+        var table = RouteTableBuilder.Build(proto, Field.Of(errors, "t"));
+        Assert.Empty(errors.Texts);
+        Assert.Equal(expected, RouteMatching.FindHost(table, authority)?.Name);
+    }
+
+    [Fact]
+    public void Hosts_are_looked_up_however_many_there_are()
+    {
+        const int Many = 50_000;
+        var table = new RouteTable
+        {
+            Name = "t",
+            Hosts = [Host("any"), Host("port")],
+            Prefixes = new DomainEnds(Enumerable.Range(0, Many).Select(i => ($"service-{i:D5}.default.svc.cluster.local:", 1))),
+            Suffixes = new DomainEnds(Enumerable.Range(0, Many).Select(i => ($".service-{i:D5}.example.org", 1))),
+            Any = 0,
+        };
+        Assert.Equal("port", RouteMatching.FindHost(table, "service-00017.default.svc.cluster.local:81")!.Name);
+        var least = TimeSpan.MaxValue;
+        for (var look = 0; look < 5; look++)
+        {
+            var watch = System.Diagnostics.Stopwatch.StartNew();
+            for (var i = 0; i < 1000; i++) Assert.Equal("any", RouteMatching.FindHost(table, "www.somewhere.else.example.com:443")!.Name);
+            if (watch.Elapsed < least) least = watch.Elapsed;
+        }
+
+        // One after the other it is a second, and looked up a millisecond.
+        Assert.True(least < TimeSpan.FromMilliseconds(100), $"{least} for a thousand");
+    }
 
     [Fact]
     public void Host_of_any_length_is_looked_up_without_harm() =>
@@ -210,8 +266,8 @@ public sealed class RouteMatchingTests
             IgnorePort = ignorePort,
             Hosts = [.. names.Select(n => Host(n))],
             Exact = exact.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase),
-            Suffixes = [(".b.example.com", Index("b.example")), (".example.com", Index("example"))],
-            Prefixes = [("shop.west.", Index("shop.west")), ("shop.", Index("shop"))],
+            Suffixes = new DomainEnds([(".b.example.com", Index("b.example")), (".example.com", Index("example"))]),
+            Prefixes = new DomainEnds([("shop.west.", Index("shop.west")), ("shop.", Index("shop"))]),
             Any = Index("any"),
         };
     }
