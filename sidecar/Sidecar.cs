@@ -27,6 +27,9 @@ internal sealed class Sidecar : IAsyncDisposable
     /// <summary>How long callers get to hear that this workload leaves before its listeners do.</summary>
     private static readonly TimeSpan WordGetsAround = TimeSpan.FromSeconds(1);
 
+    /// <summary>The part of the drain time that inbound connections cannot use up.</summary>
+    private const double OutboundShare = 0.25;
+
     private readonly Flags flags;
     private readonly TimeProvider time;
     private readonly Log log;
@@ -158,8 +161,9 @@ internal sealed class Sidecar : IAsyncDisposable
     }
 
     /// <summary>
-    /// Not ready any more, withdrawn from the registry, and when callers have heard of it, inbound drained. Outbound goes on. Once: who asks
-    /// again gets the same task.
+    /// Not ready any more, withdrawn from the registry, and when callers have heard of it, inbound drained. Outbound goes on, since inbound
+    /// requests may still call, and has a quarter of the drain time for itself after that: an inbound stream that never ends must not cut
+    /// them. Once: who asks again gets the same task.
     /// </summary>
     private Task LeaveAsync(DataPath data, string reason)
     {
@@ -176,7 +180,7 @@ internal sealed class Sidecar : IAsyncDisposable
             await Task.Delay(flags.DrainTime < WordGetsAround ? flags.DrainTime : WordGetsAround, time, CancellationToken.None);
         }
 
-        var bound = flags.DrainTime - time.GetElapsedTime(begun);
+        var bound = flags.DrainTime * (1 - OutboundShare) - time.GetElapsedTime(begun);
         await data.DrainInboundAsync(bound > TimeSpan.Zero ? bound : TimeSpan.Zero);
     }
 

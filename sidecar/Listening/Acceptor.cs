@@ -14,6 +14,8 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     private static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan PauseWhenFull = TimeSpan.FromMilliseconds(100);
     private readonly CancellationTokenSource stop = new();
+    private readonly Lock gate = new();
+    private bool closing;
     private volatile Tenure tenure = new(first);
     private Task loop = Task.CompletedTask;
 
@@ -49,18 +51,40 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     /// <summary>
     /// Asks all connections to end when their current request has. New ones are still taken for a while, since word that this listener goes
     /// takes its time; each of those serves one request. At most <paramref name="bound"/> later all are ended.
+    /// Another listener may take the port over until it is closed; the connections of this one end all the same.
     /// </summary>
-    public async Task DrainAsync(TimeSpan bound)
+    public async Task DrainAsync(TimeSpan bound, Action<Acceptor> closed)
     {
         var last = tenure;
         last.Draining.Begin();
         var began = parts.Time.GetTimestamp();
         await Drain.WhileWordGetsAroundAsync(last.Open, bound, parts.Time);
-        await stop.CancelAsync();
-        await loop;
-        TakeBacklog();
-        socket.Dispose();
+        if (MayClose(last))
+        {
+            await stop.CancelAsync();
+            await loop;
+            TakeBacklog();
+            socket.Dispose();
+            closed(this);
+        }
+
         await Drain.RunAsync(last.Open, bound - parts.Time.GetElapsedTime(began), parts.Time);
+    }
+
+    /// <summary>While it drains: goes on for a listener of the same address. False when its port is closed, or will be in this moment.</summary>
+    public bool TryTurnBackTo(Listener next)
+    {
+        lock (gate)
+        {
+            if (closing) return false;
+            tenure = new Tenure(next);
+            return true;
+        }
+    }
+
+    private bool MayClose(Tenure last)
+    {
+        lock (gate) return closing = ReferenceEquals(tenure, last);
     }
 
     /// <summary>Who has connected already must not be reset: closing a listening socket does that to its backlog.</summary>

@@ -11,6 +11,7 @@ internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeS
     private static readonly TimeSpan TryAgain = TimeSpan.FromMilliseconds(500);
     private readonly Lock gate = new();
     private readonly List<Acceptor> acceptors = [];
+    private readonly List<Acceptor> closing = []; // still hold their ports
     private readonly List<Task> leaving = [];
     private readonly HashSet<string> refused = new(StringComparer.Ordinal);
     private bool stopped;
@@ -99,11 +100,34 @@ internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeS
     private void Leave(Acceptor acceptor, TimeSpan bound)
     {
         acceptors.Remove(acceptor);
-        leaving.Add(acceptor.DrainAsync(bound));
+        closing.Add(acceptor);
+        leaving.Add(acceptor.DrainAsync(bound, Closed));
+    }
+
+    /// <summary>A port is free again: a listener that came back in just that moment gets it at once.</summary>
+    private void Closed(Acceptor acceptor)
+    {
+        lock (gate)
+        {
+            closing.Remove(acceptor);
+            if (again is not null) ApplyNewest();
+        }
+    }
+
+    private bool TakeBack(Listener listener)
+    {
+        if (closing.Find(a => a.Address.Equals(listener.Address)) is not { } acceptor || !acceptor.TryTurnBackTo(listener)) return false;
+        closing.Remove(acceptor);
+        acceptors.Add(acceptor);
+        refused.Remove(listener.Name);
+        return true;
     }
 
     private bool Listen(Listener listener)
     {
+        if (TakeBack(listener)) return true;
+        // Its port is about to be free: that is no error, and the acceptor that holds it says when.
+        if (closing.Exists(a => a.Address.Equals(listener.Address))) return false;
         try
         {
             var acceptor = new Acceptor(sockets.Take(listener.Name, listener.Address), listener, parts);

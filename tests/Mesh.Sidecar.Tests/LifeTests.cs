@@ -109,6 +109,35 @@ public sealed class LifeTests : IDisposable
     }
 
     [Fact]
+    public async Task An_inbound_stream_that_never_ends_leaves_outbound_requests_their_time()
+    {
+        var release = new TaskCompletionSource();
+        await using var stuck = new RecordingOrigin(async c =>
+        {
+            await c.ReadRequestAsync();
+            await Task.Delay(Timeout.Infinite);
+        });
+        await using var late = new RecordingOrigin(async c =>
+        {
+            await c.ReadRequestAsync();
+            await release.Task;
+            await c.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
+        });
+        var (inbound, outbound) = (FreePort(), FreePort());
+        await using var process = Static(BothWays((inbound, stuck.Address.Port), (outbound, late.Address.Port)), "--drain-time", "8");
+        await PortsAsync();
+        using var endless = await RawClient.ConnectAsync(new IPEndPoint(IPAddress.Loopback, inbound));
+        await endless.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        var answer = Http.GetStringAsync($"http://127.0.0.1:{outbound}/");
+        await Eventually.TrueAsync(() => stuck.Requests.Any() && late.Requests.Any());
+        process.Signal(ChildProcess.SigTerm);
+        await endless.ReadToEndAsync();
+        release.SetResult();
+        Assert.Equal("late", await answer);
+        Assert.Equal(0, await process.WaitAsync(20));
+    }
+
+    [Fact]
     public async Task The_second_signal_ends_it_at_once()
     {
         await using var origin = new RecordingOrigin(async c =>
@@ -187,6 +216,24 @@ public sealed class LifeTests : IDisposable
           - name: c
             load_assignment: {endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{origin}}} } } }]}]}
         """);
+
+    /// <summary>An inbound and an outbound listener, each port with the origin behind it.</summary>
+    private string BothWays(params (int Port, int Origin)[] ways)
+    {
+        string[] directions = ["INBOUND", "OUTBOUND"];
+        var listeners = ways.Select((w, i) => $$"""
+              - name: {{directions[i]}}
+                traffic_direction: {{directions[i]}}
+                address: {socket_address: {address: 127.0.0.1, port_value: {{w.Port}}} }
+                filter_chains: [{filters: [{name: hcm, typed_config: { {{Config.Yaml.Hcm}}, {{Config.Yaml.Router}}, route_config: {virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: c{{i}} } }]}]} } }]}]
+            """);
+        var clusters = ways.Select((w, i) => $$"""
+              - name: c{{i}}
+                load_assignment: {endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{w.Origin}}} } } }]}]}
+            """);
+        File.WriteAllText(folder["static.yaml"], $"static_resources:\n  listeners:\n{string.Join('\n', listeners)}\n  clusters:\n{string.Join('\n', clusters)}\n");
+        return folder["static.yaml"];
+    }
 
     private string Write(int port, string action, string clusters)
     {
