@@ -9,6 +9,7 @@ namespace Mesh.Cli.Running;
 internal sealed class Sidecar : IDisposable
 {
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
     private readonly RunOptions _options;
     private readonly SidecarLog _log;
     private readonly TimeProvider _time;
@@ -33,7 +34,11 @@ internal sealed class Sidecar : IDisposable
             while (!await IsReadyAsync(either.Token))
             {
                 if (process.HasExited)
+                {
+                    await HearItOutAsync(process);
                     throw new CliException($"the sidecar ended with code {process.ExitCode} before it was ready.{_log.Tail()}");
+                }
+
                 await Task.Delay(Poll, _time, either.Token);
             }
         }
@@ -87,6 +92,13 @@ internal sealed class Sidecar : IDisposable
         _http.Dispose();
         _process?.Dispose();
         File.Delete(_portsFile);
+    }
+
+    /// <summary>The end of a process may be seen before its last lines are: waits for them, but not for somebody who inherited its streams.</summary>
+    private async Task HearItOutAsync(Process process)
+    {
+        using var bound = new CancellationTokenSource(LastWords, _time);
+        await process.WaitForExitAsync(bound.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     private async Task<bool> IsReadyAsync(CancellationToken cancellation)

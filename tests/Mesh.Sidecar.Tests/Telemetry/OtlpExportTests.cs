@@ -5,6 +5,8 @@ using Mesh.Tests;
 
 namespace Mesh.Sidecar.Tests.Telemetry;
 
+/// <summary>The export listens to the spans of the whole process, and reads its environment: nothing else runs meanwhile.</summary>
+[Collection("alone")]
 public class OtlpExportTests
 {
     private const string Parent = "00-2af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -5,6 +5,8 @@ using Mesh.Tests;
 
 namespace Mesh.Sidecar.Tests.Telemetry;
 
+/// <summary>Spans and the trace header. A listener sees the spans of the whole process: nothing else runs meanwhile.</summary>
+[Collection("alone")]
 public class SpansTests
 {
     private const string Parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -13,7 +15,6 @@ public class SpansTests
     [Fact]
     public void Without_a_listener_there_is_no_span_and_the_header_passes_unchanged()
     {
-        // The listener of the other test, if it runs now, samples only its own trace.
         Assert.Null(Spans.Start(Direction.Outbound, "GET", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", null));
         Assert.Equal(Parent, TraceContext.Next(Parent, span: null));
     }

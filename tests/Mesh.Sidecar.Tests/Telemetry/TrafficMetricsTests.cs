@@ -187,10 +187,16 @@ public class TrafficMetricsTests
     {
         var sink = TelemetrySink.Plain(time);
         var facts = Samples.Request(time);
-        for (var i = 0; i < 1000; i++) sink.Request(facts);
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        for (var i = 0; i < 10_000; i++) sink.Request(facts);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        // Of several looks the least: the runtime allocates on this thread, too, when it replaces a method with a better one.
+        var least = long.MaxValue;
+        for (var look = 0; look < 10 && least > 0; look++)
+        {
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            for (var i = 0; i < 10_000; i++) sink.Request(facts);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        Assert.Equal(0, least);
     }
 
     private static SeriesKey Key(int i) =>
