@@ -1,6 +1,7 @@
 using System.Net;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 
 namespace Mesh.Sidecar.Listening;
 
@@ -16,11 +17,20 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     /// <summary>The listener as it was when the connection came; newer ones are found by its slot.</summary>
     public Listener Listener => listener;
 
+    /// <summary>Who the client is, from the handshake of mutual TLS; null on a plaintext connection, whose word proves nothing.</summary>
+    public PeerIdentity? Peer { get; init; }
+
+    /// <summary>Address of the client; null when it is not known.</summary>
+    public IPEndPoint? RemoteEndPoint => remote;
+
+    /// <summary>Our address, the one the client connected to.</summary>
+    public IPEndPoint LocalEndPoint => local ?? listener.Address;
+
     /// <summary>Address of the client, for logs.</summary>
     public string Remote => remoteText ??= remote?.ToString() ?? "unknown";
 
     /// <summary>Our address, for logs.</summary>
-    public string Local => localText ??= (local ?? listener.Address).ToString();
+    public string Local => localText ??= LocalEndPoint.ToString();
 
     /// <summary>True when the connection should end with the current request.</summary>
     public bool IsDraining => draining.On;

@@ -11,12 +11,13 @@ internal static class DependencyTable
         ["Resilience"] = [],
         ["Balancing"] = ["Resilience"],
         ["Config"] = ["Balancing", "Resilience"],
-        ["Telemetry"] = ["Config", "Balancing", "Resilience"],
+        ["Identity"] = ["Config", "Balancing", "Resilience"],
+        ["Telemetry"] = ["Identity", "Config", "Balancing", "Resilience"],
         ["Xds"] = ["Config", "Balancing", "Resilience"],
         ["Registration"] = ["Config", "Balancing", "Resilience"],
-        ["Listening"] = ["Telemetry", "Config", "Balancing", "Resilience"],
-        ["Tcp"] = ["Listening", "Telemetry", "Config", "Balancing", "Resilience"],
-        ["Http"] = ["Tcp", "Listening", "Telemetry", "Config", "Balancing", "Resilience"],
+        ["Listening"] = ["Telemetry", "Identity", "Config", "Balancing", "Resilience"],
+        ["Tcp"] = ["Listening", "Telemetry", "Identity", "Config", "Balancing", "Resilience"],
+        ["Http"] = ["Tcp", "Listening", "Telemetry", "Identity", "Config", "Balancing", "Resilience"],
         ["Admin"] = ["Telemetry", "Config", "Balancing", "Resilience"],
     };
 

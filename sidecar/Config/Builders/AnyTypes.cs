@@ -12,6 +12,8 @@ internal static class AnyTypes
     public const string HttpConnectionManager = TypeUrls.Prefix + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     public const string TcpProxy = TypeUrls.Prefix + "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
     public const string Router = TypeUrls.Prefix + "envoy.extensions.filters.http.router.v3.Router";
+    public const string HttpRbac = TypeUrls.Prefix + "envoy.extensions.filters.http.rbac.v3.RBAC";
+    public const string NetworkRbac = TypeUrls.Prefix + "envoy.extensions.filters.network.rbac.v3.RBAC";
     public const string HttpInspector = TypeUrls.Prefix + "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
     public const string HttpProtocolOptions = TypeUrls.Prefix + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
     public const string RoundRobin = TypeUrls.Prefix + "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin";
