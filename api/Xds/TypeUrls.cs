@@ -24,6 +24,12 @@ public static class TypeUrls
     /// <summary>SDS.</summary>
     public const string Secret = Prefix + "envoy.extensions.transport_sockets.tls.v3.Secret";
 
+    /// <summary>The revoked identities: this mesh's own type, one resource named <see cref="RevocationsName"/>.</summary>
+    public const string IdentityRevocations = Prefix + "mesh.v1.IdentityRevocations";
+
+    /// <summary>The name of the one resource of type <see cref="IdentityRevocations"/>.</summary>
+    public const string RevocationsName = "revocations";
+
     /// <summary>Key of <c>Cluster.typed_extension_protocol_options</c> for the HTTP options.</summary>
     public const string HttpProtocolOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
@@ -42,6 +48,7 @@ public static class TypeUrls
         Cluster => "CDS",
         ClusterLoadAssignment => "EDS",
         Secret => "SDS",
+        IdentityRevocations => "revocations",
         _ => typeUrl[(typeUrl.LastIndexOf('/') + 1)..],
     };
 
@@ -53,6 +60,7 @@ public static class TypeUrls
         Envoy.Config.Cluster.V3.Cluster cluster => cluster.Name,
         Envoy.Config.Endpoint.V3.ClusterLoadAssignment endpoints => endpoints.ClusterName,
         Envoy.Extensions.TransportSockets.Tls.V3.Secret secret => secret.Name,
+        V1.IdentityRevocations => RevocationsName,
         _ => null,
     };
 }

@@ -6,7 +6,7 @@ using Google.Protobuf;
 namespace Mesh.Api.Grpc;
 
 /// <summary>
-/// Connections to one gRPC server over plaintext HTTP/2, made when needed and shared by all calls. Safe from any thread; its
+/// Connections to one gRPC server over HTTP/2, in plaintext or TLS, made when needed and shared by all calls. Safe from any thread; its
 /// maker disposes it, which ends the calls that still run.
 /// </summary>
 public sealed class GrpcChannel : IDisposable
@@ -14,7 +14,7 @@ public sealed class GrpcChannel : IDisposable
     private readonly HttpMessageInvoker _http;
     private readonly Uri _authority;
 
-    /// <summary>Makes a channel to <c>host:port</c>, <c>http://host:port</c> or <c>unix:/path</c>. Nothing is connected yet.</summary>
+    /// <summary>Makes a channel to <c>host:port</c>, <c>http://host:port</c>, <c>https://host:port</c> or <c>unix:/path</c>. Nothing is connected yet.</summary>
     public GrpcChannel(string address, GrpcChannelOptions? options = null)
     {
         Options = options ?? new();
@@ -90,8 +90,8 @@ public sealed class GrpcChannel : IDisposable
         if (unixPath is not null)
             return new Uri("http://localhost/");
         var text = address.Contains("://", StringComparison.Ordinal) ? address : "http://" + address;
-        if (!Uri.TryCreate(text, UriKind.Absolute, out var uri) || uri.Scheme != Uri.UriSchemeHttp || uri.Host.Length == 0)
-            throw new ArgumentException($"'{address}' is no gRPC address: expected host:port, http://host:port or unix:/path", nameof(address));
+        if (!Uri.TryCreate(text, UriKind.Absolute, out var uri) || (uri.Scheme != Uri.UriSchemeHttp && uri.Scheme != Uri.UriSchemeHttps) || uri.Host.Length == 0)
+            throw new ArgumentException($"'{address}' is no gRPC address: expected host:port, http://host:port, https://host:port or unix:/path", nameof(address));
         return uri;
     }
 
@@ -113,6 +113,8 @@ public sealed class GrpcChannel : IDisposable
         };
         if (unixPath is not null)
             handler.ConnectCallback = (_, cancellation) => ConnectUnixAsync(unixPath, cancellation);
+        else if (options.Tls is { } tls)
+            handler.ConnectCallback = (context, cancellation) => TlsConnection.ConnectAsync(context, tls, cancellation);
         return handler;
     }
 

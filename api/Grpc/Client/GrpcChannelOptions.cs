@@ -1,3 +1,5 @@
+using System.Net.Security;
+
 namespace Mesh.Api.Grpc;
 
 /// <summary>How a <see cref="GrpcChannel"/> connects. Immutable.</summary>
@@ -14,6 +16,12 @@ public sealed record GrpcChannelOptions
 
     /// <summary>The largest message taken from the server, in bytes.</summary>
     public int MaxReceiveMessageSize { get; init; } = MessageFraming.DefaultMaxMessageSize;
+
+    /// <summary>
+    /// TLS for addresses that begin with <c>https://</c>: asked anew for each connection, so that a renewed certificate is used by the
+    /// next one. Null: the system's roots and no certificate of our own.
+    /// </summary>
+    public Func<SslClientAuthenticationOptions>? Tls { get; init; }
 
     /// <summary>The clock deadlines run on.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
