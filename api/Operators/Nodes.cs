@@ -18,6 +18,9 @@ public sealed record NodeStatus
     /// <summary>The workload id it registered, when it did.</summary>
     public string Workload { get; init; } = "";
 
+    /// <summary>The SPIFFE ID it connected with; empty on the plaintext port.</summary>
+    public string Identity { get; init; } = "";
+
     /// <summary>The version label of the workload.</summary>
     public string Version { get; init; } = "";
 

@@ -1,8 +1,9 @@
 namespace Mesh.Api.Operators;
 
 /// <summary>
-/// Paths of the operators' API, JSON over HTTP on the control plane's loopback port. A failed request is answered with
-/// its HTTP status and an <see cref="OperatorsError"/>.
+/// Paths of the operators' API, JSON over HTTP. Every request carries <c>Authorization: Bearer</c> with an operators' token
+/// (<see cref="OperatorsFiles"/>): the role view may GET, the role admin everything. A failed request is answered with its HTTP
+/// status and an <see cref="OperatorsError"/>.
 /// </summary>
 public static class OperatorsApi
 {
@@ -23,6 +24,24 @@ public static class OperatorsApi
 
     /// <summary>GET with <c>?window=10s</c> (1s to 10m): <see cref="EdgeList"/>.</summary>
     public const string Edges = "/api/edges";
+
+    /// <summary>POST a <see cref="TokenRequest"/>: <see cref="IssuedToken"/>.</summary>
+    public const string Tokens = "/api/tokens";
+
+    /// <summary>GET: <see cref="IdentityList"/>.</summary>
+    public const string Identities = "/api/identities";
+
+    /// <summary>GET, or POST a <see cref="RevocationRequest"/>, or DELETE with <c>?identity=ID</c>: <see cref="RevocationList"/> as it is then.</summary>
+    public const string Revocations = "/api/revocations";
+
+    /// <summary>GET: <see cref="AuthorityStatus"/>.</summary>
+    public const string Authority = "/api/ca";
+
+    /// <summary>POST a <see cref="RotationRequest"/>: starts (or goes on with) a rotation; <see cref="AuthorityStatus"/> as it is then.</summary>
+    public const string Rotation = "/api/ca/rotate";
+
+    /// <summary>POST an <see cref="AuthorizationQuestion"/>: <see cref="AuthorizationAnswer"/>. Changes nothing: the role view may.</summary>
+    public const string AuthorizationCheck = "/api/authz/check";
 }
 
 /// <summary>Why a request of the operators' API failed, in words for the person at the terminal.</summary>

@@ -11,4 +11,13 @@ namespace Mesh.Api.Operators;
 [JsonSerializable(typeof(ConfigDump))]
 [JsonSerializable(typeof(StatList))]
 [JsonSerializable(typeof(EdgeList))]
+[JsonSerializable(typeof(TokenRequest))]
+[JsonSerializable(typeof(IssuedToken))]
+[JsonSerializable(typeof(IdentityList))]
+[JsonSerializable(typeof(RevocationRequest))]
+[JsonSerializable(typeof(RevocationList))]
+[JsonSerializable(typeof(RotationRequest))]
+[JsonSerializable(typeof(AuthorityStatus))]
+[JsonSerializable(typeof(AuthorizationQuestion))]
+[JsonSerializable(typeof(AuthorizationAnswer))]
 public sealed partial class OperatorsJson : JsonSerializerContext;

@@ -54,7 +54,11 @@ public sealed record ServiceTraffic
 }
 
 /// <summary>One end of an edge. Immutable.</summary>
-public sealed record EdgeEnd(string Workload, string Namespace, string Service, string Version);
+public sealed record EdgeEnd(string Workload, string Namespace, string Service, string Version)
+{
+    /// <summary>The SPIFFE ID it proved; empty without mutual TLS.</summary>
+    public string Identity { get; init; } = "";
+}
 
 /// <summary>Traffic of one workload to another. Immutable.</summary>
 public sealed record EdgeTraffic

@@ -10,6 +10,7 @@ internal sealed record EdgeKey(EdgeEnd Source, EdgeEnd Destination, string Proto
     public static EdgeKey Other(bool bySource) => new(new EdgeEnd("other", "", "", ""), new EdgeEnd("other", "", "", ""), "", false, bySource);
 
     private const int LongestName = 253;
+    private const int LongestIdentity = 2048;
 
     /// <summary>True when no sidecar carries the source, so that only the destination can report.</summary>
     public bool SourceIsUnknown => Source.Workload is "" or "unknown";
@@ -18,8 +19,9 @@ internal sealed record EdgeKey(EdgeEnd Source, EdgeEnd Destination, string Proto
     public static EdgeKey Of(Edge edge) =>
         new(End(edge.Source), End(edge.Destination), Cut(edge.Protocol), edge.Secured, edge.Reporter == "source");
 
-    private static EdgeEnd End(Edge.Types.Workload? end) =>
-        end is null ? new EdgeEnd("", "", "", "") : new EdgeEnd(Cut(end.Workload_), Cut(end.Namespace), Cut(end.Service), Cut(end.Version));
+    private static EdgeEnd End(Edge.Types.Workload? end) => end is null
+        ? new EdgeEnd("", "", "", "")
+        : new EdgeEnd(Cut(end.Workload_), Cut(end.Namespace), Cut(end.Service), Cut(end.Version)) { Identity = Cut(end.Identity, LongestIdentity) };
 
-    private static string Cut(string name) => name.Length <= LongestName ? name : name[..LongestName];
+    private static string Cut(string name, int most = LongestName) => name.Length <= most ? name : name[..most];
 }

@@ -1,0 +1,70 @@
+namespace Mesh.Api.Operators;
+
+/// <summary>The state of the certificate authority. Immutable.</summary>
+public sealed record AuthorityStatus
+{
+    /// <summary>The trust domain it vouches for.</summary>
+    public required string TrustDomain { get; init; }
+
+    /// <summary>Where its keys are: "folder PATH", "operator's files in PATH", "Consul KV".</summary>
+    public string Store { get; init; } = "";
+
+    /// <summary>Seconds a workload's certificate is good for.</summary>
+    public double CertificateLifetimeSeconds { get; init; }
+
+    /// <summary>The roots all workloads believe.</summary>
+    public IReadOnlyList<AuthorityCertificate> Roots { get; init; } = [];
+
+    /// <summary>The issuers in use, the active one first.</summary>
+    public IReadOnlyList<AuthorityCertificate> Issuers { get; init; } = [];
+
+    /// <summary>The rotation that runs or ran last; null when there was none.</summary>
+    public RotationStatus? Rotation { get; init; }
+
+    /// <summary>What needs somebody's attention: coming expiry, a file that could not be read.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+}
+
+/// <summary>A certificate of the authority. Immutable.</summary>
+public sealed record AuthorityCertificate
+{
+    /// <summary>Its subject.</summary>
+    public required string Subject { get; init; }
+
+    /// <summary>The SHA-256 of its DER, in hex: what join tokens pin.</summary>
+    public required string Sha256 { get; init; }
+
+    /// <summary>From when it is good.</summary>
+    public DateTimeOffset NotBefore { get; init; }
+
+    /// <summary>Until when.</summary>
+    public DateTimeOffset NotAfter { get; init; }
+
+    /// <summary>Whether new certificates come from it.</summary>
+    public bool Active { get; init; }
+}
+
+/// <summary>How far a rotation of the root is. Immutable.</summary>
+public sealed record RotationStatus
+{
+    /// <summary>add, wait, switch, drain, drop or done; "failed" when it stopped.</summary>
+    public required string Phase { get; init; }
+
+    /// <summary>Whether it has ended, one way or the other.</summary>
+    public bool Done { get; init; }
+
+    /// <summary>Whether it only goes through the steps and ends with the root it began with.</summary>
+    public bool Rehearsal { get; init; }
+
+    /// <summary>When it began.</summary>
+    public DateTimeOffset Started { get; init; }
+
+    /// <summary>The nodes whose ACK it waits for.</summary>
+    public IReadOnlyList<string> WaitingFor { get; init; } = [];
+
+    /// <summary>The same in words.</summary>
+    public string Text { get; init; } = "";
+}
+
+/// <summary>A rotation that is asked for. Immutable.</summary>
+public sealed record RotationRequest(bool Rehearse);
