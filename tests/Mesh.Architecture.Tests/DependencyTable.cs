@@ -26,8 +26,9 @@ internal static class DependencyTable
         ["Model"] = [],
         ["Rules"] = ["Model"],
         ["Compilation"] = ["Rules", "Model"],
-        ["Sources"] = ["Rules", "Model"],
-        ["Xds"] = ["Compilation", "Model"],
-        ["Admin"] = ["Xds", "Sources", "Compilation", "Rules", "Model"],
+        ["Identity"] = ["Model"],
+        ["Sources"] = ["Identity", "Rules", "Model"],
+        ["Xds"] = ["Identity", "Compilation", "Model"],
+        ["Admin"] = ["Xds", "Sources", "Identity", "Compilation", "Rules", "Model"],
     };
 }

@@ -59,6 +59,17 @@ internal sealed class ConsulClient : IDisposable
         }
     }
 
+    /// <summary>Writes a value as it is, such as a key's; false when a condition in the query (<c>cas=</c>) does not hold.</summary>
+    public async Task<bool> PutAsync(string path, ReadOnlyMemory<byte> value, CancellationToken stop)
+    {
+        using var content = new ReadOnlyMemoryContent(value);
+        return (await SendAsync(HttpMethod.Put, path, content, ConsulJson.Default.Boolean, options.Timeout, stop)).Value;
+    }
+
+    /// <summary>Removes what is at a path; false when a condition in the query (<c>cas=</c>) does not hold.</summary>
+    public async Task<bool> DeleteAsync(string path, CancellationToken stop) =>
+        (await SendAsync(HttpMethod.Delete, path, null, ConsulJson.Default.Boolean, options.Timeout, stop)).Value;
+
     /// <summary>Runs a transaction. A conflict (409) is an answer like any other: see <see cref="TxnAnswer.Errors"/>.</summary>
     public async Task<TxnAnswer> TransactAsync(TxnOp[] operations, CancellationToken stop)
     {

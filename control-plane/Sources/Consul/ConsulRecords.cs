@@ -106,7 +106,11 @@ internal sealed record TxnResult(ConsulNode? Node, ConsulService? Service, Consu
 internal sealed record TxnError(int OpIndex, string? What);
 
 /// <summary>An element of <c>GET /v1/kv/...</c>.</summary>
-internal sealed record KvPair(string Key, string? Session, ulong ModifyIndex);
+internal sealed record KvPair(string Key, string? Session, ulong ModifyIndex)
+{
+    /// <summary>The value; null when it is empty.</summary>
+    public byte[]? Value { get; init; }
+}
 
 /// <summary>Body of <c>PUT /v1/session/create</c>.</summary>
 internal sealed record SessionRequest(string Name, [property: JsonPropertyName("TTL")] string Ttl, string Behavior, string LockDelay);
@@ -122,6 +126,7 @@ internal sealed record SessionId([property: JsonPropertyName("ID")] string Id);
 [JsonSerializable(typeof(TxnOp[]))]
 [JsonSerializable(typeof(TxnAnswer))]
 [JsonSerializable(typeof(KvPair[]))]
+[JsonSerializable(typeof(string[]))]
 [JsonSerializable(typeof(SessionRequest))]
 [JsonSerializable(typeof(SessionId))]
 [JsonSerializable(typeof(SessionRenewal[]))]
