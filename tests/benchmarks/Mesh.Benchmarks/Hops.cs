@@ -58,7 +58,7 @@ internal static class Hops
     private static string Haproxy(int port, int backend) => string.Create(CultureInfo.InvariantCulture, $"""
         global
           nbthread 1
-          maxconn 10000
+          maxconn 4000
         defaults
           mode http
           timeout connect 5s
