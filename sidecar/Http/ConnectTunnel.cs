@@ -17,7 +17,6 @@ namespace Mesh.Sidecar.Http;
 internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer dialer, TimeProvider time)
 {
     private static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan IdleBound = TimeSpan.FromHours(1);
 
     /// <summary>Serves a connection that begins with CONNECT to its end.</summary>
     public async Task ServeAsync(Socket client, ConnectionFacts connection, HttpConnectionManager manager)
@@ -35,16 +34,36 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
         request.Endpoint = facts.Endpoint;
         if (upstream is null)
         {
-            await RefuseAsync(client, request, result);
             tcp.Close(facts, result.Failure, result.Detail);
+            await RefuseAsync(client, request, result);
             return;
         }
 
-        await client.SendAsync("HTTP/1.1 200 Connection Established\r\n\r\n"u8.ToArray(), SocketFlags.None);
-        // What the client sent right behind its head belongs to the tunnel.
-        if (bytes.Count > 0) await upstream.SendAsync(bytes.FilledMemory, SocketFlags.None);
-        facts.ReceivedBytes = bytes.Count;
-        await tcp.CarryAsync(client, upstream, facts, IdleBound);
+        if (await BeginAsync(client, upstream, bytes))
+        {
+            facts.ReceivedBytes = bytes.Count;
+            await tcp.CarryAsync(client, upstream, facts, Tunnel.UsualIdle);
+            return;
+        }
+
+        tcp.Close(facts, Failure.ClientGone, "one side was gone before the tunnel began");
+    }
+
+    /// <summary>Says yes, and passes on what the client sent right behind its head. False when a side is gone: both are closed then.</summary>
+    private static async ValueTask<bool> BeginAsync(Socket client, Socket upstream, WireBuffer bytes)
+    {
+        try
+        {
+            await client.SendAsync("HTTP/1.1 200 Connection Established\r\n\r\n"u8.ToArray(), SocketFlags.None);
+            if (bytes.Count > 0) await upstream.SendAsync(bytes.FilledMemory, SocketFlags.None);
+            return true;
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            Tunnel.Reset(client);
+            Tunnel.Reset(upstream);
+            return false;
+        }
     }
 
     /// <summary>Reads the head and leaves what follows it in the buffer. The second value says what is wrong with it.</summary>

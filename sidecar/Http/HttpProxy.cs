@@ -3,6 +3,7 @@ using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http.Upstream;
 using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Resilience;
+using Mesh.Sidecar.Tcp;
 using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar.Http;
@@ -115,12 +116,20 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         // What a client sent behind a request for a tunnel that was refused was not meant as a request.
         if (x.Connection.IsDraining || (x.WebSocket && call.Status != 101)) x.CloseAfterwards();
         x.Facts.Status = call.Status;
-        if (call.Status == 101) return await call.TunnelAsync(await x.Upgrade!.UpgradeAsync(), x);
+        if (call.Status == 101) return await TunnelAsync(x, call);
         await x.StartResponseAsync();
         var result = await call.CopyBodyAsync(x.ResponseBody, x);
         if (result.Failure == Failure.None && !ResponseRules.CopyTrailers(call, x)) sink.Own.DroppedTrailers.Add();
         if (x.RequestTrailers is not null) sink.Own.DroppedTrailers.Add();
         return result;
+    }
+
+    /// <summary>The bound of silence is that of TCP, where no rule sets one: what is tunnelled has no requests that could end.</summary>
+    private async ValueTask<CallResult> TunnelAsync(Exchange x, IUpstreamCall call)
+    {
+        using var idle = x.IdleBound > TimeSpan.Zero ? null : new IdleBound(x, Tunnel.UsualIdle, time);
+        var result = await call.TunnelAsync(await x.Upgrade!.UpgradeAsync(), x);
+        return x.Stopped == Failure.StreamIdle ? new CallResult(x.Stopped, "no byte in either direction for too long") : result;
     }
 
     private void Observe(Exchange x)

@@ -11,6 +11,8 @@ namespace Mesh.Sidecar.Tcp;
 /// </summary>
 internal sealed class Tunnel(Socket client, Socket upstream, TcpFacts facts, TimeSpan idle, TimeProvider time)
 {
+    /// <summary>How long a tunnel may be silent where no rule says.</summary>
+    public static readonly TimeSpan UsualIdle = TimeSpan.FromHours(1);
     private const int SmallBuffer = 4 * 1024;
     private const int LargestBuffer = 64 * 1024;
     private long lastByte;

@@ -74,9 +74,9 @@ internal sealed class SidecarMetrics
     /// <summary>Retries the budget refused.</summary>
     public Counter RetriesOverBudget { get; } = new("mesh_sidecar_retries_over_budget_total", "Retries the budget refused.");
 
-    /// <summary>Trailers that HTTP/1 could not carry.</summary>
+    /// <summary>Trailers that could not be passed on.</summary>
     public Counter DroppedTrailers { get; } =
-        new("mesh_sidecar_dropped_trailers_total", "Messages whose trailers were dropped because HTTP/1 here cannot carry them.");
+        new("mesh_sidecar_dropped_trailers_total", "Messages whose trailers were dropped: those of requests, and those of answers to HTTP/1 clients.");
 
     /// <summary>Requests refused before anything was forwarded.</summary>
     public Counter RefusedRequests { get; } =
