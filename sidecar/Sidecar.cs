@@ -22,7 +22,6 @@ namespace Mesh.Sidecar;
 internal sealed class Sidecar : IAsyncDisposable
 {
     private const int Failed = 1;
-    private const int LargestAnswer = 64 * 1024 * 1024;
 
     /// <summary>How long callers get to hear that this workload leaves before its listeners do.</summary>
     private static readonly TimeSpan WordGetsAround = TimeSpan.FromSeconds(1);
@@ -50,7 +49,7 @@ internal sealed class Sidecar : IAsyncDisposable
     {
         (this.flags, this.time, this.log) = (flags, time, log);
         publisher = new SnapshotPublisher(snapshots, time);
-        if (flags.ControlPlane is not null) channel = new GrpcChannel(flags.ControlPlane, new GrpcChannelOptions { MaxReceiveMessageSize = LargestAnswer, Time = time });
+        if (flags.ControlPlane is not null) channel = new GrpcChannel(flags.ControlPlane, new GrpcChannelOptions { Time = time });
         if (flags.Static is not null) file = new StaticSource(flags.Static, publisher, time, log.For("static"));
     }
 

@@ -11,6 +11,9 @@ internal sealed class Subscription(ResourceKind kind)
 {
     private const string AnyName = "*";
 
+    // gRPC libraries refuse messages of more than 4 MiB. What does not fit follows after the ACK. Half of it leaves room for what a client may add.
+    private const int LargestResponse = 2 * 1024 * 1024;
+
     // Names to send even when unchanged: newly asked for, or whose cluster was sent again (Envoy warms it and waits for these).
     private readonly HashSet<string> owed = new(StringComparer.Ordinal);
 
@@ -106,11 +109,14 @@ internal sealed class Subscription(ResourceKind kind)
             return null;
         }
 
-        InFlight = Last = new SentResponse(nonce, target.Version, kind.WholeSet ? Wanted(target) : due, now);
-        doubtful.ExceptWith(due.Select(r => r.Name));
+        // Only a partial type may be sent in parts: of a whole set, what a response lacks is removed.
+        var part = kind.WholeSet ? due : First(due);
+        InFlight = Last = new SentResponse(nonce, target.Version, kind.WholeSet ? Wanted(target) : part, now);
+        doubtful.ExceptWith(part.Select(r => r.Name));
         Known = target;
         mustAnswer = false;
         owed.Clear();
+        owed.UnionWith(due.Skip(part.Length).Select(r => r.Name));
         return InFlight;
     }
 
@@ -156,6 +162,15 @@ internal sealed class Subscription(ResourceKind kind)
         }
 
         return [.. due.Values];
+    }
+
+    // As many as fit into one response, at least one.
+    private static ImmutableArray<Resource> First(ImmutableArray<Resource> due)
+    {
+        var size = 0L;
+        var count = 0;
+        while (count < due.Length && (count == 0 || size + due[count].Body.Value.Length <= LargestResponse)) size += due[count++].Body.Value.Length;
+        return due[..count];
     }
 
     private ImmutableArray<Resource> Wanted(ResourceSet target) =>

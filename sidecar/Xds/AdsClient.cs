@@ -17,6 +17,9 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
     /// <summary>A control plane that answers every refusal with the same mistake must not cost a processor.</summary>
     private const int RefusalsAtOnce = 10;
 
+    /// <summary>A mesh of thousands of services has route tables and lists of clusters beyond gRPC's usual 4 MiB.</summary>
+    private const int LargestAnswer = 64 * 1024 * 1024;
+
     private static readonly TimeSpan FirstBackoff = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan LeastBackoff = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan MostBackoff = TimeSpan.FromSeconds(10);
@@ -54,7 +57,7 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
         {
             var protocol = new AdsStream(node);
             warming.Restart();
-            await using var call = channel.Open(AdsMethods.Stream, default, stop);
+            await using var call = channel.Open(AdsMethods.Stream, new CallOptions { MaxReceiveMessageSize = LargestAnswer }, stop);
             foreach (var request in protocol.Open(set)) await call.WriteAsync(request, stop);
             Status.Opened();
             await ReceiveAsync(call, protocol, stop);

@@ -82,7 +82,7 @@ public sealed class GrpcChannel : IDisposable
             request.Headers.TryAddWithoutValidation("grpc-timeout", GrpcTimeout.Format(timeout));
 
         var lifetime = new CallLifetime(options.Timeout, Options.Time, cancellation);
-        return new GrpcCall<TRequest, TResponse>(_http, request, method.ResponseParser, Options.MaxReceiveMessageSize, lifetime);
+        return new GrpcCall<TRequest, TResponse>(_http, request, method.ResponseParser, options.MaxReceiveMessageSize ?? Options.MaxReceiveMessageSize, lifetime);
     }
 
     private static Uri Authority(string address, string? unixPath)

@@ -211,6 +211,21 @@ public sealed class AdsClientTests : IAsyncDisposable
         await stream.RequestAsync(TypeUrls.Cluster);
     }
 
+    [Fact]
+    public async Task An_answer_beyond_the_usual_four_MiB_is_taken()
+    {
+        await using var plane = await ScriptedControlPlane.StartAsync();
+        Start(plane.Address);
+        var stream = await plane.NextStreamAsync();
+        await stream.RequestAsync(TypeUrls.Cluster);
+        await stream.RequestAsync(TypeUrls.Listener);
+        var large = EdsCluster("a");
+        large.Metadata = new Metadata { FilterMetadata = { ["large"] = new Struct { Fields = { ["text"] = Value.ForString(new string('x', 6 * 1024 * 1024)) } } } };
+        await stream.SendAsync(TypeUrls.Cluster, "c1", large);
+        var answer = await stream.RequestAsync(TypeUrls.Cluster);
+        Assert.Equal(("c1", null), (answer.VersionInfo, answer.ErrorDetail));
+    }
+
     public async ValueTask DisposeAsync()
     {
         await stop.CancelAsync();
