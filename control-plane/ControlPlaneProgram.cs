@@ -21,6 +21,10 @@ namespace Mesh.ControlPlane;
 internal sealed class ControlPlaneProgram : IAsyncDisposable
 {
     private static readonly TimeSpan StopWithin = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long the start waits for the registry before nodes that have nothing are served without it.</summary>
+    private static readonly TimeSpan RegistryPatience = TimeSpan.FromSeconds(15);
+
     private readonly Options options;
     private readonly TimeProvider time;
     private readonly Log log;
@@ -59,8 +63,6 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     /// <summary>The bound addresses by the name of the flag that chose them.</summary>
     public IReadOnlyDictionary<string, string> Addresses => addresses;
 
-    /// <summary>Done when nodes are handed a configuration: the registry was read once, and the rules are good.</summary>
-    private Task Ready => Task.WhenAll(discovery.Source.Synced, rules?.FirstGood ?? Task.CompletedTask);
 
     /// <summary>Binds all ports and starts all loops; a <see cref="StartException"/> says what stands in the way, and nothing is left running.</summary>
     public static async Task<ControlPlaneProgram> StartAsync(Options options, TimeProvider time, Log log)
@@ -159,7 +161,20 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     {
         loops.Add(discovery.RunAsync(stopping.Token));
         if (rules is not null) loops.Add(rules.RunAsync(stopping.Token));
-        loops.Add(feed.RunAsync(Ready, stopping.Token));
+        loops.Add(feed.RunAsync(ReadyAsync(), stopping.Token));
+    }
+
+    /// <summary>Done when nodes are handed a configuration: the registry was read once, or waited for long enough, and the rules are good.</summary>
+    private async Task ReadyAsync()
+    {
+        var patience = Task.Delay(RegistryPatience, time, stopping.Token);
+        if (await Task.WhenAny(discovery.Source.Synced, patience) == patience)
+        {
+            await patience;
+            log.Warn("the registry does not answer: nodes that have a configuration keep it, others get what rules and registered workloads give");
+        }
+
+        if (rules is not null) await rules.FirstGood;
     }
 
     private string? NotReady()

@@ -66,6 +66,12 @@ internal sealed class CompiledWorld
     /// <param name="listeners">Names of listeners it asked for; how gRPC libraries say what they call.</param>
     public Interest Needs(NodeDescription node, IEnumerable<string> listeners) => NodeNeeds.Of(this, node, listeners);
 
+    /// <summary>False while the registry has not been read for a service that the node would be told of.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="listeners">Names of listeners it asked for.</param>
+    /// <param name="isFirst">It has nothing yet. A node that discovers all then needs all; later what is new to all is no reason to wait.</param>
+    public bool IsKnown(NodeDescription node, IEnumerable<string> listeners, bool isFirst) => NodeNeeds.AreKnown(this, node, listeners, isFirst);
+
     /// <summary>Finds a service.</summary>
     public CompiledService? Find(ServiceName name) => byName.GetValueOrDefault(name);
 

@@ -21,6 +21,17 @@ internal static class NodeNeeds
         return new Interest(false, names.ToFrozenSet());
     }
 
+    /// <summary>False while the registry has not been read for one of them; see <see cref="CompiledWorld.IsKnown"/>.</summary>
+    public static bool AreKnown(CompiledWorld compiled, NodeDescription node, IEnumerable<string> listeners, bool isFirst)
+    {
+        if (compiled.World.Unread.Names.Count == 0) return true;
+        var needs = Of(compiled, node, listeners);
+        if (needs.All && isFirst) return false;
+        // A new service is no reason to keep changes from those who discover all, but routes must not lead to it yet.
+        var services = needs.All ? compiled.Services.SelectMany(s => s.Backends(node.Namespace)).Select(backend => backend.Service) : needs.Services;
+        return !services.Any(compiled.World.IsUnread);
+    }
+
     private static string WithoutPort(string target)
     {
         var colon = target.LastIndexOf(':');

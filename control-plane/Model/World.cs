@@ -27,11 +27,23 @@ public sealed record World
     /// </summary>
     public ImmutableArray<ServiceName> Departed { get; init; } = [];
 
+    /// <summary>What may be missing from <see cref="Services"/> because a registry has not been read for it.</summary>
+    public Unread Unread { get; init; } = Unread.Nothing;
+
     /// <summary>How the services were resolved, for the next build.</summary>
     internal IReadOnlyDictionary<ServiceName, Resolution> Resolutions { get; init; } = FrozenDictionary<ServiceName, Resolution>.Empty;
 
     /// <summary>What is odd but not wrong: a route to a service that does not exist, a selector that finds nothing.</summary>
     public ImmutableArray<Notice> Notices { get; init; } = [];
+
+    /// <summary>True when instances of a service may be missing: of its name, or of those its selector finds.</summary>
+    public bool IsUnread(ServiceName service)
+    {
+        if (Unread.Names.Count == 0) return false;
+        if (Resolutions.GetValueOrDefault(service)?.Document?.Selector is not { } selector) return Unread.Names.Contains(service.Name);
+        // Instances carry their service as the label "app"; a selector without it may find instances of any service.
+        return !selector.TryGetValue("app", out var app) || Unread.Names.Contains(app);
+    }
 }
 
 /// <summary>Something an operator should know, with the place to look at.</summary>

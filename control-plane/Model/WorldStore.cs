@@ -12,6 +12,7 @@ public sealed class WorldStore
     private ImmutableSortedDictionary<string, ImmutableArray<Instance>> instances = ImmutableSortedDictionary<string, ImmutableArray<Instance>>.Empty;
     private ImmutableSortedDictionary<string, RuleSet> rules = ImmutableSortedDictionary<string, RuleSet>.Empty;
     private ImmutableSortedDictionary<string, ImmutableArray<Notice>> notices = ImmutableSortedDictionary<string, ImmutableArray<Notice>>.Empty;
+    private Unread unread = Unread.Nothing;
     private volatile World current = World.Empty;
     private volatile Interest interest = Interest.None;
 
@@ -28,11 +29,16 @@ public sealed class WorldStore
     public Interest Interest => interest;
 
     /// <summary>Replaces the instances of one source. <see cref="SourceOrder"/> decides who wins for one id.</summary>
-    public void SetInstances(string source, ImmutableArray<Instance> slice)
+    public void SetInstances(string source, ImmutableArray<Instance> slice) => SetInstances(source, slice, null);
+
+    /// <summary>The same for a registry, together with what it has not told yet: both change in one world.</summary>
+    public void SetInstances(string source, ImmutableArray<Instance> slice, Unread? missing)
     {
         lock (gate)
         {
-            if (instances.TryGetValue(source, out var old) && old.SequenceEqual(slice)) return;
+            var isUnchanged = instances.TryGetValue(source, out var old) && old.SequenceEqual(slice);
+            if (isUnchanged && (missing is null || missing == unread)) return;
+            unread = missing ?? unread;
             instances = instances.SetItem(source, slice);
             Publish();
         }
@@ -83,7 +89,7 @@ public sealed class WorldStore
     private void Publish()
     {
         var built = WorldBuilder.Build(current, instances, rules);
-        current = built with { Notices = [.. built.Notices, .. notices.Values.SelectMany(n => n)] };
+        current = built with { Notices = [.. built.Notices, .. notices.Values.SelectMany(n => n)], Unread = unread };
         Changed?.Invoke(current);
     }
 }

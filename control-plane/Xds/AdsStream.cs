@@ -23,6 +23,7 @@ internal sealed class AdsStream : IDisposable
     private readonly RequestBudget budget;
     private readonly Wakeup wakeup = new();
     private readonly Log log;
+    private readonly Withholding withholding;
     private readonly Envoy.Config.Core.V3.ControlPlane controlPlane;
     private ConfigFeed.Config? seen;
     private long? changedSince;
@@ -32,6 +33,7 @@ internal sealed class AdsStream : IDisposable
     {
         (Node, this.services, state) = (node, services, new StreamState(id));
         budget = new RequestBudget(services.Time);
+        withholding = new Withholding(services.Time);
         ConnectedSince = services.Time.GetUtcNow();
         log = services.Log;
         controlPlane = new Envoy.Config.Core.V3.ControlPlane { Identifier = services.Replica };
@@ -83,15 +85,15 @@ internal sealed class AdsStream : IDisposable
     {
         while (true)
         {
-            TakeNewestConfig();
+            var withheld = TakeNewestConfig();
             DiscoveryResponse? response;
-            TimeSpan wait;
+            var wait = withheld ?? Timeout.InfiniteTimeSpan;
             lock (gate)
             {
                 var now = services.Time.GetUtcNow();
-                response = state.Next(now);
+                response = withheld is null || !AsksByName ? state.Next(now) : null;
                 if (response is not null) response.ControlPlane = controlPlane;
-                wait = state.HeldUntil is { } until ? until - now : Timeout.InfiniteTimeSpan;
+                if (state.HeldUntil - now is { } held && (wait == Timeout.InfiniteTimeSpan || held < wait)) wait = held;
             }
 
             if (response is null) await wakeup.WaitAsync(wait, services.Time, cancellation);
@@ -106,6 +108,8 @@ internal sealed class AdsStream : IDisposable
     {
         if (request.ResourceNames.Count > MostNames)
             throw new GrpcException(GrpcStatusCode.InvalidArgument, $"a request names {request.ResourceNames.Count} resources; at most {MostNames} are taken, use the wildcard");
+        // The first requests of a stream tell the versions that an earlier stream brought.
+        if (request.VersionInfo.Length > 0 && seen is null) withholding.IsReturning();
         RequestKind kind;
         lock (gate) kind = state.Receive(request, services.Time.GetUtcNow());
         switch (kind)
@@ -127,9 +131,15 @@ internal sealed class AdsStream : IDisposable
         wakeup.Set();
     }
 
-    private void TakeNewestConfig()
+    // What gRPC clients need grows with what they ask for, so an old configuration may not know it either.
+    private bool AsksByName => Node.Emitter == EmitterKind.Grpc;
+
+    /// <summary>Takes the newest configuration unless it has to wait; then tells for how long at most.</summary>
+    private TimeSpan? TakeNewestConfig()
     {
-        if (services.Feed.Current is not { } newest || ReferenceEquals(newest, seen)) return;
+        if (services.Feed.Current is not { } newest || (ReferenceEquals(newest, seen) && !AsksByName)) return null;
+        if (withholding.Left(newest.Compiled, Node, AsksByName ? NamesOf(ResourceKind.Listeners) : [], seen is null) is { } left) return left;
+        if (ReferenceEquals(newest, seen)) return null;
         var config = newest.Compiled.For(Node);
         lock (gate)
         {
@@ -139,6 +149,8 @@ internal sealed class AdsStream : IDisposable
             seen = newest;
             if (state.IsSettled) changedSince = null;
         }
+
+        return null;
     }
 
     private void ReportConvergence()

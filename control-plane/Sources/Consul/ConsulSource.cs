@@ -70,6 +70,7 @@ internal sealed class ConsulSource : IDisposable
         store.Changed += OnWorld;
         store.InterestChanged += OnInterest;
         withdrawn.Changed += publish.Flush;
+        store.SetInstances(SourceOrder.Consul, [], Unread.All);
         try
         {
             await Task.WhenAll(FollowCatalogAsync(stop), ReviewAsync(stop), watches.PollAsync(stop));
@@ -151,7 +152,7 @@ internal sealed class ConsulSource : IDisposable
         publish.Flush();
         log.Info(
             "services are read from Consul",
-            ("address", client.Address), ("services", known.Names.Count), ("instances", watches.Snapshot().Instances.Length));
+            ("address", client.Address), ("services", known.Names.Count), ("instances", watches.Snapshot(known.Names).Instances.Length));
         synced.TrySetResult();
     }
 
@@ -164,9 +165,9 @@ internal sealed class ConsulSource : IDisposable
     /// <summary>Writes the slice. Runs inside the coalescer, one at a time. Half a world is worse than none: the first one is whole.</summary>
     private void Publish()
     {
-        if (!open) return;
-        var (instances, notices) = watches.Snapshot();
-        store.SetInstances(SourceOrder.Consul, instances);
+        if (!open || catalog is not { } known) return;
+        var (instances, notices, unread) = watches.Snapshot(known.Names);
+        store.SetInstances(SourceOrder.Consul, instances, unread);
         store.SetNotices(SourceOrder.Consul, notices);
     }
 

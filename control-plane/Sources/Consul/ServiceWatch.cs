@@ -10,6 +10,7 @@ namespace Mesh.ControlPlane.Sources.Consul;
 /// </summary>
 internal sealed class ServiceWatch(string name, ConsulSourceOptions options, TimeProvider time, Log log)
 {
+    private readonly DateTimeOffset since = time.GetUtcNow();
     private DateTimeOffset? holdingSince;
     private DateTimeOffset? forgotAt;
     private ulong lastIndex;
@@ -22,6 +23,9 @@ internal sealed class ServiceWatch(string name, ConsulSourceOptions options, Tim
 
     /// <summary>True once there was an answer, so that "no instances" is knowledge.</summary>
     public bool Answered { get; private set; }
+
+    /// <summary>True while a first answer is to be expected; one that does not come in time is given up, and the service counts as it is known.</summary>
+    public bool IsAwaited => !Answered && time.GetUtcNow() - since < options.SyncPatience;
 
     /// <summary>True while instances that the registry no longer names are kept.</summary>
     public bool Holding => holdingSince is not null;

@@ -17,7 +17,9 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
     private readonly Signal poll = new();
     private readonly ConsulMetrics metrics = new();
     private volatile bool opened;
+    private volatile bool hasNew;
     private bool crowded;
+    private HashSet<string> shownUnread = [];
 
     /// <summary>Raised when there is something new to tell the world.</summary>
     public event Action? Changed;
@@ -34,15 +36,17 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
         lock (gate) return [.. services.Values.Where(s => !s.Answered).Select(s => s.Name)];
     }
 
-    /// <summary>What is known, for the world: services in the order of their names.</summary>
-    public (ImmutableArray<Instance> Instances, ImmutableArray<Notice> Notices) Snapshot()
+    /// <summary>What is known, for the world, services in the order of their names; and what of the catalog is not.</summary>
+    public (ImmutableArray<Instance> Instances, ImmutableArray<Notice> Notices, Unread Unread) Snapshot(HashSet<string> catalog)
     {
         lock (gate)
         {
+            shownUnread = UnreadOf(catalog, out _);
             var ordered = services.Values.OrderBy(s => s.Name, StringComparer.Ordinal).ToArray();
             return (
                 [.. ordered.SelectMany(s => s.View.Entries).Where(e => !withdrawn.Hides(e)).Select(e => e.Instance)],
-                [.. ordered.SelectMany(s => s.Notices())]);
+                [.. ordered.SelectMany(s => s.Notices())],
+                new Unread(false, shownUnread));
         }
     }
 
@@ -62,7 +66,12 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
             var now = clock.Time.GetUtcNow();
             foreach (var name in needed)
             {
-                if (!services.TryGetValue(name, out var service)) services[name] = service = new ServiceWatch(name, options, clock.Time, log);
+                if (!services.TryGetValue(name, out var service))
+                {
+                    services[name] = service = new ServiceWatch(name, options, clock.Time, log);
+                    hasNew = true;
+                }
+
                 service.NeededAt = now;
             }
 
@@ -74,6 +83,7 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
             }
 
             loops.RemoveAll(l => l.IsCompleted);
+            told |= IsUnreadNews(catalog);
             StartWatches(stop);
             var watched = services.Values.Count(s => s.Stop is not null);
             metrics.Followed(watched, services.Count - watched, services.Values.Count(s => s.Holding));
@@ -88,15 +98,19 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
         while (!stop.IsCancellationRequested)
         {
             ServiceWatch[] due;
+            hasNew = false;
             // The first round is part of the start: it waits for nothing and reads nothing twice.
             lock (gate) due = [.. services.Values.Where(s => s.Holding || (s.Stop is null && (opened || !s.Answered)))];
-            foreach (var service in due)
+            // Nodes wait for what was never read: that comes first, and without pauses as long as it goes well.
+            foreach (var service in due.OrderBy(s => s.Answered))
             {
-                await ReadOnceAsync(service, stop);
-                if (opened) await clock.DelayAsync(options.PollPeriod / due.Length, stop);
+                if (hasNew) break;
+                var isFirst = !service.Answered;
+                var isRead = await ReadOnceAsync(service, stop);
+                if (opened && !(isFirst && isRead)) await clock.DelayAsync(options.PollPeriod / due.Length, stop);
             }
 
-            if (due.Length == 0 || !opened) await poll.WaitAsync(options.PollPeriod, clock.Time, stop);
+            if (!hasNew && (due.Length == 0 || !opened)) await poll.WaitAsync(options.PollPeriod, clock.Time, stop);
         }
     }
 
@@ -113,6 +127,25 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
     private bool IsOver(ServiceWatch service, HashSet<string> catalog, DateTimeOffset now) => catalog.Contains(service.Name)
         ? now - service.NeededAt > options.Linger
         : service.Answered && service.View.Entries.IsEmpty && !service.Holding;
+
+    private HashSet<string> UnreadOf(HashSet<string> catalog, out bool grew)
+    {
+        grew = false;
+        var unread = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var name in catalog)
+        {
+            if (ServicesInUse.MeshName(name) is not { } mesh) continue;
+            var isWatched = services.TryGetValue(name, out var service);
+            if (isWatched && !service!.IsAwaited) continue;
+            unread.Add(mesh);
+            grew |= !isWatched && !shownUnread.Contains(mesh);
+        }
+
+        return unread;
+    }
+
+    // A service that is followed from the start is news when it has answered, not twice.
+    private bool IsUnreadNews(HashSet<string> catalog) => !shownUnread.IsSubsetOf(UnreadOf(catalog, out var grew)) || grew;
 
     private void StartWatches(CancellationToken stop)
     {
@@ -153,17 +186,19 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
         }
     }
 
-    private async Task ReadOnceAsync(ServiceWatch service, CancellationToken stop)
+    private async Task<bool> ReadOnceAsync(ServiceWatch service, CancellationToken stop)
     {
         try
         {
             // What decides about dropping instances is asked of the leader, not of whichever server is near.
             var path = PathOf(service, service.Holding ? "consistent" : "stale");
             Take(service, await client.ReadAsync(path, ConsulJson.Default.HealthEntryArray, stop));
+            return true;
         }
         catch (ConsulException e)
         {
             Failed(service, e, 1);
+            return false;
         }
     }
 

@@ -12,10 +12,11 @@ internal static class ServicesInUse
     public static HashSet<string> Of(IEnumerable<string> catalog, Interest interest, World world, IEnumerable<RuleSet> rules)
     {
         var needed = interest.All ? null : Needed(interest, world, rules);
-        return catalog
-            .Where(name => name != ConsulItself && EntryMapping.MeshName(name) is { } mesh && (needed is null || needed.Contains(mesh)))
-            .ToHashSet(StringComparer.Ordinal);
+        return catalog.Where(name => MeshName(name) is { } mesh && (needed is null || needed.Contains(mesh))).ToHashSet(StringComparer.Ordinal);
     }
+
+    /// <summary>The name in the mesh of a service of the catalog; null for one that cannot be in it.</summary>
+    public static string? MeshName(string name) => name == ConsulItself ? null : EntryMapping.MeshName(name);
 
     /// <summary>The names asked for and what their routes and selectors lead to; null when that may be anything.</summary>
     private static HashSet<string>? Needed(Interest interest, World world, IEnumerable<RuleSet> rules)

@@ -159,6 +159,21 @@ public sealed class ConsulSourceTests
     }
 
     [Fact]
+    public async Task Services_that_nodes_wait_for_are_read_without_the_pauses_of_those_read_in_turn()
+    {
+        await using var fake = await FakeConsul.StartAsync();
+        for (var i = 0; i < 30; i++) fake.Set($"s{i:00}", FakeConsul.Foreign($"s{i:00}", 1));
+        await using var running = new RunningSource(fake.Address, RunningSource.Fast with
+        {
+            MaxWatches = 4, PollPeriod = TimeSpan.FromSeconds(60), WarmTime = TimeSpan.FromMilliseconds(50), Linger = TimeSpan.FromMilliseconds(100),
+        });
+        await Eventually.TrueAsync(() => running.Store.Current.Unread.Names.Count == 30 && running.Ids.Length == 0);
+        running.Store.SetInterest(new Interest(true, Interest.None.Services));
+        await Eventually.TrueAsync(() => running.Ids.Length == 30);
+        Assert.Empty(running.Store.Current.Unread.Names);
+    }
+
+    [Fact]
     public async Task Consul_may_come_later_than_we()
     {
         var fake = await FakeConsul.StartAsync();

@@ -12,9 +12,9 @@ internal sealed class RunningSource : IAsyncDisposable
     private readonly CancellationTokenSource stop = new();
     private readonly Task running;
 
-    public RunningSource(Uri address, ConsulSourceOptions? options = null, ConsulOptions? consul = null)
+    public RunningSource(Uri address, ConsulSourceOptions? options = null, ConsulOptions? consul = null, WorldStore? store = null)
     {
-
+        Store = store ?? new WorldStore();
         var clock = new SourceClock(TimeProvider.System, new Random(1));
         Client = new ConsulClient(consul ?? new ConsulOptions { Address = address }, TimeProvider.System);
         Source = new ConsulSource(Client, Store, Withdrawn, options ?? Fast, clock, Log.To(Output, Level.Debug, TimeProvider.System));
@@ -31,7 +31,7 @@ internal sealed class RunningSource : IAsyncDisposable
 
     public LogLines Output { get; } = new();
 
-    public WorldStore Store { get; } = new();
+    public WorldStore Store { get; }
 
     public WithdrawnWorkloads Withdrawn { get; } = new("r1", TimeProvider.System);
 
