@@ -18,15 +18,19 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Work
     /// <summary>One stream: read, apply, answer in order; at its end the workload has left or its grace time begins.</summary>
     public async Task ServeAsync(MessageReader<WorkloadUpdate> requests, MessageWriter<WorkloadAck> responses, ServerCallContext context)
     {
-        using var lease = registrations.Open();
-        using var life = CancellationTokenSource.CreateLinkedTokenSource(context.Cancellation, lease.Lost);
+        using var lease = registrations.TryOpen()
+            ?? throw new GrpcException(GrpcStatusCode.ResourceExhausted, $"{options.MaxWorkloads + options.SpareStreams} streams are open, more are not taken");
+        using var late = new CancellationTokenSource(options.RegisterWithin, time);
+        using var life = CancellationTokenSource.CreateLinkedTokenSource(context.Cancellation, lease.Lost, late.Token);
         var waiting = Channel.CreateBounded<Answer>(new BoundedChannelOptions(MaxWaiting) { SingleReader = true, SingleWriter = true });
         var answering = AnswerAsync(lease, waiting.Reader, responses, life.Token);
         try
         {
             await foreach (var update in requests.ReadAllAsync(life.Token))
             {
-                await waiting.Writer.WriteAsync(Apply(lease, update), life.Token);
+                var answer = Apply(lease, update);
+                if (lease.WorkloadId is not null) late.CancelAfter(Timeout.InfiniteTimeSpan);
+                await waiting.Writer.WriteAsync(answer, life.Token);
                 if (update.UpdateCase == WorkloadUpdate.UpdateOneofCase.Leaving) break;
             }
 
@@ -36,6 +40,10 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Work
         catch (OperationCanceledException) when (lease.Reason is { } reason)
         {
             throw new GrpcException(lease.Stopping ? GrpcStatusCode.Unavailable : GrpcStatusCode.Aborted, reason);
+        }
+        catch (OperationCanceledException) when (late.IsCancellationRequested && !context.Cancellation.IsCancellationRequested)
+        {
+            throw new GrpcException(GrpcStatusCode.DeadlineExceeded, $"no workload registered within {options.RegisterWithin.TotalSeconds:0.#} seconds");
         }
         finally
         {

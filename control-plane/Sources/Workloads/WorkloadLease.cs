@@ -1,6 +1,6 @@
 namespace Mesh.ControlPlane.Sources.Workloads;
 
-/// <summary>One stream's hold on one workload. Made by <see cref="WorkloadRegistrations.Open"/>; whoever opened it disposes it. Thread safe.</summary>
+/// <summary>One stream's hold on one workload. Made by <see cref="WorkloadRegistrations.TryOpen"/>; whoever opened it disposes it. Thread safe.</summary>
 internal sealed class WorkloadLease : IDisposable
 {
     private readonly CancellationTokenSource lost = new();

@@ -37,6 +37,12 @@ internal sealed record WorkloadOptions
     /// <summary>Most workloads of one control plane.</summary>
     public int MaxWorkloads { get; init; } = 10_000;
 
+    /// <summary>Streams that may be open beside those of <see cref="MaxWorkloads"/>: they wait to register, or lost their workload.</summary>
+    public int SpareStreams { get; init; } = 1000;
+
+    /// <summary>How long a stream may be open before it registers its workload.</summary>
+    public TimeSpan RegisterWithin { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Most writes to the registry at once.</summary>
     public int MaxWrites { get; init; } = 16;
 

@@ -49,13 +49,19 @@ internal sealed class WorkloadRegistrations : IDisposable
         lock (gate) return [.. workloads.Values.Where(w => w.Desired.Instance.Service == service).Select(w => w.Desired.Instance.Id)];
     }
 
-    /// <summary>The hold of a new stream, on nothing yet.</summary>
-    public WorkloadLease Open()
+    /// <summary>The hold of a new stream, on nothing yet; null when too many streams are open.</summary>
+    public WorkloadLease? TryOpen()
     {
         var lease = new WorkloadLease();
         Action? cancel = null;
         lock (gate)
         {
+            if (leases.Count >= options.MaxWorkloads + options.SpareStreams)
+            {
+                lease.Dispose();
+                return null;
+            }
+
             if (closed) cancel = lease.Lose("the control plane is stopping", stopping: true);
             else leases.Add(lease);
         }

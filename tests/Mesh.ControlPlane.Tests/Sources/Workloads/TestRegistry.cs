@@ -19,7 +19,9 @@ public sealed class TestRegistry : IAsyncDisposable
     private TestRegistry(ConsulProcess? consul, string? folder = null)
     {
         (this.consul, this.folder) = (consul, folder);
-        address = new IPEndPoint(IPAddress.Loopback, consul is null ? FreePort() : consul.Address.Port);
+        // An address of its own: while it is down, nobody else on this machine is given its port.
+        var own = IPAddress.Parse($"127.1.{Random.Shared.Next(256)}.{Random.Shared.Next(1, 255)}");
+        address = consul is null ? new IPEndPoint(own, FreePort(own)) : new IPEndPoint(IPAddress.Loopback, consul.Address.Port);
         Client = new HttpClient { BaseAddress = Address };
     }
 
@@ -94,9 +96,9 @@ public sealed class TestRegistry : IAsyncDisposable
         if (consul is not null) await consul.DisposeAsync();
     }
 
-    private static int FreePort()
+    private static int FreePort(IPAddress address)
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        using var listener = new TcpListener(address, 0);
         listener.Start();
         return ((IPEndPoint)listener.LocalEndpoint).Port;
     }

@@ -22,12 +22,12 @@ internal sealed class TestReplica : IAsyncDisposable
     private readonly Task running;
     private bool disposed;
 
-    private TestReplica(ConsulOptions registry, string name, WorkloadOptions options)
+    private TestReplica(ConsulOptions registry, string name, WorkloadOptions options, TimeSpan emptyHold)
     {
         Name = name;
         var source = new ConsulSourceOptions
         {
-            EmptyHold = TimeSpan.FromSeconds(1),
+            EmptyHold = emptyHold,
             PollPeriod = TimeSpan.FromMilliseconds(200),
             Query = new BlockingQueryOptions { Backoff = new Backoff(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(200)) },
         };
@@ -54,6 +54,9 @@ internal sealed class TestReplica : IAsyncDisposable
         ReconcilePeriod = TimeSpan.FromSeconds(60),
         SessionTtl = TimeSpan.FromSeconds(10),
         RenewPeriod = TimeSpan.FromMilliseconds(400),
+        // A busy machine is no reason for PENDING; a registry that fails is one at once.
+        AckPatience = TimeSpan.FromSeconds(15),
+        RegisterWithin = TimeSpan.FromSeconds(60),
         Backoff = new Backoff(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(300)),
     };
 
@@ -71,12 +74,12 @@ internal sealed class TestReplica : IAsyncDisposable
     public string[] Ids(string service) =>
         [.. Store.Current.Instances.Values.Where(i => i.Service == service).OrderBy(i => i.Id, StringComparer.Ordinal).Select(i => i.Health == InstanceHealth.Passing ? i.Id : $"{i.Id}:{i.Health}")];
 
-    public static Task<TestReplica> StartAsync(TestRegistry registry, string name, WorkloadOptions? options = null) =>
-        StartAsync(new ConsulOptions { Address = registry.Address }, name, options);
+    public static Task<TestReplica> StartAsync(TestRegistry registry, string name, WorkloadOptions? options = null, TimeSpan? emptyHold = null) =>
+        StartAsync(new ConsulOptions { Address = registry.Address }, name, options, emptyHold);
 
-    public static async Task<TestReplica> StartAsync(ConsulOptions registry, string name, WorkloadOptions? options = null)
+    public static async Task<TestReplica> StartAsync(ConsulOptions registry, string name, WorkloadOptions? options = null, TimeSpan? emptyHold = null)
     {
-        var replica = new TestReplica(registry, name, options ?? Fast);
+        var replica = new TestReplica(registry, name, options ?? Fast, emptyHold ?? TimeSpan.FromSeconds(1));
         await replica.app.StartAsync();
         return replica;
     }

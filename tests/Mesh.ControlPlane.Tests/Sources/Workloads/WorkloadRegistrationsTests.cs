@@ -97,7 +97,7 @@ public sealed class WorkloadRegistrationsTests : IDisposable
         time.Advance(TimeSpan.FromMinutes(1));
         Assert.True(IsInWorld("web-1") && IsInWorld("web-2"));
         Assert.Empty(changes);
-        Assert.True(registrations.Open().Lost.IsCancellationRequested);
+        Assert.True(registrations.TryOpen()!.Lost.IsCancellationRequested);
     }
 
     [Fact]
@@ -120,7 +120,7 @@ public sealed class WorkloadRegistrationsTests : IDisposable
 
     private WorkloadLease Register(string id)
     {
-        var lease = registrations.Open();
+        var lease = registrations.TryOpen()!;
         Assert.Null(RegistrationRules.Check(TestWorkload.Registration(id, "web"), out var instance));
         Assert.Null(registrations.Register(lease, instance!, "", out _));
         return lease;

@@ -100,6 +100,38 @@ public sealed class WorkloadStreamTests : IAsyncLifetime
             WorkloadAck.Types.Status.Accepted, (await d.SendAsync(new WorkloadUpdate { Register = TestWorkload.Registration("web-4", "web") })).Status));
     }
 
+    [Theory, InlineData(false), InlineData(true)]
+    public async Task A_stream_that_registers_nothing_is_ended(bool talks)
+    {
+        await using var hasty = await TestReplica.StartAsync(registry, "r2", TestReplica.Fast with { RegisterWithin = TimeSpan.FromMilliseconds(300) });
+        await using var registered = await TestWorkload.RegisterAsync(hasty, "web-1", "web");
+        await using var idle = new TestWorkload(hasty.Address);
+        if (talks) Assert.Equal(WorkloadAck.Types.Status.Refused, (await idle.SendAsync(Say(Health.Types.State.Passing))).Status);
+        var end = await idle.EndAsync();
+        Assert.Equal((GrpcStatusCode.DeadlineExceeded, "no workload registered within 0.3 seconds"), (end.Code, end.Status.Message));
+        // The one that did register lives on.
+        Assert.Equal(WorkloadAck.Types.Status.Accepted, (await registered.SendAsync(Say(Health.Types.State.Warning))).Status);
+    }
+
+    [Fact]
+    public async Task The_number_of_streams_is_bounded()
+    {
+        await using var small = await TestReplica.StartAsync(registry, "r2", TestReplica.Fast with { MaxWorkloads = 1, SpareStreams = 1 });
+        await using var one = await TestWorkload.RegisterAsync(small, "web-1", "web");
+        await using (var two = new TestWorkload(small.Address))
+        {
+            Assert.Equal(WorkloadAck.Types.Status.Refused, (await two.SendAsync(Say(Health.Types.State.Passing))).Status);
+            await using var three = new TestWorkload(small.Address);
+            Assert.Equal(GrpcStatusCode.ResourceExhausted, (await three.EndAsync()).Code);
+        }
+
+        await Eventually.PassesAsync(async () =>
+        {
+            await using var again = new TestWorkload(small.Address);
+            Assert.Equal(WorkloadAck.Types.Status.Refused, (await again.SendAsync(Say(Health.Types.State.Passing))).Status);
+        });
+    }
+
     [Fact]
     public async Task Health_that_flaps_ends_in_the_last_word_everywhere()
     {
