@@ -9,6 +9,8 @@ namespace Mesh.ControlPlane.Compilation;
 /// <summary>Endpoints of a port -> ClusterLoadAssignment. Pure.</summary>
 internal static class EndpointCompiler
 {
+    private const int MostWeight = 100_000;
+
     /// <summary>True when an endpoint is a host name, which EDS cannot carry.</summary>
     public static bool HasNames(ImmutableArray<ModelEndpoint> endpoints) => endpoints.Any(endpoint => !IsAddress(endpoint));
 
@@ -18,13 +20,15 @@ internal static class EndpointCompiler
     public static ClusterLoadAssignment Compile(string cluster, IEnumerable<ModelEndpoint> endpoints)
     {
         var assignment = new ClusterLoadAssignment { ClusterName = cluster };
-        foreach (var zone in endpoints.GroupBy(endpoint => endpoint.Instance.Zone).OrderBy(group => group.Key, StringComparer.Ordinal))
+        ModelEndpoint[] all = [.. endpoints];
+        var divisor = Divisor(all);
+        foreach (var zone in all.GroupBy(endpoint => endpoint.Instance.Zone).OrderBy(group => group.Key, StringComparer.Ordinal))
         {
             var locality = new LocalityLbEndpoints { Locality = new Locality { Zone = zone.Key } };
             uint sum = 0;
             foreach (var endpoint in zone)
             {
-                var weight = (uint)Math.Clamp(endpoint.Instance.Weight, 1, 100_000);
+                var weight = (uint)Math.Max(1, Weight(endpoint) / divisor);
                 sum += weight;
                 locality.LbEndpoints.Add(Compile(endpoint, weight));
             }
@@ -45,6 +49,11 @@ internal static class EndpointCompiler
     {
         SocketAddress = new Envoy.Config.Core.V3.SocketAddress { Address = address, PortValue = (uint)port },
     };
+
+    // Clients add weights up in 32 bits and refuse what does not fit. Half of that leaves room for those that are lifted to the least weight.
+    private static long Divisor(ModelEndpoint[] endpoints) => (endpoints.Sum(Weight) / (uint.MaxValue / 2)) + 1;
+
+    private static long Weight(ModelEndpoint endpoint) => Math.Clamp(endpoint.Instance.Weight, 1, MostWeight);
 
     private static LbEndpoint Compile(ModelEndpoint endpoint, uint weight) => new()
     {

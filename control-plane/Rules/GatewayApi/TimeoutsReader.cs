@@ -10,6 +10,9 @@ internal static class TimeoutsReader
 {
     private const int MostAttempts = 100;
 
+    /// <summary>Waits grow to ten times this, and data planes refuse durations that are too long for their clocks.</summary>
+    private static readonly TimeSpan LongestBackoff = TimeSpan.FromHours(1);
+
     /// <summary>Bounds of the whole request and of one try.</summary>
     public static (TimeSpan? Request, TimeSpan? BackendRequest) Timeouts(Fields rule)
     {
@@ -35,6 +38,7 @@ internal static class TimeoutsReader
         }
 
         var retry = new RetryRule([.. codes.Distinct()], fields.Integer("attempts", 0, MostAttempts), fields.Duration("backoff"));
+        if (retry.Backoff > LongestBackoff) fields.Error("backoff", $"must be at most 1h, is {fields.Text("backoff")}: it is the least wait before a retry");
         fields.Done();
         return retry;
     }
