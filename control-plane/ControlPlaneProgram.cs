@@ -111,13 +111,14 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await StopAsync();
+        // It sends what is left, so before the parts that are measured.
+        export?.Dispose();
         foreach (var port in ports) await port.DisposeAsync();
         ads.Dispose();
         feed.Dispose();
         rules?.Dispose();
         discovery.Dispose();
         if (registry is not null) await registry.DisposeAsync();
-        export?.Dispose();
         xdsMetrics.Dispose();
         processMetrics.Dispose();
         metricsPage.Dispose();

@@ -11,12 +11,13 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
 {
     private readonly TemporaryFolder folder = new();
     private readonly string? consul;
+    private readonly string[] more;
     private readonly List<string> past = [];
     private ChildProcess? process;
 
-    private ControlPlaneProcess(string? consul)
+    private ControlPlaneProcess(string? consul, string[] more)
     {
-        this.consul = consul;
+        (this.consul, this.more) = (consul, more);
         Directory.CreateDirectory(folder["rules"]);
         Directory.CreateDirectory(folder["data"]);
     }
@@ -40,9 +41,9 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
     public HttpClient Http { get; } = new(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(15) };
 
     /// <summary>Starts one; <paramref name="consul"/> null uses the built-in registry.</summary>
-    public static async Task<ControlPlaneProcess> StartAsync(Uri? consul = null)
+    public static async Task<ControlPlaneProcess> StartAsync(Uri? consul = null, params string[] more)
     {
-        var made = new ControlPlaneProcess(consul?.ToString());
+        var made = new ControlPlaneProcess(consul?.ToString(), more);
         if (consul is not null) made.Registry = consul.Authority;
         try
         {
@@ -122,7 +123,7 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
         List<string> arguments =
         [
             "--rules", folder["rules"], "--data", folder["data"], "--xds", Xds, "--health", Health, "--operators", Operators,
-            "--ports-file", ports, "--grace", "2", "--log-level", "debug",
+            "--ports-file", ports, "--grace", "2", "--log-level", "debug", .. more,
         ];
         arguments.AddRange(consul is null ? ["--registry", Registry] : ["--consul", consul]);
         process = ChildProcess.Start(Programs.ControlPlane, arguments, ("HTTP_PROXY", null), ("http_proxy", null));
