@@ -1,7 +1,5 @@
-using System.Collections.Immutable;
 using Envoy.Config.Endpoint.V3;
 using Mesh.ControlPlane.Compilation;
-using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Tests.Model;
 
 namespace Mesh.ControlPlane.Tests.Compilation;

@@ -3,7 +3,6 @@ using Envoy.Config.Endpoint.V3;
 using Envoy.Service.Discovery.V3;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
-using Mesh.Api.Grpc;
 using Mesh.ControlPlane.Compilation;
 using Mesh.ControlPlane.Xds;
 using Resource = Mesh.ControlPlane.Compilation.Resource;

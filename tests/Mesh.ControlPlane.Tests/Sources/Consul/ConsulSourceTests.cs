@@ -165,7 +165,10 @@ public sealed class ConsulSourceTests
         for (var i = 0; i < 30; i++) fake.Set($"s{i:00}", FakeConsul.Foreign($"s{i:00}", 1));
         await using var running = new RunningSource(fake.Address, RunningSource.Fast with
         {
-            MaxWatches = 4, PollPeriod = TimeSpan.FromSeconds(60), WarmTime = TimeSpan.FromMilliseconds(50), Linger = TimeSpan.FromMilliseconds(100),
+            MaxWatches = 4,
+            PollPeriod = TimeSpan.FromSeconds(60),
+            WarmTime = TimeSpan.FromMilliseconds(50),
+            Linger = TimeSpan.FromMilliseconds(100),
         });
         await Eventually.TrueAsync(() => running.Store.Current.Unread.Names.Count == 30 && running.Ids.Length == 0);
         running.Store.SetInterest(new Interest(true, Interest.None.Services));
