@@ -37,7 +37,7 @@ internal static class Composition
     }
 
     /// <summary>Discovery with Consul, or with the built-in registry at its address; a <see cref="StartException"/> says which file cannot be read.</summary>
-    public static Discovery StartDiscovery(Options options, Uri? registry, WorldStore store, SourceClock clock, Log log)
+    public static Discovery StartDiscovery(Options options, Uri? registry, WorldStore store, Task rulesRead, SourceClock clock, Log log)
     {
         var consul = new ConsulOptions
         {
@@ -58,7 +58,7 @@ internal static class Composition
 
         try
         {
-            return new Discovery(new DiscoveryOptions(consul, options.ReplicaId) { Workloads = new WorkloadOptions { Grace = options.Grace } }, store, clock, log);
+            return new Discovery(new DiscoveryOptions(consul, options.ReplicaId) { Workloads = new WorkloadOptions { Grace = options.Grace }, RulesRead = rulesRead }, store, clock, log);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -48,8 +48,8 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private ControlPlaneProgram(Options options, BuiltInRegistry? registry, TimeProvider time, Log log)
     {
         (this.options, this.registry, this.time, this.log) = (options, registry, time, log);
-        discovery = Composition.StartDiscovery(options, registry?.Url, store, new SourceClock(time, new Random()), log);
         rules = options.Rules is { } folder ? new FileSource(folder, store, time, log.For("rules")) : null;
+        discovery = Composition.StartDiscovery(options, registry?.Url, store, rules?.FirstGood ?? Task.CompletedTask, new SourceClock(time, new Random()), log);
         feed = new ConfigFeed(store, time, log.For("xds"));
         nodes = new ConnectedNodes(store, feed);
         xdsMetrics = new XdsMetrics(() => nodes.Count);

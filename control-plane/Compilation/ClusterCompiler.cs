@@ -4,7 +4,9 @@ using Envoy.Config.Endpoint.V3;
 using Envoy.Type.V3;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.Api.Xds;
+using Mesh.ControlPlane.Compilation.Policies;
 using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Model.Policies;
 using static Envoy.Config.Cluster.V3.Cluster.Types;
 using HttpProtocolOptions = Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions;
 
@@ -16,8 +18,8 @@ internal static class ClusterCompiler
     private static readonly Duration ConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(5));
     private static readonly Duration PoolIdleTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(60));
 
-    /// <summary>The cluster of a service port for sidecars and Envoy.</summary>
-    public static Cluster Sidecar(Service service, ResolvedPort port)
+    /// <summary>The cluster of a service port for sidecars and Envoy that cannot prove who they are.</summary>
+    public static Cluster Sidecar(Service service, ResolvedPort port, PolicySet policies)
     {
         var cluster = ForPort(service, port);
         cluster.LbPolicy = LbPolicy.LeastRequest;
@@ -26,7 +28,7 @@ internal static class ClusterCompiler
         {
             // EDS carries addresses only; host names of a foreign registry are resolved by the node.
             cluster.Type = DiscoveryType.StrictDns;
-            cluster.LoadAssignment = EndpointCompiler.Compile(cluster.Name, port.Endpoints);
+            cluster.LoadAssignment = EndpointCompiler.Compile(cluster.Name, port.Endpoints, policies);
         }
         else
         {
@@ -36,12 +38,28 @@ internal static class ClusterCompiler
         return cluster;
     }
 
+    /// <summary>The same for those that can: endpoints that take mutual TLS are called under it, and must prove one of the identities.</summary>
+    public static Cluster Secured(Service service, ResolvedPort port, ServiceSecurity security)
+    {
+        var cluster = Sidecar(service, port, security.Policies);
+        cluster.TransportSocketMatches.AddRange(TlsCompiler.Upstream(service.Name, port, security.Identities));
+        return cluster;
+    }
+
     /// <summary>The cluster of a service port for gRPC libraries: what they do not read is left out, as some refuse what they do not know.</summary>
     public static Cluster Grpc(Service service, ResolvedPort port)
     {
         var cluster = ForPort(service, port);
         cluster.LbPolicy = LbPolicy.RoundRobin;
         SetEds(cluster);
+        return cluster;
+    }
+
+    /// <summary>The same under mutual TLS, with the certificates of the library's own bootstrap.</summary>
+    public static Cluster GrpcSecured(Service service, ResolvedPort port, ServiceSecurity security)
+    {
+        var cluster = Grpc(service, port);
+        cluster.TransportSocket = GrpcTls.Upstream(security.Identities);
         return cluster;
     }
 

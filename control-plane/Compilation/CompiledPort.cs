@@ -2,26 +2,60 @@ using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Compilation;
 
-/// <summary>Clusters and endpoints of one port, for both dialects. Immutable.</summary>
-/// <param name="Port">What it was compiled from.</param>
-/// <param name="Sidecar">Cluster for sidecars and Envoy.</param>
-/// <param name="Grpc">Cluster for gRPC libraries.</param>
-/// <param name="Endpoints">Endpoints with an IP address.</param>
-/// <param name="HasNames">True when some endpoint is a host name: the sidecar's cluster holds the endpoints itself then.</param>
-internal sealed record CompiledPort(ResolvedPort Port, Resource Sidecar, Resource Grpc, Resource Endpoints, bool HasNames)
+/// <summary>
+/// Clusters and endpoints of one port, for each dialect, with and without mutual TLS. Endpoints are compiled at once, clusters when the
+/// first node asks. Immutable to its callers; may be used from several threads.
+/// </summary>
+internal sealed class CompiledPort
 {
-    /// <summary>Compiles a port; <paramref name="previous"/> is the same port of the same service, with other endpoints perhaps.</summary>
-    public static CompiledPort From(Service service, ResolvedPort port, CompiledPort? previous)
+    private readonly Service service;
+    private readonly ServiceSecurity security;
+    private Resource? sidecar;
+    private Resource? secured;
+    private Resource? grpc;
+    private GrpcSecuredPort? grpcSecured;
+
+    private CompiledPort(Service service, ResolvedPort port, ServiceSecurity security, CompiledPort? previous)
     {
-        var name = XdsNames.Cluster(service.Name, port.Port);
-        var hasNames = EndpointCompiler.HasNames(port.Endpoints);
-        var sameEndpoints = previous is not null && Sequence.Same(previous.Port.Endpoints, port.Endpoints);
-        var sameCluster = previous is not null && (sameEndpoints || (!previous.HasNames && !hasNames));
-        return new CompiledPort(
-            port,
-            sameCluster ? previous!.Sidecar : Resource.Of(name, ClusterCompiler.Sidecar(service, port)),
-            previous?.Grpc ?? Resource.Of(name, ClusterCompiler.Grpc(service, port)),
-            sameEndpoints ? previous!.Endpoints : Resource.Of(name, EndpointCompiler.Compile(name, EndpointCompiler.Addresses(port.Endpoints))),
-            hasNames);
+        (this.service, Port, this.security) = (service, port, security);
+        HasNames = EndpointCompiler.HasNames(port.Endpoints);
+        var sameEndpoints = previous is not null && Sequence.Same(previous.Port.Endpoints, port.Endpoints) && previous.security.SameModes(security);
+        var sameCluster = previous is not null && (sameEndpoints || (!previous.HasNames && !HasNames));
+        if (sameCluster) sidecar = previous!.sidecar;
+        if (sameCluster && previous!.security.SameIdentities(security)) secured = previous.secured;
+        if (sameEndpoints && previous!.security.SameIdentities(security)) grpcSecured = previous.grpcSecured;
+        grpc = previous?.grpc;
+        Endpoints = sameEndpoints ? previous!.Endpoints
+            : Resource.Of(Name, EndpointCompiler.Compile(Name, EndpointCompiler.Addresses(port.Endpoints), security.Policies));
     }
+
+    /// <summary>What it was compiled from.</summary>
+    public ResolvedPort Port { get; }
+
+    /// <summary>Endpoints with an IP address.</summary>
+    public Resource Endpoints { get; }
+
+    /// <summary>True when some endpoint is a host name: the sidecar's cluster holds the endpoints itself then.</summary>
+    public bool HasNames { get; }
+
+    /// <summary>Cluster for sidecars and Envoy without an identity.</summary>
+    public Resource Sidecar => Once(ref sidecar, () => ClusterCompiler.Sidecar(service, Port, security.Policies));
+
+    /// <summary>Cluster for sidecars and Envoy that can prove who they are.</summary>
+    public Resource Secured => Once(ref secured, () => ClusterCompiler.Secured(service, Port, security));
+
+    /// <summary>Cluster for gRPC libraries.</summary>
+    public Resource Grpc => Once(ref grpc, () => ClusterCompiler.Grpc(service, Port));
+
+    /// <summary>Cluster and endpoints for gRPC libraries that can prove who they are.</summary>
+    public GrpcSecuredPort GrpcSecured => grpcSecured ?? Interlocked.CompareExchange(ref grpcSecured, GrpcSecuredPort.Compile(service, this, security), null) ?? grpcSecured!;
+
+    private string Name => XdsNames.Cluster(service.Name, Port.Port);
+
+    /// <summary>Compiles a port; <paramref name="previous"/> is the same port of the same service, with other endpoints perhaps.</summary>
+    public static CompiledPort From(Service service, ResolvedPort port, ServiceSecurity security, CompiledPort? previous) => new(service, port, security, previous);
+
+    // Two threads that race make equal resources; the first one stays, so that unchanged ones are the same object.
+    private Resource Once(ref Resource? slot, Func<Google.Protobuf.IMessage> compile) =>
+        slot ?? Interlocked.CompareExchange(ref slot, Resource.Of(Name, compile()), null) ?? slot!;
 }

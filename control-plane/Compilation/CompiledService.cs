@@ -15,9 +15,12 @@ internal sealed class CompiledService
     private readonly ConcurrentDictionary<(string Client, int Port), Resource> upstreamRoutes;
     private readonly ConcurrentDictionary<(string Client, bool Bare), GrpcService> grpc;
 
-    private CompiledService(Service service, ImmutableArray<CompiledPort> ports, CompiledService? sameShape)
+    private readonly ServiceSecurity security;
+
+    private CompiledService(Service service, ServiceSecurity security, ImmutableArray<CompiledPort> ports, CompiledService? sameShape)
     {
         Service = service;
+        this.security = security;
         Ports = ports;
         virtualHosts = sameShape?.virtualHosts ?? [];
         upstreamRoutes = sameShape?.upstreamRoutes ?? [];
@@ -31,14 +34,15 @@ internal sealed class CompiledService
     public ImmutableArray<CompiledPort> Ports { get; }
 
     /// <summary>Compiles a service; what depends only on unchanged parts comes from <paramref name="previous"/>.</summary>
-    public static CompiledService From(Service service, CompiledService? previous)
+    public static CompiledService From(Service service, ServiceSecurity security, CompiledService? previous)
     {
-        if (previous is not null && ReferenceEquals(previous.Service, service)) return previous;
+        if (previous is not null && ReferenceEquals(previous.Service, service)
+            && previous.security.SameIdentities(security) && previous.security.SameModes(security)) return previous;
         var sameShape = previous is not null && SameShape(previous.Service, service);
         var ports = ImmutableArray.CreateBuilder<CompiledPort>(service.Ports.Length);
         for (var i = 0; i < service.Ports.Length; i++)
-            ports.Add(CompiledPort.From(service, service.Ports[i], sameShape ? previous!.Ports[i] : null));
-        return new CompiledService(service, ports.MoveToImmutable(), sameShape ? previous : null);
+            ports.Add(CompiledPort.From(service, service.Ports[i], security, sameShape ? previous!.Ports[i] : null));
+        return new CompiledService(service, security, ports.MoveToImmutable(), sameShape ? previous : null);
     }
 
     /// <summary>Virtual hosts for the outbound listener of clients of a namespace, one for each HTTP port.</summary>

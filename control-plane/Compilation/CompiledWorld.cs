@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
+using Mesh.ControlPlane.Compilation.Policies;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Compilation;
@@ -13,23 +14,32 @@ namespace Mesh.ControlPlane.Compilation;
 internal sealed class CompiledWorld
 {
     private readonly Dictionary<ServiceName, CompiledService> byName;
+    private readonly CompiledPort[] ports;
     private readonly ConcurrentDictionary<string, OutboundRoutes> routes = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, OutboundRoutes> oldRoutes;
-    private readonly ConcurrentDictionary<string, NodeConfig> grpc = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<string, NodeConfig> oldGrpc;
+    private readonly ConcurrentDictionary<(string, bool), NodeConfig> grpc = [];
+    private readonly ConcurrentDictionary<(string, bool), NodeConfig> oldGrpc;
     private readonly ConditionalWeakTable<NodeDescription, NodeConfig> lastConfigs;
+    private readonly ResourceSet? oldClusters;
+    private readonly ResourceSet? oldSecuredClusters;
+    private ResourceSet? clusters;
+    private ResourceSet? securedClusters;
 
     private CompiledWorld(World world, CompiledWorld? previous)
     {
         World = world;
         byName = new Dictionary<ServiceName, CompiledService>(world.Services.Count);
-        foreach (var (name, service) in world.Services) byName.Add(name, CompiledService.From(service, previous?.byName.GetValueOrDefault(name)));
+        foreach (var (name, service) in world.Services)
+            byName.Add(name, CompiledService.From(service, ServiceSecurity.Of(world, name), previous?.byName.GetValueOrDefault(name)));
         Services = [.. byName.Values.OrderBy(compiled => compiled.Service.Name)];
-        var ports = Services.SelectMany(service => service.Ports).ToArray();
-        Clusters = ResourceSet.From(ports.Select(port => port.Sidecar), previous?.Clusters);
+        ports = [.. Services.SelectMany(service => service.Ports)];
         Endpoints = ResourceSet.From(ports.Select(port => port.Endpoints), previous?.Endpoints);
+        Policies = CompiledPolicies.From(world, previous?.Policies);
+        Trust = CompiledTrust.From(world.Trust, previous?.Trust);
 
         // Only results of the previous world are kept, never the world itself: the chain of worlds must not hold on to its past.
+        oldClusters = previous?.clusters ?? previous?.oldClusters;
+        oldSecuredClusters = previous?.securedClusters ?? previous?.oldSecuredClusters;
         oldRoutes = previous?.routes ?? routes;
         oldGrpc = previous?.grpc ?? grpc;
         lastConfigs = previous?.lastConfigs ?? [];
@@ -41,11 +51,21 @@ internal sealed class CompiledWorld
     /// <summary>All services, sorted by name.</summary>
     public ImmutableArray<CompiledService> Services { get; }
 
-    /// <summary>The clusters of all services, for sidecars.</summary>
-    public ResourceSet Clusters { get; }
+    /// <summary>The clusters of all services, for sidecars without an identity.</summary>
+    public ResourceSet Clusters => LazyInitializer.EnsureInitialized(ref clusters, () => ResourceSet.From(ports.Select(port => port.Sidecar), oldClusters));
+
+    /// <summary>The same for sidecars that can prove who they are.</summary>
+    public ResourceSet SecuredClusters =>
+        LazyInitializer.EnsureInitialized(ref securedClusters, () => ResourceSet.From(ports.Select(port => port.Secured), oldSecuredClusters));
 
     /// <summary>The endpoints of all services.</summary>
     public ResourceSet Endpoints { get; }
+
+    /// <summary>The policies of workloads.</summary>
+    public CompiledPolicies Policies { get; }
+
+    /// <summary>Roots and revocations.</summary>
+    public CompiledTrust Trust { get; }
 
     /// <summary>Prepares <paramref name="world"/>, taking unchanged pieces from <paramref name="previous"/>.</summary>
     public static CompiledWorld From(World world, CompiledWorld? previous) => new(world, previous);
@@ -54,12 +74,15 @@ internal sealed class CompiledWorld
     public NodeConfig For(NodeDescription node)
     {
         if (node.Emitter == EmitterKind.Grpc)
-            return grpc.GetOrAdd(node.Namespace, static (client, world) => GrpcEmitter.Compile(world, client, world.oldGrpc.GetValueOrDefault(client)), this);
+            return GrpcEmitter.WithServers(this, node, Grpc(node.Namespace, node.HasCertificates));
         lastConfigs.TryGetValue(node, out var last);
         var config = SidecarEmitter.Compile(this, node, last ?? NodeConfig.Empty);
         lastConfigs.AddOrUpdate(node, config);
         return config;
     }
+
+    private NodeConfig Grpc(string client, bool secured) => grpc.GetOrAdd((client, secured), static (key, world) =>
+        GrpcEmitter.Compile(world, key.Item1, key.Item2, world.oldGrpc.GetValueOrDefault(key)), this);
 
     /// <summary>The services a node needs, so that sources watch those.</summary>
     /// <param name="node">The node.</param>

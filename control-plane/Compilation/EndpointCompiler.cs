@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Net;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Endpoint.V3;
+using Mesh.ControlPlane.Model.Policies;
 using ModelEndpoint = Mesh.ControlPlane.Model.Endpoint;
 
 namespace Mesh.ControlPlane.Compilation;
@@ -17,7 +18,10 @@ internal static class EndpointCompiler
     /// <summary>
     /// One locality for each zone. An assignment without endpoints is a value too: without it a client would wait for one.
     /// </summary>
-    public static ClusterLoadAssignment Compile(string cluster, IEnumerable<ModelEndpoint> endpoints)
+    /// <param name="cluster">The cluster's name.</param>
+    /// <param name="endpoints">The endpoints.</param>
+    /// <param name="policies">They say which endpoints take mutual TLS; null for none.</param>
+    public static ClusterLoadAssignment Compile(string cluster, IEnumerable<ModelEndpoint> endpoints, PolicySet? policies = null)
     {
         var assignment = new ClusterLoadAssignment { ClusterName = cluster };
         ModelEndpoint[] all = [.. endpoints];
@@ -30,7 +34,7 @@ internal static class EndpointCompiler
             {
                 var weight = (uint)Math.Max(1, Weight(endpoint) / divisor);
                 sum += weight;
-                locality.LbEndpoints.Add(Compile(endpoint, weight));
+                locality.LbEndpoints.Add(Compile(endpoint, weight, policies));
             }
 
             // gRPC drops a locality without locality message or without weight.
@@ -55,11 +59,11 @@ internal static class EndpointCompiler
 
     private static long Weight(ModelEndpoint endpoint) => Math.Clamp(endpoint.Instance.Weight, 1, MostWeight);
 
-    private static LbEndpoint Compile(ModelEndpoint endpoint, uint weight) => new()
+    private static LbEndpoint Compile(ModelEndpoint endpoint, uint weight, PolicySet? policies) => new()
     {
         Endpoint = new Endpoint { Address = SocketAddress(endpoint.Address, endpoint.Port) },
         LoadBalancingWeight = weight,
-        Metadata = MeshMetadata.Of(endpoint.Instance),
+        Metadata = MeshMetadata.Of(endpoint.Instance, policies is not null && endpoint.TakesTls(policies)),
     };
 
     private static bool IsAddress(ModelEndpoint endpoint) => IPAddress.TryParse(endpoint.Address, out _);

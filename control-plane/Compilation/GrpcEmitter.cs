@@ -8,18 +8,30 @@ internal static class GrpcEmitter
     private static readonly Resource InvalidCluster = Resource.Of(XdsNames.InvalidBackend, ClusterCompiler.GrpcInvalidBackend());
     private static readonly Resource InvalidEndpoints = Resource.Of(XdsNames.InvalidBackend, EndpointCompiler.Compile(XdsNames.InvalidBackend, []));
 
-    /// <summary>Compiles for clients of a namespace.</summary>
-    public static NodeConfig Compile(CompiledWorld world, string client, NodeConfig? previous)
+    /// <summary>Compiles for clients of a namespace, with certificates or without.</summary>
+    public static NodeConfig Compile(CompiledWorld world, string client, bool secured, NodeConfig? previous)
     {
         var services = world.Services.Select(service => service.Grpc(client, world.Bare(service, client))).ToArray();
         var ports = world.Services.SelectMany(service => service.Ports).ToArray();
         return new NodeConfig
         {
-            Clusters = ResourceSet.From(ports.Select(port => port.Grpc).Append(InvalidCluster), previous?.Clusters),
-            Endpoints = ResourceSet.From(ports.Select(port => port.Endpoints).Append(InvalidEndpoints), previous?.Endpoints),
+            Clusters = ResourceSet.From(ports.Select(port => secured ? port.GrpcSecured.Cluster : port.Grpc).Append(InvalidCluster), previous?.Clusters),
+            Endpoints = ResourceSet.From(ports.Select(port => secured ? port.GrpcSecured.Endpoints : port.Endpoints).Append(InvalidEndpoints), previous?.Endpoints),
             Listeners = ResourceSet.From(services.SelectMany(service => service.Listeners), previous?.Listeners),
             Routes = ResourceSet.From(services.SelectMany(service => service.Routes), previous?.Routes),
             Notices = [.. world.Services.SelectMany(Unreachable)],
+        };
+    }
+
+    /// <summary>Adds what a gRPC server asks for: a listener for each address the node says it serves on.</summary>
+    public static NodeConfig WithServers(CompiledWorld world, NodeDescription node, NodeConfig config)
+    {
+        if (node.Ports.IsEmpty) return config;
+        var inbound = world.Policies.Inbound(node);
+        return config with
+        {
+            Listeners = ResourceSet.Merge(config.Listeners, ResourceSet.From(inbound.Listeners), null),
+            Notices = [.. config.Notices, .. inbound.Notices],
         };
     }
 

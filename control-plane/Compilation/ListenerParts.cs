@@ -17,36 +17,77 @@ internal static class ListenerParts
     private static readonly Duration TcpIdleTimeout = Duration.FromTimeSpan(TimeSpan.FromHours(1));
 
     // A server that speaks first (MySQL, SMTP) on a port of unknown protocol keeps its client waiting this long; declare such a port as tcp.
-    private static readonly Duration DetectionTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(5));
+    /// <summary>How long a connection may say nothing before it is taken for one that waits for the server.</summary>
+    public static readonly Duration DetectionTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(5));
+
+    /// <summary>What the HTTP inspector says of connections that speak HTTP.</summary>
+    public static ReadOnlySpan<string> DetectedHttp => new[] { "http/1.0", "http/1.1", "h2c" };
 
     /// <summary>A listener whose chains follow from what is spoken on its port.</summary>
     public static Listener Listener(string name, HostPort address, TrafficDirection direction, AppProtocol protocol, HttpConnectionManager http, string tcpCluster)
     {
-        var listener = new Listener
-        {
-            Name = name,
-            Address = EndpointCompiler.SocketAddress(address.Address, address.Port),
-            TrafficDirection = direction,
-        };
-        if (protocol == AppProtocol.Tcp) listener.FilterChains.Add(Tcp(http.StatPrefix, tcpCluster));
-        else if (protocol != AppProtocol.Unknown) listener.FilterChains.Add(Http(http));
+        var listener = Empty(name, address, direction);
+        if (protocol == AppProtocol.Tcp) listener.FilterChains.Add(Tcp("tcp", http.StatPrefix, tcpCluster));
+        else if (protocol != AppProtocol.Unknown) listener.FilterChains.Add(Http("http", http));
         else
         {
-            var detected = Http(http);
-            detected.FilterChainMatch = new FilterChainMatch { ApplicationProtocols = { "http/1.0", "http/1.1", "h2c" } };
-            listener.FilterChains.Add(detected);
-            listener.DefaultFilterChain = Tcp(http.StatPrefix, tcpCluster);
-            listener.ListenerFilters.Add(new ListenerFilter
-            {
-                Name = "envoy.filters.listener.http_inspector",
-                TypedConfig = Any.Pack(new HttpInspector()),
-            });
-            listener.ListenerFiltersTimeout = DetectionTimeout;
-            listener.ContinueOnListenerFiltersTimeout = true;
+            listener.FilterChains.Add(Http("http", http, Match("", DetectedHttp)));
+            listener.DefaultFilterChain = Tcp("tcp", http.StatPrefix, tcpCluster);
+            Inspect(listener, DetectionTimeout, HttpInspector());
         }
 
         return listener;
     }
+
+    /// <summary>A listener without chains.</summary>
+    public static Listener Empty(string name, HostPort address, TrafficDirection direction) => new()
+    {
+        Name = name,
+        Address = EndpointCompiler.SocketAddress(address.Address, address.Port),
+        TrafficDirection = direction,
+    };
+
+    /// <summary>Adds listener filters; a connection that says nothing within <paramref name="patience"/> is served by what they know so far.</summary>
+    public static void Inspect(Listener listener, Duration patience, params ReadOnlySpan<ListenerFilter> filters)
+    {
+        foreach (var filter in filters) listener.ListenerFilters.Add(filter);
+        listener.ListenerFiltersTimeout = patience;
+        listener.ContinueOnListenerFiltersTimeout = true;
+    }
+
+    /// <summary>Finds out whether a connection speaks HTTP.</summary>
+    public static ListenerFilter HttpInspector() => new() { Name = "envoy.filters.listener.http_inspector", TypedConfig = Any.Pack(new HttpInspector()) };
+
+    /// <summary>Which connections a chain is for.</summary>
+    public static FilterChainMatch Match(string transport, params ReadOnlySpan<string> applications)
+    {
+        var match = new FilterChainMatch { TransportProtocol = transport };
+        foreach (var application in applications) match.ApplicationProtocols.Add(application);
+        return match;
+    }
+
+    /// <summary>A chain that speaks HTTP.</summary>
+    public static FilterChain Http(string name, HttpConnectionManager manager, FilterChainMatch? match = null) => new()
+    {
+        Name = name,
+        FilterChainMatch = match,
+        Filters = { new Filter { Name = "envoy.filters.network.http_connection_manager", TypedConfig = Any.Pack(manager) } },
+    };
+
+    /// <summary>A chain that passes bytes.</summary>
+    public static FilterChain Tcp(string name, string statPrefix, string cluster, FilterChainMatch? match = null) => new()
+    {
+        Name = name,
+        FilterChainMatch = match,
+        Filters =
+        {
+            new Filter
+            {
+                Name = "envoy.filters.network.tcp_proxy",
+                TypedConfig = Any.Pack(new TcpProxy { StatPrefix = statPrefix, Cluster = cluster, IdleTimeout = TcpIdleTimeout }),
+            },
+        },
+    };
 
     /// <summary>A connection manager that changes nothing it need not change, with routes from RDS.</summary>
     public static HttpConnectionManager Http(string statPrefix, string routes, string hostOfHttp10)
@@ -84,24 +125,5 @@ internal static class ListenerParts
         ServerHeaderTransformation = ServerHeaderTransformation.PassThrough,
         StreamIdleTimeout = new Duration(),
         UpgradeConfigs = { new UpgradeConfig { UpgradeType = "websocket" } },
-    };
-
-    private static FilterChain Http(HttpConnectionManager manager) => new()
-    {
-        Name = "http",
-        Filters = { new Filter { Name = "envoy.filters.network.http_connection_manager", TypedConfig = Any.Pack(manager) } },
-    };
-
-    private static FilterChain Tcp(string statPrefix, string cluster) => new()
-    {
-        Name = "tcp",
-        Filters =
-        {
-            new Filter
-            {
-                Name = "envoy.filters.network.tcp_proxy",
-                TypedConfig = Any.Pack(new TcpProxy { StatPrefix = statPrefix, Cluster = cluster, IdleTimeout = TcpIdleTimeout }),
-            },
-        },
     };
 }

@@ -1,5 +1,6 @@
 using Envoy.Config.Core.V3;
 using Google.Protobuf.WellKnownTypes;
+using Mesh.ControlPlane.Compilation.Policies;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Compilation;
@@ -37,25 +38,25 @@ internal static class MeshMetadata
         },
     };
 
-    /// <summary>Metadata of an endpoint: the workload behind it.</summary>
-    public static Metadata Of(Instance instance) => new()
+    /// <summary>Metadata of an endpoint: the workload behind it, and whether it takes mutual TLS.</summary>
+    public static Metadata Of(Instance instance, bool mutualTls)
     {
-        FilterMetadata =
+        var metadata = new Metadata();
+        if (mutualTls) metadata.FilterMetadata[TlsCompiler.EndpointMatchKey] = TlsCompiler.EndpointMatch();
+        metadata.FilterMetadata["mesh.workload"] = new Struct
         {
-            ["mesh.workload"] = new Struct
+            Fields =
             {
-                Fields =
-                {
-                    ["id"] = Value.ForString(instance.Id),
-                    ["namespace"] = Value.ForString(instance.Namespace),
-                    ["service"] = Value.ForString(instance.Service),
-                    ["version"] = Value.ForString(instance.Version),
-                    ["workload"] = Value.ForString(instance.Workload.Length > 0 ? instance.Workload : instance.Service),
-                    ["zone"] = Value.ForString(instance.Zone),
-                },
+                ["id"] = Value.ForString(instance.Id),
+                ["namespace"] = Value.ForString(instance.Namespace),
+                ["service"] = Value.ForString(instance.Service),
+                ["version"] = Value.ForString(instance.Version),
+                ["workload"] = Value.ForString(instance.Workload.Length > 0 ? instance.Workload : instance.Service),
+                ["zone"] = Value.ForString(instance.Zone),
             },
-        },
-    };
+        };
+        return metadata;
+    }
 
     private static Struct Source(Provenance source)
     {

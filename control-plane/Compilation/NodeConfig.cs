@@ -4,7 +4,7 @@ using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Compilation;
 
-/// <summary>Everything one node may ask for, compiled: four sets of resources. Immutable; sets that did not change are the same object.</summary>
+/// <summary>Everything one node may ask for, compiled: a set of resources for each type. Immutable; sets that did not change are the same object.</summary>
 internal sealed record NodeConfig
 {
     /// <summary>Nothing.</summary>
@@ -22,6 +22,12 @@ internal sealed record NodeConfig
     /// <summary>RDS.</summary>
     public ResourceSet Routes { get; init; } = ResourceSet.Empty;
 
+    /// <summary>SDS: the roots; only for nodes that proved who they are.</summary>
+    public ResourceSet Secrets { get; init; } = ResourceSet.Empty;
+
+    /// <summary>Revoked identities; only for nodes that proved who they are.</summary>
+    public ResourceSet Revocations { get; init; } = ResourceSet.Empty;
+
     /// <summary>What could not be compiled for this node, with the place to look at.</summary>
     public ImmutableArray<Notice> Notices { get; init; } = [];
 
@@ -32,6 +38,8 @@ internal sealed record NodeConfig
         TypeUrls.ClusterLoadAssignment => Endpoints,
         TypeUrls.Listener => Listeners,
         TypeUrls.RouteConfiguration => Routes,
+        TypeUrls.Secret => Secrets,
+        TypeUrls.IdentityRevocations => Revocations,
         _ => ResourceSet.Empty,
     };
 }

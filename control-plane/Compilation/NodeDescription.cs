@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using Envoy.Config.Core.V3;
 using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Model.Policies;
 
 namespace Mesh.ControlPlane.Compilation;
 
@@ -32,6 +33,15 @@ internal sealed record NodeDescription
     /// <summary>Zone from the node's locality.</summary>
     public string Zone { get; init; } = "";
 
+    /// <summary>Labels, <c>app</c> and <c>version</c> included: what policies select the workload by.</summary>
+    public ImmutableSortedDictionary<string, string> Labels { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
+
+    /// <summary>The SPIFFE ID it proved when it connected; null when it did not. Never from what it says of itself.</summary>
+    public string? Identity { get; init; }
+
+    /// <summary>True when a gRPC library has certificates under the provider instance <c>default</c> of its bootstrap.</summary>
+    public bool HasCertificates { get; init; }
+
     /// <summary>Ports of the application with the sockets that stand before them.</summary>
     public ImmutableArray<NodePort> Ports { get; init; } = [];
 
@@ -46,6 +56,12 @@ internal sealed record NodeDescription
 
     /// <summary>True when every service belongs to its configuration: it discovers all and has an outbound listener to use them.</summary>
     public bool SeesEverything => DiscoverAll && Outbound is not null;
+
+    /// <summary>True for Envoy itself.</summary>
+    public bool IsEnvoy => UserAgent.StartsWith("envoy", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>What policies select it by.</summary>
+    public WorkloadTraits Traits => new(Namespace, Service, Labels);
 
     /// <summary>Parses an ADS node; false with an error that says which field is wrong.</summary>
     public static bool TryParse(Node node, [NotNullWhen(true)] out NodeDescription? description, out string error) =>

@@ -3,6 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using Envoy.Config.Core.V3;
 using Google.Protobuf.WellKnownTypes;
+using Mesh.ControlPlane.Compilation.Policies;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Compilation;
@@ -38,16 +39,21 @@ internal sealed class NodeReader
         if (discover is not ("" or "all" or "declared")) Fail(".discover", $"must be \"all\" or \"declared\", is \"{discover}\"");
         var ns = Text(mesh, "namespace") is { Length: > 0 } said ? said : NamespaceOf(node.Id);
         if (!ServiceName.IsValid(ns)) Fail(".namespace", $"must be a DNS label (a-z, 0-9, -), is \"{ns}\"");
+        var service = Text(mesh, "service") is { Length: > 0 } named ? named : node.Cluster;
+        var certificates = Text(mesh, "certificates");
+        if (certificates is not ("" or GrpcTls.Provider)) Fail(".certificates", $"must be \"{GrpcTls.Provider}\", the name of the provider instance, is \"{certificates}\"");
         return new NodeDescription
         {
             Id = node.Id,
             Emitter = node.UserAgentName.StartsWith("gRPC", StringComparison.OrdinalIgnoreCase) ? EmitterKind.Grpc : EmitterKind.Sidecar,
             UserAgent = node.UserAgentVersion.Length == 0 ? node.UserAgentName : $"{node.UserAgentName} {node.UserAgentVersion}",
-            Service = Text(mesh, "service") is { Length: > 0 } service ? service : node.Cluster,
+            Service = service,
             Namespace = ns,
             Version = Text(mesh, "version"),
             Workload = workload,
             Zone = node.Locality?.Zone ?? "",
+            Labels = Labels(mesh, service),
+            HasCertificates = certificates.Length > 0,
             Ports = List(mesh, "ports", ReadPort),
             Outbound = mesh.Fields.ContainsKey("outbound") ? Address(mesh, "outbound", ".outbound") : null,
             Upstreams = List(mesh, "upstreams", ReadUpstream),
@@ -59,6 +65,25 @@ internal sealed class NodeReader
     {
         var parts = id.Split('~');
         return parts.Length == 4 && parts[3].Length > 0 && parts[3] != "local" ? parts[3] : ServiceName.DefaultNamespace;
+    }
+
+    // The same as those of the instance that the workload registers.
+    private ImmutableSortedDictionary<string, string> Labels(Struct mesh, string service)
+    {
+        var labels = ImmutableSortedDictionary.CreateBuilder<string, string>(StringComparer.Ordinal);
+        if (mesh.Fields.TryGetValue("labels", out var value))
+        {
+            if (value.KindCase != Value.KindOneofCase.StructValue || value.StructValue.Fields.Count > LongestList) Fail(".labels", $"must be a struct of at most {LongestList} texts");
+            foreach (var (key, label) in value.StructValue?.Fields ?? [])
+            {
+                if (label.KindCase == Value.KindOneofCase.StringValue) labels[key] = label.StringValue;
+                else Fail($".labels[\"{key}\"]", "must be a string");
+            }
+        }
+
+        if (service.Length > 0) labels.TryAdd("app", service);
+        if (Text(mesh, "version") is { Length: > 0 } version) labels["version"] = version;
+        return labels.ToImmutable();
     }
 
     private NodePort ReadPort(Struct item, string path)

@@ -25,32 +25,37 @@ internal sealed class SidecarEmitter
     /// <summary>Compiles for one node; sets equal to <paramref name="last"/>'s are taken from there.</summary>
     public static NodeConfig Compile(CompiledWorld world, NodeDescription node, NodeConfig last) => new SidecarEmitter(world, node).Compile(last);
 
+    private bool IsSecured => node.Identity is not null;
+
+    private Resource ClusterOf(CompiledPort port) => IsSecured ? port.Secured : port.Sidecar;
+
     private NodeConfig Compile(NodeConfig last)
     {
-        foreach (var port in node.Ports) AddInbound(port);
+        AddInbound();
         foreach (var upstream in node.Upstreams) AddUpstream(upstream);
         if (node.Outbound is { } address) AddOutbound(address);
 
         var everything = node.SeesEverything;
+        var shared = everything ? IsSecured ? world.SecuredClusters : world.Clusters : ResourceSet.Empty;
         var eds = everything ? world.Endpoints : ResourceSet.From(ports.Select(port => port.Endpoints));
         return new NodeConfig
         {
-            Clusters = ResourceSet.Merge(everything ? world.Clusters : ResourceSet.Empty, ResourceSet.From([.. clusters, .. ports.Select(port => port.Sidecar)]), last.Clusters),
+            Clusters = ResourceSet.Merge(shared, ResourceSet.From([.. clusters, .. ports.Select(ClusterOf)]), last.Clusters),
             Endpoints = ResourceSet.Merge(eds, ResourceSet.Empty, last.Endpoints),
             Listeners = ResourceSet.From(listeners, last.Listeners),
             Routes = ResourceSet.From(routes, last.Routes),
+            Secrets = IsSecured ? world.Trust.Secrets : ResourceSet.Empty,
+            Revocations = IsSecured ? world.Trust.Revocations : ResourceSet.Empty,
             Notices = notices.ToImmutable(),
         };
     }
 
-    private void AddInbound(NodePort port)
+    private void AddInbound()
     {
-        var name = XdsNames.InboundListener(port.Port);
-        var cluster = XdsNames.InboundCluster(port.Port);
-        clusters.Add(Resource.Of(cluster, ClusterCompiler.Inbound(node, port)));
-        var table = CompiledService.AnyHost(cluster, [RouteCompiler.Inbound(cluster)]);
-        var http = ListenerParts.Http($"inbound_{port.Port}", table, node.Service);
-        listeners.Add(Resource.Of(name, ListenerParts.Listener(name, port.Listen, TrafficDirection.Inbound, port.Protocol, http, cluster)));
+        var inbound = world.Policies.Inbound(node);
+        listeners.AddRange(inbound.Listeners);
+        clusters.AddRange(inbound.Clusters);
+        foreach (var notice in inbound.Notices) notices.Add(notice.Source, notice.Text);
     }
 
     private void AddUpstream(NodeUpstream upstream)

@@ -24,6 +24,9 @@ internal static class XdsNames
     /// <summary>Listener in front of a port of the application.</summary>
     public static string InboundListener(int port) => string.Create(CultureInfo.InvariantCulture, $"inbound|{port}");
 
+    /// <summary>Listener that a gRPC server asks for; the template stands in its bootstrap as <c>server_listener_resource_name_template</c>.</summary>
+    public static string GrpcServerListener(HostPort listen) => $"grpc/server?xds.resource.listening_address={listen}";
+
     /// <summary>Listener of an explicit upstream.</summary>
     public static string UpstreamListener(NodeUpstream upstream) => $"upstream|{upstream.Service}|{upstream.Listen}";
 

@@ -44,6 +44,12 @@ public sealed record Instance
     /// <summary>True when a sidecar of this mesh stands in front of it.</summary>
     public bool Meshed { get; init; }
 
+    /// <summary>
+    /// The SPIFFE ID its sidecar proves itself with; empty for none. First-hand from the certificate it registered with; from a registry
+    /// it is a claim, which can make a client expect an identity and never make it expect none.
+    /// </summary>
+    public string Identity { get; init; } = "";
+
     /// <summary>Where it was registered.</summary>
     public required Provenance Source { get; init; }
 
@@ -62,6 +68,7 @@ public sealed record Instance
             && Health == other.Health
             && Weight == other.Weight
             && Meshed == other.Meshed
+            && Identity == other.Identity
             && Source == other.Source);
 
     /// <inheritdoc/>

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Mesh.ControlPlane.Model.Policies;
 
 namespace Mesh.ControlPlane.Model;
 
@@ -19,6 +20,15 @@ public sealed record RuleSet
 
     /// <summary>HTTPRoute documents.</summary>
     public ImmutableArray<HttpRoute> HttpRoutes { get; init; } = [];
+
+    /// <summary>ServiceIdentity documents.</summary>
+    public ImmutableArray<ServiceIdentity> ServiceIdentities { get; init; } = [];
+
+    /// <summary>PeerAuthentication documents.</summary>
+    public ImmutableArray<PeerAuthentication> PeerAuthentications { get; init; } = [];
+
+    /// <summary>AuthorizationPolicy documents.</summary>
+    public ImmutableArray<AuthorizationPolicy> AuthorizationPolicies { get; init; } = [];
 }
 
 /// <summary>A Kubernetes Service as far as the mesh reads it.</summary>

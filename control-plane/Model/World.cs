@@ -1,5 +1,6 @@
 using System.Collections.Frozen;
 using System.Collections.Immutable;
+using Mesh.ControlPlane.Model.Policies;
 
 namespace Mesh.ControlPlane.Model;
 
@@ -29,6 +30,15 @@ public sealed record World
 
     /// <summary>What may be missing from <see cref="Services"/> because a registry has not been read for it.</summary>
     public Unread Unread { get; init; } = Unread.Nothing;
+
+    /// <summary>All policies; the same object while no document of them changes.</summary>
+    public PolicySet Policies { get; init; } = PolicySet.Empty;
+
+    /// <summary>Whom certificates can speak for; the same object while that does not change.</summary>
+    public Trust Trust { get; init; } = Trust.None;
+
+    /// <summary>Who may serve what.</summary>
+    public ServiceAuthority Authority { get; init; } = ServiceAuthority.Default;
 
     /// <summary>How the services were resolved, for the next build.</summary>
     internal IReadOnlyDictionary<ServiceName, Resolution> Resolutions { get; init; } = FrozenDictionary<ServiceName, Resolution>.Empty;
@@ -127,4 +137,22 @@ public sealed record ResolvedPort(int Port, string Name, AppProtocol Protocol, I
 /// <param name="Address">IP address or host name.</param>
 /// <param name="Port">Port to connect to.</param>
 /// <param name="Instance">The instance behind it.</param>
-public sealed record Endpoint(string Address, int Port, Instance Instance);
+public sealed record Endpoint(string Address, int Port, Instance Instance)
+{
+    /// <summary>True when a client that has an identity of its own calls it under mutual TLS.</summary>
+    public bool TakesTls(PolicySet policies) =>
+        Instance.Identity.Length > 0 && policies.ModeOf(WorkloadTraits.Of(Instance), AppPort) != TlsMode.Disable;
+
+    private int AppPort
+    {
+        get
+        {
+            foreach (var port in Instance.Ports)
+            {
+                if (port.Port == Port) return port.AppPort;
+            }
+
+            return Port;
+        }
+    }
+}

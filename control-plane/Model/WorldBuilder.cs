@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Mesh.ControlPlane.Model.Policies;
 
 namespace Mesh.ControlPlane.Model;
 
@@ -11,10 +12,12 @@ public static class WorldBuilder
     /// <param name="previous">The world so far; unchanged services and instances are taken from it.</param>
     /// <param name="instances">Instances by source; <see cref="SourceOrder"/> decides who wins for one id.</param>
     /// <param name="rules">Documents by source; <see cref="SourceOrder"/> decides who wins for one name.</param>
+    /// <param name="trust">What the certificate authority says; null for no authority.</param>
     public static World Build(
         World previous,
         ImmutableSortedDictionary<string, ImmutableArray<Instance>> instances,
-        ImmutableSortedDictionary<string, RuleSet> rules)
+        ImmutableSortedDictionary<string, RuleSet> rules,
+        Trust? trust = null)
     {
         var notices = new Notices();
         var documents = SourceOrder.Sort(rules).Select(slice => slice.Value).ToList();
@@ -24,16 +27,23 @@ public static class WorldBuilder
         var resolutions = Resolve(previous, directory, documents, notices);
         var services = resolutions.ToDictionary(pair => pair.Key, pair => pair.Value.Service);
         var departed = AddDeparted(previous, services);
+        var policies = PolicySet.From(documents, previous.Policies);
+        var authority = ServiceAuthority.From(trust ?? Trust.None, policies, documents.SelectMany(set => set.Services));
+        EndpointAuthority.Apply(services, authority, policies, notices);
         RouteAttachment.Attach(services, documents, notices);
-        return new World
+        var world = new World
         {
             Version = previous.Version + 1,
             Instances = merged,
             Services = KeepUnchanged(previous.Services, services),
             Resolutions = resolutions,
             Departed = departed,
-            Notices = notices.ToImmutable(),
+            Policies = policies,
+            Trust = trust ?? Trust.None,
+            Authority = authority,
         };
+        PolicyReview.Add(world, notices);
+        return world with { Notices = notices.ToImmutable() };
     }
 
     private static Dictionary<ServiceName, Resolution> Resolve(World previous, InstanceDirectory directory, List<RuleSet> documents, Notices notices)

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Mesh.ControlPlane.Model.Policies;
 
 namespace Mesh.ControlPlane.Model;
 
@@ -13,6 +14,7 @@ public sealed class WorldStore
     private ImmutableSortedDictionary<string, RuleSet> rules = ImmutableSortedDictionary<string, RuleSet>.Empty;
     private ImmutableSortedDictionary<string, ImmutableArray<Notice>> notices = ImmutableSortedDictionary<string, ImmutableArray<Notice>>.Empty;
     private Unread unread = Unread.Nothing;
+    private Trust trust = Trust.None;
     private volatile World current = World.Empty;
     private volatile Interest interest = Interest.None;
 
@@ -54,6 +56,17 @@ public sealed class WorldStore
         }
     }
 
+    /// <summary>Replaces what the certificate authority says: trust domain, roots, revocations, grants.</summary>
+    public void SetTrust(Trust value)
+    {
+        lock (gate)
+        {
+            if (trust.Equals(value)) return;
+            trust = value;
+            Publish();
+        }
+    }
+
     /// <summary>The rules of all sources, for sources that must know which services they lead to.</summary>
     public IEnumerable<RuleSet> Rules
     {
@@ -88,7 +101,7 @@ public sealed class WorldStore
 
     private void Publish()
     {
-        var built = WorldBuilder.Build(current, instances, rules);
+        var built = WorldBuilder.Build(current, instances, rules, trust);
         current = built with { Notices = [.. built.Notices, .. notices.Values.SelectMany(n => n)], Unread = unread };
         Changed?.Invoke(current);
     }

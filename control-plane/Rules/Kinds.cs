@@ -7,6 +7,8 @@ namespace Mesh.ControlPlane.Rules;
 internal static class Kinds
 {
     private const string GatewayGroup = "gateway.networking.k8s.io";
+    private const string SecurityGroup = "security.istio.io";
+    private const string Offer = "Service, EndpointSlice, Pod, HTTPRoute, AuthorizationPolicy, PeerAuthentication and ServiceIdentity";
 
     /// <summary>Kinds the mesh reads, with the one version it knows.</summary>
     private static readonly FrozenDictionary<string, string> Read = new Dictionary<string, string>(StringComparer.Ordinal)
@@ -16,13 +18,16 @@ internal static class Kinds
         ["List"] = "v1",
         ["EndpointSlice"] = "discovery.k8s.io/v1",
         ["HTTPRoute"] = GatewayGroup + "/v1",
+        ["AuthorizationPolicy"] = SecurityGroup + "/v1",
+        ["PeerAuthentication"] = SecurityGroup + "/v1",
+        ["ServiceIdentity"] = "policy.mesh/v1",
     }.ToFrozenDictionary();
 
     /// <summary>Kinds that have a meaning for a mesh, so that ignoring them would mislead.</summary>
     private static readonly FrozenSet<string> Later = FrozenSet.ToFrozenSet(
     [
         "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "ReferenceGrant", "Gateway", "GatewayClass", "ListenerSet", "BackendTLSPolicy", "BackendLBPolicy", "Endpoints",
-        "BackendTrafficPolicy", "AuthorizationPolicy", "NetworkPolicy", "Ingress", "IngressClass", "VirtualService", "DestinationRule", "ServiceEntry", "PeerAuthentication",
+        "BackendTrafficPolicy", "RequestAuthentication", "NetworkPolicy", "Ingress", "IngressClass", "VirtualService", "DestinationRule", "ServiceEntry",
     ]);
 
     /// <summary>Kinds that often stand in the same file and say nothing to a mesh.</summary>
@@ -37,7 +42,7 @@ internal static class Kinds
     public static string? Of(Fields document)
     {
         document.Require("apiVersion", "it says which kind of document this is, with kind");
-        document.Require("kind", "it says what this document is: Service, EndpointSlice, Pod or HTTPRoute");
+        document.Require("kind", "it says what this document is, Service or HTTPRoute for example");
         var version = document.Text("apiVersion");
         if (document.Text("kind") is not { } kind || version is null) return null;
         if (Read.TryGetValue(kind, out var known))
@@ -50,7 +55,7 @@ internal static class Kinds
         else
         {
             var meant = NearestName.Of(kind, Read.Keys);
-            document.Error("kind", $"there is no kind \"{kind}\" here: {(meant is null ? "the mesh reads Service, EndpointSlice, Pod and HTTPRoute" : $"did you mean {meant}?")}");
+            document.Error("kind", $"there is no kind \"{kind}\" here: {(meant is null ? $"the mesh reads {Offer}" : $"did you mean {meant}?")}");
         }
 
         return null;

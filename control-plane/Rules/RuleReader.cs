@@ -1,8 +1,10 @@
 using System.Collections.Immutable;
 using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Model.Policies;
 using Mesh.ControlPlane.Rules.Documents;
 using Mesh.ControlPlane.Rules.GatewayApi;
 using Mesh.ControlPlane.Rules.Kubernetes;
+using Mesh.ControlPlane.Rules.Policies;
 
 namespace Mesh.ControlPlane.Rules;
 
@@ -13,6 +15,9 @@ internal sealed class RuleReader
     private readonly ImmutableArray<EndpointSliceDocument>.Builder slices = ImmutableArray.CreateBuilder<EndpointSliceDocument>();
     private readonly ImmutableArray<Instance>.Builder pods = ImmutableArray.CreateBuilder<Instance>();
     private readonly ImmutableArray<HttpRoute>.Builder httpRoutes = ImmutableArray.CreateBuilder<HttpRoute>();
+    private readonly ImmutableArray<ServiceIdentity>.Builder serviceIdentities = ImmutableArray.CreateBuilder<ServiceIdentity>();
+    private readonly ImmutableArray<PeerAuthentication>.Builder peerAuthentications = ImmutableArray.CreateBuilder<PeerAuthentication>();
+    private readonly ImmutableArray<AuthorizationPolicy>.Builder authorizationPolicies = ImmutableArray.CreateBuilder<AuthorizationPolicy>();
     private readonly Dictionary<(string Kind, string Namespace, string Name), string> seen = [];
 
     private RuleReader()
@@ -39,6 +44,9 @@ internal sealed class RuleReader
             EndpointSlices = reader.slices.ToImmutable(),
             Pods = reader.pods.ToImmutable(),
             HttpRoutes = reader.httpRoutes.ToImmutable(),
+            ServiceIdentities = reader.serviceIdentities.ToImmutable(),
+            PeerAuthentications = reader.peerAuthentications.ToImmutable(),
+            AuthorizationPolicies = reader.authorizationPolicies.ToImmutable(),
         };
         return new ParsedRules(rules, [.. errors], [.. warnings]);
     }
@@ -74,6 +82,9 @@ internal sealed class RuleReader
             case "Service": Add(services, ServiceReader.Read(document)); break;
             case "EndpointSlice": Add(slices, EndpointSliceReader.Read(document)); break;
             case "Pod": Add(pods, PodReader.Read(document)); break;
+            case "AuthorizationPolicy": Add(authorizationPolicies, AuthorizationPolicyReader.Read(document)); break;
+            case "PeerAuthentication": Add(peerAuthentications, PeerAuthenticationReader.Read(document)); break;
+            case "ServiceIdentity": Add(serviceIdentities, ServiceIdentityReader.Read(document)); break;
             default: Add(httpRoutes, HttpRouteReader.Read(document)); break;
         }
     }

@@ -20,6 +20,9 @@ internal sealed record DiscoveryOptions(ConsulOptions Consul, string Replica)
     /// <summary>How services are followed.</summary>
     public ConsulSourceOptions Source { get; init; } = new();
 
+    /// <summary>Done when the rules that say who may serve what were read.</summary>
+    public Task RulesRead { get; init; } = Task.CompletedTask;
+
     /// <summary>How registered workloads are kept.</summary>
     public WorkloadOptions Workloads { get; init; } = new();
 }
@@ -34,6 +37,7 @@ internal sealed class Discovery : IDisposable
     private readonly WorkloadRegistrations registrations;
     private readonly KeeperEvents events;
     private readonly WorkloadRegistry registry;
+    private readonly RegistrationGate gate;
 
     /// <summary>Opens no connection yet.</summary>
     /// <exception cref="IOException">The CA file cannot be read.</exception>
@@ -46,7 +50,8 @@ internal sealed class Discovery : IDisposable
         events = new KeeperEvents(registrations, log.For("registry"));
         var context = new WorkloadContext(options.Workloads, clock, log.For("registry"), events);
         registry = new WorkloadRegistry(client, Source, registrations, options.Owner, context);
-        Workloads = new WorkloadEndpoint(registrations, options.Workloads, options.Replica, clock.Time);
+        gate = new RegistrationGate(store, options.RulesRead, log.For("workloads"));
+        Workloads = new WorkloadEndpoint(registrations, gate, options.Workloads, options.Replica, clock.Time);
     }
 
     /// <summary>Reads services. Wait for its <see cref="ConsulSource.Synced"/> before nodes are told what the world is.</summary>
@@ -62,6 +67,7 @@ internal sealed class Discovery : IDisposable
     public void Dispose()
     {
         registry.Dispose();
+        gate.Dispose();
         events.Dispose();
         registrations.Dispose();
         Source.Dispose();

@@ -26,6 +26,12 @@ internal sealed class Fields
     /// <summary>Line the mapping begins on.</summary>
     public int Line => mapping.Line;
 
+    /// <summary>True when nothing is written in it.</summary>
+    public bool IsEmpty => mapping.Entries.Count == 0;
+
+    /// <summary>The names of all fields, for mappings whose keys are data.</summary>
+    public IEnumerable<string> Names => mapping.Entries.Select(entry => entry.Key);
+
     /// <summary>Where errors go.</summary>
     public Findings Findings => findings;
 

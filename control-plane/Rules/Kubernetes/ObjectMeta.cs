@@ -16,6 +16,9 @@ internal sealed record ObjectMeta(string Name, string Namespace, ImmutableSorted
     /// <summary>Namespace and name.</summary>
     public ServiceName FullName => new(Namespace, Name);
 
+    /// <summary>Annotations.</summary>
+    public ImmutableSortedDictionary<string, string> Annotations { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
+
     /// <summary>Reads <c>metadata</c> of a document.</summary>
     /// <param name="document">The document.</param>
     /// <param name="nameIsLabel">True where the name must be a DNS label (Service), false where it may have dots.</param>
@@ -30,8 +33,10 @@ internal sealed record ObjectMeta(string Name, string Namespace, ImmutableSorted
             fields.Label("namespace") ?? ServiceName.DefaultNamespace,
             fields.Map("labels") ?? ImmutableSortedDictionary<string, string>.Empty,
             Time(fields, "creationTimestamp"),
-            fields.Has("deletionTimestamp"));
-        fields.Map("annotations");
+            fields.Has("deletionTimestamp"))
+        {
+            Annotations = fields.Map("annotations") ?? ImmutableSortedDictionary<string, string>.Empty,
+        };
         fields.Done("uid", "resourceVersion", "generation", "managedFields", "ownerReferences", "finalizers", "generateName",
             "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink");
         return meta;

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Mesh.Api.Identity;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Sources.Consul;
@@ -48,9 +49,11 @@ internal static class EntryMapping
         if (Address(node, service) is not { } address) return (null, "neither it nor its node has an address");
         if (MeshName(consulName) is not { } name) return (null, "the service's name is not a DNS label");
         if (NamespaceOf(service) is not { } ns) return (null, NamespaceReason(service));
+        if (IdentityOf(service, out var identity) is { } wrong) return (null, wrong);
         var instance = new Instance
         {
             Id = service.Id,
+            Identity = identity,
             Namespace = ns,
             Service = name,
             Address = address,
@@ -75,8 +78,11 @@ internal static class EntryMapping
         var health = HealthOf(checks);
         var version = VersionOf(service);
         if (NamespaceOf(service) is not { } ns) return (null, NamespaceReason(service));
+        if (IdentityOf(service, out var identity) is { } wrong) return (null, wrong);
         var instance = new Instance
         {
+            Identity = identity,
+
             // A service id is unique on its node only.
             Id = $"{node.Name}/{service.Id}",
             Namespace = ns,
@@ -102,6 +108,14 @@ internal static class EntryMapping
 
     private static string NamespaceReason(ConsulService service) =>
         $"its {MeshMeta.Namespace} '{service.Meta!.GetValueOrDefault(MeshMeta.Namespace)}' is not a DNS label in lower case";
+
+    // A claim of whoever writes to Consul: clients then expect a certificate of the service's own identities, which the claim cannot choose.
+    private static string? IdentityOf(ConsulService service, out string identity)
+    {
+        identity = service.Meta?.GetValueOrDefault(MeshMeta.Identity) ?? "";
+        if (identity.Length == 0 || SpiffeId.TryParse(identity, out _, out var problem)) return null;
+        return $"its {MeshMeta.Identity} is no identity: {problem}";
+    }
 
     private static string? Address(ConsulNode node, ConsulService service) =>
         service.Address is { Length: > 0 } own ? own : node.Address is { Length: > 0 } ofNode ? ofNode : null;

@@ -7,7 +7,7 @@ using Microsoft.AspNetCore.Routing;
 namespace Mesh.ControlPlane.Sources.Workloads;
 
 /// <summary>Serves <c>mesh.v1.WorkloadService</c>: a stream for each workload, which is its liveness. Thread safe; each stream is one call.</summary>
-internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, WorkloadOptions options, string replica, TimeProvider time)
+internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, RegistrationGate gate, WorkloadOptions options, string replica, TimeProvider time)
 {
     /// <summary>Answers that may wait for the registry before the stream is no longer read.</summary>
     private const int MaxWaiting = 32;
@@ -28,7 +28,7 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Work
         {
             await foreach (var update in requests.ReadAllAsync(life.Token))
             {
-                var answer = Apply(lease, update);
+                var answer = await ApplyAsync(lease, update, context);
                 if (lease.WorkloadId is not null) late.CancelAfter(Timeout.InfiniteTimeSpan);
                 await waiting.Writer.WriteAsync(answer, life.Token);
                 if (update.UpdateCase == WorkloadUpdate.UpdateOneofCase.Leaving) break;
@@ -53,16 +53,11 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Work
         }
     }
 
-    private Answer Apply(WorkloadLease lease, WorkloadUpdate update)
+    private async Task<Answer> ApplyAsync(WorkloadLease lease, WorkloadUpdate update, ServerCallContext context)
     {
         switch (update.UpdateCase)
         {
-            case WorkloadUpdate.UpdateOneofCase.Register:
-                var problem = RegistrationRules.Check(update.Register, out var instance);
-                var detail = RegistrationRules.Detail(update.Register.HealthDetail);
-                return problem is not null
-                    ? Answer.Refused(problem)
-                    : Answer.Of(registrations.Register(lease, instance!, detail, out var registered), registered);
+            case WorkloadUpdate.UpdateOneofCase.Register: return await RegisterAsync(lease, update.Register, context);
             case WorkloadUpdate.UpdateOneofCase.Health:
                 return RegistrationRules.HealthOf(update.Health.State) is { } health
                     ? Answer.Of(registrations.SetHealth(lease, health, RegistrationRules.Detail(update.Health.Detail), out var changed), changed)
@@ -73,6 +68,21 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Work
             default:
                 return Answer.Refused("the update is neither register, health nor leaving");
         }
+    }
+
+    private async Task<Answer> RegisterAsync(WorkloadLease lease, Registration registration, ServerCallContext context)
+    {
+        if (RegistrationRules.Check(registration, out var said) is { } nonsense) return Answer.Refused(nonsense);
+        var (instance, problem) = await gate.PassAsync(said!, context);
+        if (instance is null) return Answer.Refused(problem!);
+        if (registrations.IsTaken(instance))
+        {
+            var taken = $"workload id '{instance.Id}' is held by another identity";
+            gate.CountTaken(instance, context, taken);
+            return Answer.Refused(taken);
+        }
+
+        return Answer.Of(registrations.Register(lease, instance, RegistrationRules.Detail(registration.HealthDetail), out var registered), registered);
     }
 
     /// <summary>Answers updates in order. What the registry has not taken in time is PENDING, and ACCEPTED by one more answer once it has.</summary>

@@ -49,6 +49,12 @@ internal sealed class WorkloadRegistrations : IDisposable
         lock (gate) return [.. workloads.Values.Where(w => w.Desired.Instance.Service == service).Select(w => w.Desired.Instance.Id)];
     }
 
+    /// <summary>True when another identity holds the instance's id, or held it until a moment ago.</summary>
+    public bool IsTaken(Instance instance)
+    {
+        lock (gate) return IsTakenLocked(instance);
+    }
+
     /// <summary>The hold of a new stream, on nothing yet; null when too many streams are open.</summary>
     public WorkloadLease? TryOpen()
     {
@@ -83,6 +89,7 @@ internal sealed class WorkloadRegistrations : IDisposable
             generation = 0;
             if (lease.Reason is not null) return lease.Reason;
             if (lease.WorkloadId is { } id && id != instance.Id) return $"this stream registered '{id}'; another workload needs its own stream";
+            if (IsTakenLocked(instance)) return $"workload id '{instance.Id}' is held by another identity";
             if (!workloads.TryGetValue(instance.Id, out var held))
             {
                 if (workloads.Count >= options.MaxWorkloads) return $"this control plane holds {workloads.Count} workloads, which is its limit";
@@ -250,6 +257,9 @@ internal sealed class WorkloadRegistrations : IDisposable
         publish.Signal();
         Changed?.Invoke(id);
     }
+
+    private bool IsTakenLocked(Instance instance) =>
+        workloads.TryGetValue(instance.Id, out var held) && held.Desired.Instance.Identity != instance.Identity && held.Desired.Instance.Identity.Length > 0;
 
     private HeldWorkload? Held(WorkloadLease lease) =>
         lease.WorkloadId is { } id && workloads.TryGetValue(id, out var held) && held.Lease == lease ? held : null;

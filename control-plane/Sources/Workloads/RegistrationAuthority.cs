@@ -1,0 +1,53 @@
+using System.Net;
+using Mesh.Api.Identity;
+using Mesh.ControlPlane.Model;
+
+namespace Mesh.ControlPlane.Sources.Workloads;
+
+/// <summary>
+/// What a workload may register, by the identity it proved: its own namespace, services it may serve, the address it is seen at.
+/// Pure: nothing the registration says about itself is believed.
+/// </summary>
+internal static class RegistrationAuthority
+{
+    /// <summary>Why the registration is refused; null when it is within the caller's rights.</summary>
+    /// <param name="instance">What is registered.</param>
+    /// <param name="caller">The identity of the connection's certificate.</param>
+    /// <param name="seenAt">The address the connection comes from; null where it has none.</param>
+    /// <param name="world">Says who may serve what.</param>
+    public static Refusal? Check(Instance instance, SpiffeId caller, IPAddress? seenAt, World world)
+    {
+        var identity = caller.ToString();
+        var service = new ServiceName(instance.Namespace, instance.Service);
+        if (world.Trust.Revoked.Contains(identity, StringComparer.Ordinal))
+            return new Refusal("revoked", $"the identity {identity} is revoked");
+        if (caller.Namespace != instance.Namespace)
+            return new Refusal("namespace", $"namespace '{instance.Namespace}' is not that of {identity}");
+        if (!world.Authority.MayServe(identity, service))
+        {
+            return new Refusal("service", $"{identity} may not serve {service}, which {string.Join(", ", world.Authority.ServingIdentities(service))} may; "
+                + "write a ServiceIdentity, or make its join token with --serves " + instance.Service);
+        }
+
+        if (identity.Length > MeshMeta.MaxValue)
+            return new Refusal("identity", $"an identity of {identity.Length} characters does not fit into the registry, which takes {MeshMeta.MaxValue}");
+        return IsOwnAddress(instance.Address, seenAt, world.Authority.GrantOf(identity)?.Addresses ?? [])
+            ? null
+            : new Refusal("address", $"address {instance.Address} is not the workload's: its connection comes from {Shown(seenAt)}; make its join token with --address {instance.Address} if it is");
+    }
+
+    /// <summary>A name somebody can read in a metric, and words for whoever is refused.</summary>
+    public sealed record Refusal(string Reason, string Text);
+
+    // On one machine an address of the loopback is as good as another: whoever sends from there listens there.
+    private static bool IsOwnAddress(string registered, IPAddress? seenAt, IReadOnlyCollection<string> granted)
+    {
+        var own = IPAddress.Parse(registered);
+        if (granted.Any(text => IPAddress.TryParse(text, out var address) && address.Equals(own))) return true;
+        if (seenAt is null) return false;
+        var seen = seenAt.IsIPv4MappedToIPv6 ? seenAt.MapToIPv4() : seenAt;
+        return own.Equals(seen) || (IPAddress.IsLoopback(own) && IPAddress.IsLoopback(seen));
+    }
+
+    private static string Shown(IPAddress? address) => address is null ? "no IP address" : (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString();
+}
