@@ -67,6 +67,74 @@ public sealed class LifeTests : IDisposable
         Assert.Equal(0, await process.StopAsync());
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_file_of_a_hundred_thousand_routes_is_read_or_refused_in_bounded_time(bool sound)
+    {
+        var port = FreePort();
+        var path = Direct(port, "first");
+        var text = await File.ReadAllTextAsync(path);
+        const string Route = "routes: [";
+        var at = text.IndexOf(Route, StringComparison.Ordinal) + Route.Length;
+        var many = string.Concat(Enumerable.Range(0, 100_000).Select(i => $"{{match: {{{(sound ? "path" : "paht")}: /{i}}}, direct_response: {{status: 204}}}},\n                  "));
+        await File.WriteAllTextAsync(path, text[..at] + many + text[at..]);
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        await using var process = Static(path);
+        if (sound)
+        {
+            await Eventually.PassesAsync(async () => Assert.Equal("first", await Http.GetStringAsync($"http://127.0.0.1:{port}/x")), seconds: 60);
+            Assert.Equal(0, await process.StopAsync());
+        }
+        else
+        {
+            Assert.Equal(1, await process.WaitAsync(60));
+            Assert.True(process.Output.Split('\n').Length is > 10 and < 200, process.Output);
+            Assert.DoesNotContain("   at ", process.Output, StringComparison.Ordinal);
+        }
+
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"after {watch.Elapsed}: {process.Output}");
+    }
+
+    /// <summary>In a debug build, as tests have it: 2,000 connections that had one request each and wait for the next.</summary>
+    [Fact]
+    public async Task Two_thousand_idle_connections_cost_at_most_20_KiB_each_and_do_not_disturb()
+    {
+        const int Many = 2000;
+        const int Most = 20;
+        var port = FreePort();
+        await using var process = Static(Direct(port, "hello"));
+        await PortsAsync();
+        var to = new IPEndPoint(IPAddress.Loopback, port);
+        for (var i = 0; i < 300; i++) Assert.Equal("hello", await Http.GetStringAsync($"http://{to}/"));
+        var before = ResidentKiB(process.Id);
+        var idle = new List<RawClient>();
+        try
+        {
+            for (var i = 0; i < Many; i++)
+            {
+                var client = await RawClient.ConnectAsync(to);
+                idle.Add(client);
+                await client.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+                Assert.Equal("hello", (await client.ReadAnswerAsync())!.Body);
+            }
+
+            var each = (ResidentKiB(process.Id) - before) / (double)Many;
+            Assert.True(each < Most, $"{each:F1} KiB each");
+            var watch = System.Diagnostics.Stopwatch.StartNew();
+            for (var i = 0; i < 100; i++) Assert.Equal("hello", await Http.GetStringAsync($"http://{to}/"));
+            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(5), $"100 requests took {watch.Elapsed}");
+            await idle[0].SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+            Assert.Equal("hello", (await idle[0].ReadAnswerAsync())!.Body);
+        }
+        finally
+        {
+            foreach (var client in idle) client.Dispose();
+        }
+
+        Assert.Equal(0, await process.StopAsync());
+    }
+
     [Fact]
     public async Task A_signal_lets_the_request_finish_and_readiness_says_so()
     {
@@ -189,6 +257,12 @@ public sealed class LifeTests : IDisposable
         await PortsAsync();
         _ = Http.GetAsync($"http://127.0.0.1:{port}/").ContinueWith(t => _ = t.Exception, TaskScheduler.Default);
         await Eventually.TrueAsync(() => origin.Requests.Any());
+    }
+
+    private static long ResidentKiB(int process)
+    {
+        var line = File.ReadLines($"/proc/{process}/status").First(l => l.StartsWith("VmRSS:", StringComparison.Ordinal));
+        return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], System.Globalization.CultureInfo.InvariantCulture);
     }
 
     private static int FreePort()

@@ -60,6 +60,33 @@ public sealed class AdsClientTests : IAsyncDisposable
         Assert.True(client!.Status.Connected);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_hundred_thousand_bad_routes_are_answered_in_bounded_time_and_words(bool refused)
+    {
+        await using var plane = await ScriptedControlPlane.StartAsync();
+        var stream = await ServingAsync(plane);
+        var table = Routes("r", "a");
+        for (var i = 0; i < 100_000; i++)
+        {
+            // Without a matcher it is an error; a cluster nobody has is none: requests for it are refused.
+            var bad = new Envoy.Config.Route.V3.Route { Name = $"bad-{i}", Match = refused ? new Envoy.Config.Route.V3.RouteMatch() : new Envoy.Config.Route.V3.RouteMatch { Prefix = $"/{i}" }, Route_ = new RouteAction { Cluster = $"nowhere-{i}" } };
+            table.VirtualHosts[0].Routes.Add(bad);
+        }
+
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        await stream.SendAsync(TypeUrls.RouteConfiguration, "r2", table);
+        var answer = await stream.RequestAsync(TypeUrls.RouteConfiguration);
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(15), $"after {watch.Elapsed}");
+        Assert.Equal(refused ? "r1" : "r2", answer.VersionInfo);
+        if (refused) Assert.InRange(answer.ErrorDetail.Message.Length, 100, 5000);
+        if (!refused) await PublishedAsync();
+        Assert.Equal(refused ? 1 : 100_001, snapshots.Current.RouteTables[0].Hosts[0].Routes.Length);
+        await stream.SendAsync(TypeUrls.RouteConfiguration, "r3", Routes("r", "a"));
+        Assert.Equal("r3", (await stream.RequestAsync(TypeUrls.RouteConfiguration)).VersionInfo);
+    }
+
     [Fact]
     public async Task An_answer_with_errors_is_refused_whole_and_the_last_good_serves_on()
     {
