@@ -98,10 +98,10 @@ public sealed class LifeTests : IDisposable
 
     /// <summary>In a debug build, as tests have it: 2,000 connections that had one request each and wait for the next.</summary>
     [Fact]
-    public async Task Two_thousand_idle_connections_cost_at_most_20_KiB_each_and_do_not_disturb()
+    public async Task Two_thousand_idle_connections_cost_at_most_32_KiB_each_and_do_not_disturb()
     {
         const int Many = 2000;
-        const int Most = 20;
+        const int Most = 32; // measured: 18.5
         var port = FreePort();
         await using var process = Static(Direct(port, "hello"));
         await PortsAsync();
