@@ -56,7 +56,7 @@ public static class Csr
         key = null;
         try
         {
-            if (SignatureProblem(der) is { } weak) return weak;
+            if (SignatureRules.ProblemOfSigned(der) is { } weak) return "the request is signed by " + weak;
             // Loading checks the signature; the extensions asked for are not even read.
             var request = CertificateRequest.LoadSigningRequest(der, HashAlgorithmName.SHA256, out var used, signerSignaturePadding: RSASignaturePadding.Pkcs1);
             if (used != der.Length) return "the request has bytes after its end";
@@ -67,13 +67,5 @@ public static class Csr
         {
             return "the request is malformed or not signed by its own key: " + e.Message;
         }
-    }
-
-    private static string? SignatureProblem(byte[] der)
-    {
-        var request = new AsnReader(der, AsnEncodingRules.DER).ReadSequence();
-        request.ReadSequence();
-        var algorithm = request.ReadSequence().ReadObjectIdentifier();
-        return KeyRules.IsStrongSignature(algorithm) ? null : $"the request is signed by the algorithm {algorithm}; taken are ECDSA and RSA over SHA-2";
     }
 }

@@ -3,7 +3,7 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace Mesh.Api.Identity;
 
-/// <summary>Which keys and signatures are strong enough: ECDSA on the NIST curves, RSA of 2048 bits and more, SHA-2. Stateless.</summary>
+/// <summary>Which keys are strong enough: ECDSA on the NIST curves, RSA of 2048 bits and more. Stateless.</summary>
 internal static class KeyRules
 {
     public const string RsaOid = "1.2.840.113549.1.1.1";
@@ -13,15 +13,6 @@ internal static class KeyRules
     public const int MostRsaBits = 8192;
 
     private const string EcOid = "1.2.840.10045.2.1";
-
-    private static readonly HashSet<string> StrongSignatures = new(StringComparer.Ordinal)
-    {
-        "1.2.840.10045.4.3.2", "1.2.840.10045.4.3.3", "1.2.840.10045.4.3.4", // ECDSA with SHA-256, 384, 512
-        "1.2.840.113549.1.1.11", "1.2.840.113549.1.1.12", "1.2.840.113549.1.1.13", // RSA PKCS#1 with the same
-        "1.2.840.113549.1.1.10", // RSASSA-PSS; its hash is checked by the runtime
-    };
-
-    public static bool IsStrongSignature(string? oid) => oid is not null && StrongSignatures.Contains(oid);
 
     /// <summary>What is wrong with a key; <see cref="SvidProblem.None"/> when nothing is.</summary>
     public static SvidProblem ProblemOf(PublicKey key, out string problem)

@@ -11,10 +11,9 @@ internal static class LeafRules
     public static SvidVerdict Verify(X509Certificate2 leaf, string trustDomain)
     {
         if (leaf.Version != 3) return SvidVerdict.Refuse(SvidProblem.NotVersion3, $"the certificate is of version {leaf.Version}; an SVID of version 3");
+        if (CertificateRules.Verify(leaf, 0, isRoot: false) is { Problem: not SvidProblem.None } refused) return refused;
         var usage = VerifyUsage(leaf);
-        if (usage.Problem != SvidProblem.None) return usage;
-        var key = KeyRules.ProblemOf(leaf.PublicKey, out var weak);
-        return key == SvidProblem.None ? VerifyName(leaf, trustDomain) : SvidVerdict.Refuse(key, weak);
+        return usage.Problem == SvidProblem.None ? VerifyName(leaf, trustDomain) : usage;
     }
 
     private static SvidVerdict VerifyName(X509Certificate2 leaf, string trustDomain)

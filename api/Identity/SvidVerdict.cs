@@ -133,5 +133,12 @@ public readonly record struct SvidVerdict(SpiffeId? Id, SvidProblem Problem, str
     /// <summary>Whether the certificate is believed.</summary>
     public bool Ok => Id is not null && Problem == SvidProblem.None;
 
+    /// <summary>The same verdict where the proven ID is one of the expected; else its refusal. IDs are compared exactly.</summary>
+    public SvidVerdict Expecting(params ReadOnlySpan<string> expected)
+    {
+        if (!Ok || expected.Contains(Id!.ToString(), StringComparer.Ordinal)) return this;
+        return Refuse(SvidProblem.UnexpectedId, $"it is '{Id}'; expected was {(expected.Length == 0 ? "nobody" : string.Join(" or ", expected!))}");
+    }
+
     internal static SvidVerdict Refuse(SvidProblem problem, string text) => new(null, problem, text);
 }
