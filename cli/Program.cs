@@ -11,6 +11,10 @@ var root = new RootCommand("Runs programs in the mesh, and shows what the mesh d
     ConfigCommand.Make(),
     StatCommand.Make(),
     EdgesCommand.Make(),
+    IdentityCommand.Make(),
+    TokenCommand.Make(),
+    AuthorityCommand.Make(),
+    AuthzCommand.Make(),
 };
 
 var parsed = root.Parse(args);

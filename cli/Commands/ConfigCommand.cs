@@ -12,12 +12,13 @@ internal static class ConfigCommand
     public static Command Make()
     {
         var node = new Argument<string>("NODE") { Description = "a node id, workload id or service, as `meshctl nodes` shows them; of several instances the newest" };
-        var address = OperatorsClient.AddressOption();
+        var operators = new OperatorsOptions();
         var format = Report.FormatOption();
-        var dump = new Command("dump", "Shows the configuration of a node; -o json or yaml for the whole of it.") { node, address, format };
+        var dump = new Command("dump", "Shows the configuration of a node; -o json or yaml for the whole of it.") { node, format };
+        operators.AddTo(dump);
         dump.SetAction(async (parsed, cancellation) =>
         {
-            using var client = OperatorsClient.Open(parsed.GetValue(address));
+            using var client = operators.Open(parsed);
             var query = $"{OperatorsApi.Config}?node={Uri.EscapeDataString(parsed.GetRequiredValue(node))}";
             var config = await client.GetAsync(query, OperatorsJson.Default.ConfigDump, cancellation);
             await Console.Out.WriteAsync(Report.Of(config, parsed.GetValue(format), OperatorsJson.Default.ConfigDump, Table));

@@ -10,12 +10,13 @@ internal static class NodesCommand
 {
     public static Command Make()
     {
-        var address = OperatorsClient.AddressOption();
+        var operators = new OperatorsOptions();
         var format = Report.FormatOption();
-        var command = new Command("nodes", "Lists the sidecars and other xDS clients that are connected.") { address, format };
+        var command = new Command("nodes", "Lists the sidecars and other xDS clients that are connected.") { format };
+        operators.AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
         {
-            using var client = OperatorsClient.Open(parsed.GetValue(address));
+            using var client = operators.Open(parsed);
             var nodes = await client.GetAsync(OperatorsApi.Nodes, OperatorsJson.Default.NodeList, cancellation);
             await Console.Out.WriteAsync(Report.Of(
                 nodes, parsed.GetValue(format), OperatorsJson.Default.NodeList, n => Table(n, TimeProvider.System.GetUtcNow())));

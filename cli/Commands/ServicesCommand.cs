@@ -10,12 +10,13 @@ internal static class ServicesCommand
 {
     public static Command Make()
     {
-        var address = OperatorsClient.AddressOption();
+        var operators = new OperatorsOptions();
         var format = Report.FormatOption();
-        var command = new Command("services", "Lists the services of the mesh with their endpoints.") { address, format };
+        var command = new Command("services", "Lists the services of the mesh with their endpoints.") { format };
+        operators.AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
         {
-            using var client = OperatorsClient.Open(parsed.GetValue(address));
+            using var client = operators.Open(parsed);
             var services = await client.GetAsync(OperatorsApi.Services, OperatorsJson.Default.ServiceList, cancellation);
             await Console.Out.WriteAsync(Report.Of(services, parsed.GetValue(format), OperatorsJson.Default.ServiceList, Table));
             return 0;

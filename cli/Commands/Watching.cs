@@ -10,7 +10,7 @@ namespace Mesh.Cli.Commands;
 internal sealed class Watching
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
-    private readonly Option<string?> _address = OperatorsClient.AddressOption();
+    private readonly OperatorsOptions _operators = new();
     private readonly Option<OutputFormat> _format = Report.FormatOption();
     private readonly Option<bool> _watch = new("--watch", "-w") { Description = "show it again every second until Ctrl-C" };
     private readonly Option<string> _window = new("--window")
@@ -22,7 +22,7 @@ internal sealed class Watching
 
     public void AddTo(Command command)
     {
-        command.Add(_address);
+        _operators.AddTo(command);
         command.Add(_format);
         command.Add(_watch);
         command.Add(_window);
@@ -32,7 +32,7 @@ internal sealed class Watching
     public async Task<int> RunAsync<T>(
         ParseResult parsed, string path, JsonTypeInfo<T> type, Func<T, string> table, CancellationToken cancellation)
     {
-        using var client = OperatorsClient.Open(parsed.GetValue(_address));
+        using var client = _operators.Open(parsed);
         var query = $"{path}?window={Uri.EscapeDataString(parsed.GetRequiredValue(_window))}";
         var format = parsed.GetValue(_format);
         if (!parsed.GetValue(_watch))

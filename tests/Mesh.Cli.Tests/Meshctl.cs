@@ -27,7 +27,8 @@ internal sealed class Meshctl : IDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        foreach (var name in (string[])["MESH_OPERATORS", "MESH_CONTROL_PLANE", "MESH_SIDECAR", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"])
+        foreach (var name in (string[])["MESH_OPERATORS", "MESH_CONTROL_PLANE", "MESH_SIDECAR", "MESH_JOIN_TOKEN",
+            "MESH_OPERATORS_TOKEN", "MESH_OPERATORS_TOKEN_FILE", "MESH_OPERATORS_CERTIFICATE", "XDG_STATE_HOME", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"])
             start.Environment.Remove(name);
         foreach (var (name, value) in environment)
             start.Environment[name] = value;

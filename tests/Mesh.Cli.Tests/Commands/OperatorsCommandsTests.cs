@@ -1,38 +1,18 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Mesh.Api.Operators;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Logging;
 
 namespace Mesh.Cli.Tests.Commands;
 
 /// <summary>The commands that ask the operators' API, against an HTTP server that gives known answers.</summary>
 public sealed class OperatorsCommandsTests : IAsyncLifetime
 {
-    private readonly Dictionary<string, RequestDelegate> _pages = new(StringComparer.Ordinal);
-    private WebApplication _app = null!;
-    private string _query = "";
+    private OperatorsServer _server = null!;
 
-    public async Task InitializeAsync()
-    {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.WebHost.UseUrls("http://127.0.0.1:0");
-        _app = builder.Build();
-        _app.Run(http =>
-        {
-            _query = http.Request.QueryString.Value ?? "";
-            if (_pages.TryGetValue(http.Request.Path, out var page))
-                return page(http);
-            http.Response.StatusCode = 404;
-            return Task.CompletedTask;
-        });
-        await _app.StartAsync();
-    }
+    public async Task InitializeAsync() => _server = await OperatorsServer.StartAsync();
 
-    public async Task DisposeAsync() => await _app.DisposeAsync();
+    public async Task DisposeAsync() => await _server.DisposeAsync();
 
     [Fact]
     public async Task Edges_as_a_table()
@@ -41,19 +21,24 @@ public sealed class OperatorsCommandsTests : IAsyncLifetime
         [
             Edge("storefront", "", "catalog", "", new Traffic { Rps = 20.04, SuccessRate = 1, P50 = 0.5, P95 = 1.2, P99 = 123.4 }),
             Edge("cart", "unknown", "payments", "v2", new Traffic { Rps = 0.5, SuccessRate = 0.9 }),
-            Edge("cart-v1", "v1", "payments-v2", "v2", new Traffic { Rps = 1, SuccessRate = 0 }),
+            Edge("cart-v1", "v1", "payments-v2", "v2", new Traffic { Rps = 1, SuccessRate = 0 }) with
+            {
+                Secured = true,
+                Source = new EdgeEnd("cart-v1", "default", "cart", "v1") { Identity = "spiffe://cluster.local/ns/default/sa/cart" },
+                Destination = new EdgeEnd("payments-v2", "default", "payments", "v2") { Identity = "spiffe://cluster.local/ns/default/sa/payments" },
+            },
         ]));
 
         var (code, output, error) = await RunAsync("edges", "--window", "30s");
 
         Assert.Equal(("", 0), (error, code));
-        Assert.Equal("?window=30s", _query);
+        Assert.Equal(OperatorsApi.Edges + "?window=30s", Assert.Single(_server.Requests).Path);
         Assert.Equal(
             """
-            SRC         DST          SRC_NS   DST_NS   SECURED  SUCCESS  RPS      P50     P95    P99
-            storefront  catalog      default  default  no       100.00%  20.0rps  0.50ms  1.2ms  123ms
-            cart        payments v2  default  default  no       90.00%   0.5rps   -       -      -
-            cart-v1     payments-v2  default  default  no       0.00%    1.0rps   -       -      -
+            SRC         DST          SRC_NS   DST_NS   SECURED  SUCCESS  RPS      P50     P95    P99    SRC_ID              DST_ID
+            storefront  catalog      default  default  no       100.00%  20.0rps  0.50ms  1.2ms  123ms  -                   -
+            cart        payments v2  default  default  no       90.00%   0.5rps   -       -      -      -                   -
+            cart-v1     payments-v2  default  default  yes      0.00%    1.0rps   -       -      -      ns/default/sa/cart  ns/default/sa/payments
 
             """, output);
     }
@@ -133,7 +118,7 @@ public sealed class OperatorsCommandsTests : IAsyncLifetime
 
         var (_, output, _) = await RunAsync("config", "dump", "a b");
 
-        Assert.Equal("?node=a%20b", _query);
+        Assert.Equal(OperatorsApi.Config + "?node=a%20b", Assert.Single(_server.Requests).Path);
         Assert.Contains("RDS   outbound  77       rules/shop.yaml:12", output, StringComparison.Ordinal);
     }
 
@@ -160,12 +145,12 @@ public sealed class OperatorsCommandsTests : IAsyncLifetime
     [InlineData(200, "null", "not as a control plane of this version")]
     public async Task Failures_are_one_line(int status, string body, string told)
     {
-        _pages[OperatorsApi.Nodes] = http =>
+        _server.Answer(OperatorsApi.Nodes, http =>
         {
             http.Response.StatusCode = status;
             http.Response.ContentType = body.StartsWith('<') ? "text/html" : "application/json";
             return http.Response.WriteAsync(body);
-        };
+        });
 
         var (code, output, error) = await RunAsync("nodes");
 
@@ -204,11 +189,9 @@ public sealed class OperatorsCommandsTests : IAsyncLifetime
         Assert.StartsWith("meshctl: ", error, StringComparison.Ordinal);
     }
 
-    private Task<(int Code, string Output, string Error)> RunAsync(params string[] arguments) =>
-        Meshctl.RunAsync([.. arguments, "--control-plane", _app.Urls.First()]);
+    private Task<(int Code, string Output, string Error)> RunAsync(params string[] arguments) => _server.RunAsync(arguments);
 
-    private void Answer<T>(string path, JsonTypeInfo<T> type, T answer) =>
-        _pages[path] = http => http.Response.WriteAsJsonAsync(answer, type);
+    private void Answer<T>(string path, JsonTypeInfo<T> type, T answer) => _server.Answer(path, type, answer);
 
     private static EdgeTraffic Edge(string source, string sourceVersion, string destination, string version, Traffic traffic) => new()
     {
