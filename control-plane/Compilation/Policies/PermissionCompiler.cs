@@ -26,13 +26,8 @@ internal static class PermissionCompiler
     /// <summary>A condition about the destination; null for one about the caller or the request, or one that is decided.</summary>
     public static Permission? Condition(CallCondition condition)
     {
-        Func<string, Permission>? one = condition.Attribute switch
-        {
-            CallAttribute.DestinationIp => text => new Permission { DestinationIp = AddressBlock.Compile(text) },
-            CallAttribute.Sni => text => new Permission { RequestedServerName = TextPattern.Compile(text) },
-            _ => null,
-        };
-        return one is null ? null : All([.. Parts(condition.Values, one)]);
+        if (condition.Attribute != CallAttribute.DestinationIp) return null;
+        return All([.. Parts(condition.Values, text => new Permission { DestinationIp = AddressBlock.Compile(text) })]);
     }
 
     private static IEnumerable<Permission> Parts(Values values, Func<string, Permission> one)

@@ -5,10 +5,9 @@ namespace Mesh.ControlPlane.Compilation.Policies;
 /// <summary>Patterns of policies, <c>abc</c>, <c>abc*</c>, <c>*abc</c> and <c>*</c> -> matchers. Pure.</summary>
 internal static class TextPattern
 {
-    /// <summary>The matcher of a pattern; <c>*</c> is anything but nothing.</summary>
+    /// <summary>The matcher of a pattern other than <c>*</c>, which is no text to compare with.</summary>
     public static StringMatcher Compile(string text, bool ignoreCase = false)
     {
-        if (text == "*") return new StringMatcher { SafeRegex = new RegexMatcher { Regex = ".+" } };
         if (text[0] == '*') return new StringMatcher { Suffix = text[1..], IgnoreCase = ignoreCase };
         return text[^1] == '*' ? new StringMatcher { Prefix = text[..^1], IgnoreCase = ignoreCase } : new StringMatcher { Exact = text, IgnoreCase = ignoreCase };
     }

@@ -125,9 +125,6 @@ public enum CallAttribute
 
     /// <summary><c>destination.port</c>: the port of the application.</summary>
     DestinationPort,
-
-    /// <summary><c>connection.sni</c>.</summary>
-    Sni,
 }
 
 /// <summary>One of <paramref name="Any"/> (none: anything) and none of <paramref name="Not"/>.</summary>

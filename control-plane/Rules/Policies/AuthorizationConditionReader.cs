@@ -1,5 +1,8 @@
 using System.Collections.Immutable;
 using System.Text.RegularExpressions;
+using Envoy.Config.Rbac.V3;
+using Envoy.Config.Route.V3;
+using Mesh.Api.Rbac;
 using Mesh.ControlPlane.Model.Policies;
 using Mesh.ControlPlane.Rules.Documents;
 
@@ -10,7 +13,7 @@ internal static partial class AuthorizationConditionReader
 {
     private const int MostConditions = 64;
     private const string Known =
-        "request.headers[NAME], source.ip, source.namespace, source.serviceAccount, source.principal, destination.ip, destination.port or connection.sni";
+        "request.headers[NAME], source.ip, source.namespace, source.serviceAccount, source.principal, destination.ip or destination.port";
 
     /// <summary>Reads <c>when</c>.</summary>
     public static ImmutableArray<CallCondition> When(Fields rule)
@@ -39,7 +42,7 @@ internal static partial class AuthorizationConditionReader
     private static (CallAttribute Attribute, string Header)? Attribute(Fields item, string key)
     {
         var header = HeaderKey().Match(key);
-        if (header.Success) return (CallAttribute.RequestHeader, header.Groups["name"].Value.ToLowerInvariant());
+        if (header.Success) return Header(item, header.Groups["name"].Value.ToLowerInvariant());
         CallAttribute? attribute = key switch
         {
             "source.ip" => CallAttribute.SourceIp,
@@ -48,13 +51,24 @@ internal static partial class AuthorizationConditionReader
             "source.principal" => CallAttribute.SourcePrincipal,
             "destination.ip" => CallAttribute.DestinationIp,
             "destination.port" => CallAttribute.DestinationPort,
-            "connection.sni" => CallAttribute.Sni,
             _ => null,
         };
         if (attribute is { } known) return (known, "");
         if (key.StartsWith("request.auth.", StringComparison.Ordinal)) item.Error("key", $"{key}: conditions on JWTs are not supported yet");
+        else if (key == "connection.sni") item.Error("key", "connection.sni: the name a client asks for proves nothing, and is not supported");
         else if (key == "remote.ip") item.Error("key", "remote.ip: addresses from X-Forwarded-For are not supported yet; source.ip is the address the connection comes from");
         else item.Error("key", $"must be {Known}, is \"{key}\"");
+        return null;
+    }
+
+    // The engine that decides knows which fields have a meaning of their own on every hop; what it refuses is no use in a rule.
+    private static (CallAttribute Attribute, string Header)? Header(Fields item, string name)
+    {
+        var problems = new List<string>();
+        var condition = new Permission { Header = new HeaderMatcher { Name = name, PresentMatch = true } };
+        var probe = new RBAC { Policies = { ["header"] = new Policy { Permissions = { condition }, Principals = { new Principal { Any = true } } } } };
+        if (RbacEngine.Build(probe, RbacLayer.Http, problems) is not null) return (CallAttribute.RequestHeader, name);
+        item.Error("key", problems[0][(problems[0].IndexOf(": ", StringComparison.Ordinal) + 2)..]);
         return null;
     }
 

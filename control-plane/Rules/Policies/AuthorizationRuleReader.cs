@@ -59,7 +59,7 @@ internal static class AuthorizationRuleReader
             PolicyFormats.Values(operation, "hosts", "notHosts", PolicyFormats.HostProblem),
             PolicyFormats.Values(operation, "ports", "notPorts", PolicyFormats.PortProblem),
             PolicyFormats.Values(operation, "methods", "notMethods", PolicyFormats.MethodProblem),
-            PolicyFormats.Values(operation, "paths", "notPaths", PolicyFormats.PathProblem));
+            PolicyFormats.Values(operation, "paths", "notPaths", PolicyFormats.PathProblem, PathFormat.Canonical));
         operation.Done();
         return read;
     }

@@ -35,8 +35,17 @@ internal static partial class PolicyFormats
     }
 
     /// <summary>Reads a list and its <c>not</c> list. A list that is there must not be empty: it would mean the opposite of what it looks like.</summary>
-    public static Values Values(Fields fields, string any, string not, Func<string, string?> problem) =>
-        fields.Has(any) || fields.Has(not) ? new Values(List(fields, any, problem), List(fields, not, problem)) : Model.Policies.Values.None;
+    /// <param name="fields">The mapping.</param>
+    /// <param name="any">Name of the list.</param>
+    /// <param name="not">Name of its <c>not</c> list.</param>
+    /// <param name="problem">What is wrong with an entry, or null.</param>
+    /// <param name="form">The form it is kept in; null for as it is written.</param>
+    public static Values Values(Fields fields, string any, string not, Func<string, string?> problem, Func<string, string>? form = null)
+    {
+        if (!fields.Has(any) && !fields.Has(not)) return Model.Policies.Values.None;
+        form ??= text => text;
+        return new Values([.. List(fields, any, problem).Select(form)], [.. List(fields, not, problem).Select(form)]);
+    }
 
     /// <summary>A SPIFFE ID, or <c>NAMESPACE/ACCOUNT</c>.</summary>
     public static string? IdentityProblem(string text)
@@ -103,8 +112,9 @@ internal static partial class PolicyFormats
         return text == text.ToUpperInvariant() ? null : $"methods are case-sensitive: \"{text}\" matches no usual one, write {text.ToUpperInvariant()}";
     }
 
-    /// <summary>A path in canonical form, with a <c>*</c> at one end or with segment templates.</summary>
-    public static string? PathProblem(string text) => PathPattern.IsTemplate(text) ? PathPattern.Problem(text) : PatternProblem(text) ?? PathPattern.Problem(text);
+    /// <summary>A path, with a <c>*</c> at one end or with segment templates.</summary>
+    public static string? PathProblem(string text) =>
+        (text.Contains('{', StringComparison.Ordinal) ? null : PatternProblem(text)) ?? PathFormat.Problem(text);
 
     /// <summary>Any text without control characters, with a <c>*</c> at one end.</summary>
     public static string? TextProblem(string text) =>

@@ -31,9 +31,13 @@ internal static class PolicyWorld
     /// <summary>A workload that proved the account of its service, or another.</summary>
     public static Instance Proved(string id, string service, string port = "8080:http", string? account = null)
     {
-        var workload = Given.Workload(id, service, port);
+        var workload = Plain(id, service, port);
         return workload with { Identity = $"{Prefix}{workload.Namespace}/sa/{account ?? workload.Service}" };
     }
+
+    /// <summary>A workload without identity.</summary>
+    public static Instance Plain(string id, string service, string port = "8080:http") =>
+        Given.Workload(id, service, port) with { Address = $"10.1.0.{id.Sum(c => c) % 250}" };
 
     public static Instance Labelled(this Instance instance, string key, string value) => instance with { Labels = instance.Labels.SetItem(key, value) };
 

@@ -73,7 +73,7 @@ public sealed class ServiceAuthorityTests
     public void An_endpoint_of_another_identity_gets_no_traffic()
     {
         var forged = Proved("cart-2", "shop/cart", account: "thief");
-        var world = Of("", Proved("cart-1", "shop/cart"), forged, Given.Workload("cart-3", "shop/cart", "8080:http"));
+        var world = Of("", Proved("cart-1", "shop/cart"), forged, Plain("cart-3", "shop/cart"));
         Assert.Equal(["cart-1", "cart-3"], world.Services[Cart].Ports[0].Endpoints.Select(endpoint => endpoint.Instance.Id));
     }
 
@@ -82,7 +82,7 @@ public sealed class ServiceAuthorityTests
     {
         var rules = ServiceIdentity("cart", "service: {name: cart}, identities: [shop/cart], mode: required")
             + PeerAuthentication("plain", "selector: {matchLabels: {version: old}}, mtls: {mode: DISABLE}");
-        var world = Of(rules, Proved("cart-1", "shop/cart"), Given.Workload("cart-2", "shop/cart", "8080:http"), Proved("cart-3", "shop/cart").Labelled("version", "old"));
+        var world = Of(rules, Proved("cart-1", "shop/cart"), Plain("cart-2", "shop/cart"), Proved("cart-3", "shop/cart").Labelled("version", "old"));
         Assert.Equal(["cart-1"], world.Services[Cart].Ports[0].Endpoints.Select(endpoint => endpoint.Instance.Id));
         Assert.Contains(world.Notices, notice => notice.Text == "instance cart-2 gets no traffic of shop/cart: the service's ServiceIdentity is in mode required, and the instance has no identity");
         Assert.Contains(world.Notices, notice => notice.Text == "instance cart-3 gets no traffic of shop/cart: the service's ServiceIdentity is in mode required, and a PeerAuthentication disables mutual TLS on its port");
