@@ -38,6 +38,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private readonly XdsMetrics xdsMetrics;
     private readonly AdsServer ads;
     private readonly TrafficWindow traffic;
+    private readonly TelemetryGate telemetry;
     private readonly MetricsPage metricsPage = new(ControlPlaneMeter.Name);
     private readonly ProcessMetrics processMetrics;
     private readonly MeterProvider? export;
@@ -55,6 +56,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         xdsMetrics = new XdsMetrics(() => nodes.Count);
         ads = new AdsServer(new AdsServices(feed, xdsMetrics, options.ReplicaId, time, log.For("xds")), nodes);
         traffic = new TrafficWindow(time);
+        telemetry = new TelemetryGate(nodes, log.For("telemetry"));
         processMetrics = new ProcessMetrics(store, Composition.Version);
         export = options.Otlp is { } collector ? OtlpExport.Start(collector, options.ReplicaId, Composition.Version) : null;
         if (registry is not null) addresses["registry"] = registry.Address.ToString();
@@ -120,6 +122,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         discovery.Dispose();
         if (registry is not null) await registry.DisposeAsync();
         xdsMetrics.Dispose();
+        telemetry.Dispose();
         processMetrics.Dispose();
         metricsPage.Dispose();
         stopping.Dispose();
@@ -154,7 +157,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     {
         ads.Map(application);
         discovery.Workloads.Map(application);
-        new TelemetryEndpoint(traffic, stopping.Token).Map(application);
+        new TelemetryEndpoint(traffic, telemetry, stopping.Token).Map(application);
         application.MapGrpcUnknown();
     }
 

@@ -1,6 +1,7 @@
 using Envoy.Service.Discovery.V3;
 using Mesh.Api.Grpc;
 using Mesh.ControlPlane.Compilation;
+using Mesh.ControlPlane.Model;
 using Microsoft.AspNetCore.Routing;
 
 namespace Mesh.ControlPlane.Xds;
@@ -61,8 +62,8 @@ internal sealed class AdsServer : IDisposable
         if (nodes.Count >= MostStreams) throw new GrpcException(GrpcStatusCode.ResourceExhausted, $"{MostStreams} nodes are connected, more are not taken");
         using var end = CancellationTokenSource.CreateLinkedTokenSource(context.Cancellation, stopping.Token);
         var first = await FirstAsync(requests, end.Token);
-        var node = Describe(first);
-        using var stream = new AdsStream(node, $"{Interlocked.Increment(ref streams):x}", services);
+        var node = await AdmitAsync(Describe(first), context, end.Token);
+        using var stream = new AdsStream(node, $"{Interlocked.Increment(ref streams):x}", services) { AdmittedAt = nodes.World.Version };
         var log = services.Log;
         log.Info("a node connected", ("node", node.Id), ("client", node.UserAgent));
         nodes.Add(stream);
@@ -138,6 +139,17 @@ internal sealed class AdsServer : IDisposable
         if (first.Node is null)
             throw Refused("the first request of a stream must carry node", "");
         return NodeDescription.TryParse(first.Node, out var node, out var error) ? node : throw Refused(error, first.Node.Id);
+    }
+
+    /// <summary>The node with the identity it proved; unchanged where nothing was proved. It waits for the rules that say who may what.</summary>
+    private async Task<NodeDescription> AdmitAsync(NodeDescription node, ServerCallContext context, CancellationToken cancellation)
+    {
+        if (context.Http.Features.Get<Caller>() is not { } caller) return node;
+        await services.Feed.Ready.WaitAsync(cancellation);
+        if (NodeAuthority.Check(node, caller.Id, nodes.World, nodes.Descriptions) is not { } refusal) return node with { Identity = caller.Id.ToString() };
+        services.Metrics.Denied(refusal.Reason);
+        services.Log.Warn("a node is refused", ("node", node.Id), ("identity", caller.Id), ("reason", refusal.Reason), ("error", refusal.Text));
+        throw new GrpcException(GrpcStatusCode.PermissionDenied, refusal.Text);
     }
 
     private GrpcException Refused(string error, string node)

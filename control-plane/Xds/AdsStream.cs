@@ -42,6 +42,9 @@ internal sealed class AdsStream : IDisposable
     /// <summary>Who is connected.</summary>
     public NodeDescription Node { get; }
 
+    /// <summary>Version of the world by which it was let in; older ones may not know yet what it may.</summary>
+    public long AdmittedAt { get; init; }
+
     /// <summary>Since when.</summary>
     public DateTimeOffset ConnectedSince { get; }
 
@@ -140,6 +143,8 @@ internal sealed class AdsStream : IDisposable
         if (services.Feed.Current is not { } newest || (ReferenceEquals(newest, seen) && !AsksByName)) return null;
         if (withholding.Left(newest.Compiled, Node, AsksByName ? NamesOf(ResourceKind.Listeners) : [], seen is null) is { } left) return left;
         if (ReferenceEquals(newest, seen)) return null;
+        if (newest.Compiled.World.Version >= AdmittedAt && !NodeAuthority.Holds(Node, newest.Compiled.World))
+            throw new GrpcException(GrpcStatusCode.PermissionDenied, $"{Node.Identity} may no longer serve {Node.Namespace}/{Node.Service}");
         var config = newest.Compiled.For(Node);
         lock (gate)
         {

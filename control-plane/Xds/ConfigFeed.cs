@@ -26,6 +26,7 @@ internal sealed class ConfigFeed : IDisposable
     private readonly TimeProvider time;
     private readonly Log log;
     private readonly Wakeup wakeup = new();
+    private readonly TaskCompletionSource ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile Config? current;
 
     /// <summary>Listens to the store from now on.</summary>
@@ -41,10 +42,13 @@ internal sealed class ConfigFeed : IDisposable
     /// <summary>The newest configuration; null until the first world is complete. Nodes that connect earlier wait for it.</summary>
     public Config? Current => current;
 
-    /// <summary>Publishes the first configuration when <paramref name="ready"/> completes, then each later one, until <paramref name="stop"/>.</summary>
-    public async Task RunAsync(Task ready, CancellationToken stop)
+    /// <summary>Done when there is a first configuration.</summary>
+    public Task Ready => ready.Task;
+
+    /// <summary>Publishes the first configuration when <paramref name="complete"/> is, then each later one, until <paramref name="stop"/>.</summary>
+    public async Task RunAsync(Task complete, CancellationToken stop)
     {
-        await ready.WaitAsync(stop);
+        await complete.WaitAsync(stop);
         for (var first = time.GetTimestamp(); ; first = await ChangeAsync(stop))
             TryPublish(first);
     }
@@ -86,6 +90,7 @@ internal sealed class ConfigFeed : IDisposable
             return;
         }
 
+        ready.TrySetResult();
         Changed?.Invoke();
     }
 

@@ -17,6 +17,12 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed)
     /// <summary>How many there are.</summary>
     public int Count => streams.Count;
 
+    /// <summary>The newest world.</summary>
+    public World World => store.Current;
+
+    /// <summary>What they say of themselves, with the identities they proved.</summary>
+    public IEnumerable<NodeDescription> Descriptions => streams.Keys.Select(stream => stream.Node);
+
     /// <summary>Wakes all of them.</summary>
     public void WakeAll()
     {

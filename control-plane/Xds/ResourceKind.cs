@@ -4,7 +4,7 @@ using Mesh.ControlPlane.Compilation;
 
 namespace Mesh.ControlPlane.Xds;
 
-/// <summary>A type of resource this server serves, with the protocol's rules for it. Immutable; there are four.</summary>
+/// <summary>A type of resource this server serves, with the protocol's rules for it. Immutable; there are six.</summary>
 internal sealed class ResourceKind
 {
     private ResourceKind(int index, string shortName, string typeUrl, bool wholeSet)
@@ -27,10 +27,16 @@ internal sealed class ResourceKind
     /// <summary>Route configurations. A response may hold only what changed.</summary>
     public static ResourceKind Routes { get; } = new(3, "RDS", TypeUrls.RouteConfiguration, wholeSet: false);
 
-    /// <summary>All of them in make-before-break order: what others refer to comes first.</summary>
-    public static ImmutableArray<ResourceKind> InOrder { get; } = [Clusters, Endpoints, Listeners, Routes];
+    /// <summary>The roots; nothing else is ever served as a secret.</summary>
+    public static ResourceKind Secrets { get; } = new(4, "SDS", TypeUrls.Secret, wholeSet: false);
 
-    /// <summary>CDS, EDS, LDS, RDS: what people and metrics call it.</summary>
+    /// <summary>The one list of revoked identities.</summary>
+    public static ResourceKind Revocations { get; } = new(5, "revocations", TypeUrls.IdentityRevocations, wholeSet: false);
+
+    /// <summary>All of them in make-before-break order: what others refer to comes first.</summary>
+    public static ImmutableArray<ResourceKind> InOrder { get; } = [Clusters, Endpoints, Listeners, Routes, Secrets, Revocations];
+
+    /// <summary>CDS, EDS, LDS, RDS, SDS: what people and metrics call it.</summary>
     public string ShortName { get; }
 
     /// <summary>The type URL on the wire.</summary>

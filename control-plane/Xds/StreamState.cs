@@ -84,7 +84,8 @@ internal sealed class StreamState(string streamId)
     public DiscoveryResponse? Next(DateTimeOffset now)
     {
         if (config is null) return null;
-        return TakeClusters(config, now) ?? Take(ResourceKind.Endpoints, config, now)
+        // Roots and revocations refer to nothing, and a client may need them before it can use the rest.
+        return Take(ResourceKind.Secrets, config, now) ?? Take(ResourceKind.Revocations, config, now) ?? TakeClusters(config, now) ?? Take(ResourceKind.Endpoints, config, now)
             ?? TakeUnlessHeld(config, now) ?? TakeClusterRemovals(config, now);
     }
 

@@ -10,6 +10,7 @@ internal sealed class XdsMetrics : IDisposable
     private readonly Counter<long> pushes;
     private readonly Counter<long> nacks;
     private readonly Counter<long> ended;
+    private readonly Counter<long> denied;
     private readonly Histogram<double> convergence;
 
     public XdsMetrics(Func<int> connected)
@@ -17,6 +18,7 @@ internal sealed class XdsMetrics : IDisposable
         pushes = meter.CreateCounter<long>("mesh_xds_pushes_total", description: "Responses sent to nodes, by resource type.");
         nacks = meter.CreateCounter<long>("mesh_xds_nacks_total", description: "Responses nodes refused, by resource type.");
         ended = meter.CreateCounter<long>("mesh_xds_streams_ended_total", description: "xDS streams that ended, by reason.");
+        denied = meter.CreateCounter<long>("mesh_xds_refused_total", description: "xDS streams refused because the node's identity does not allow what it asks for, by reason.");
         meter.CreateObservableGauge("mesh_xds_connected_nodes", connected, description: "xDS streams that are open.");
         convergence = meter.CreateHistogram<double>(
             "mesh_xds_convergence_seconds",
@@ -32,6 +34,8 @@ internal sealed class XdsMetrics : IDisposable
     public void Converged(TimeSpan after) => convergence.Record(after.TotalSeconds);
 
     public void Ended(string reason) => ended.Add(1, Tag("reason", reason));
+
+    public void Denied(string reason) => denied.Add(1, Tag("reason", reason));
 
     public void Dispose() => meter.Dispose();
 

@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Routing;
 namespace Mesh.ControlPlane.Admin.Traffic;
 
 /// <summary>Takes the sidecars' reports, <c>mesh.v1.TelemetryService/Report</c>. Thread safe; a stream ends with its sidecar or with <paramref name="stopping"/>.</summary>
-internal sealed class TelemetryEndpoint(TrafficWindow window, CancellationToken stopping)
+internal sealed class TelemetryEndpoint(TrafficWindow window, TelemetryGate gate, CancellationToken stopping)
 {
     private const int MostEdgesInReport = 10_000;
 
@@ -26,6 +26,7 @@ internal sealed class TelemetryEndpoint(TrafficWindow window, CancellationToken 
             {
                 if (report.Edges.Count > MostEdgesInReport)
                     throw new GrpcException(GrpcStatusCode.InvalidArgument, $"a report has {report.Edges.Count} edges; at most {MostEdgesInReport} are taken");
+                gate.Check(report, context);
                 window.Add(report, open);
                 count++;
             }

@@ -3,6 +3,7 @@ using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Xds;
+using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Mesh.ControlPlane.Tests.Xds;
@@ -44,7 +45,7 @@ internal sealed class AdsTestServer : IAsyncDisposable
     public static async Task<AdsTestServer> StartAsync(Task ready, TimeProvider time, params string[] instances)
     {
         var server = new AdsTestServer(ready, time, instances);
-        server.port = await ServedPort.StartAsync("xds", [ListenAddress.Parse("127.0.0.1:0")], HttpProtocols.Http2, server.Ads.Map, new LogAdapter(Log.Silent));
+        server.port = await ServedPort.StartAsync("xds", [ListenAddress.Parse("127.0.0.1:0")], HttpProtocols.Http2, server.Map, new LogAdapter(Log.Silent));
         server.Channel = new GrpcChannel(server.Address);
         return server;
     }
@@ -63,6 +64,12 @@ internal sealed class AdsTestServer : IAsyncDisposable
         Feed.Dispose();
         metrics.Dispose();
         stop.Dispose();
+    }
+
+    private void Map(WebApplication application)
+    {
+        TestCaller.Use(application);
+        Ads.Map(application);
     }
 
     private static Instance Instance(string text)

@@ -84,6 +84,7 @@ public sealed class EntryMappingTests
             Version = "v2",
             Zone = "eu-1a",
             Health = InstanceHealth.Warning,
+            Identity = "spiffe://cluster.local/ns/shop/sa/web",
             Meshed = true,
             Source = MeshMeta.Source("web", "shop"),
         };

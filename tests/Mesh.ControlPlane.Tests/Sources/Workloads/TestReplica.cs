@@ -42,6 +42,7 @@ internal sealed class TestReplica : IAsyncDisposable
             kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = HttpProtocols.Http2);
         });
         app = builder.Build();
+        TestCaller.Use(app);
         discovery.Workloads.Map(app);
         running = discovery.RunAsync(stop.Token);
     }

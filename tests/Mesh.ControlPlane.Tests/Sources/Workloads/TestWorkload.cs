@@ -12,10 +12,10 @@ internal sealed class TestWorkload : IAsyncDisposable
     private bool disposed;
     private readonly GrpcCall<WorkloadUpdate, WorkloadAck> call;
 
-    public TestWorkload(string address)
+    public TestWorkload(string address, string? identity = null)
     {
         channel = new GrpcChannel(address);
-        call = channel.Open(WorkloadMethods.Register, new CallOptions(), life.Token);
+        call = channel.Open(WorkloadMethods.Register, TestCaller.As(identity), life.Token);
     }
 
     public static Registration Registration(string id, string service) => new()
@@ -31,10 +31,12 @@ internal sealed class TestWorkload : IAsyncDisposable
     };
 
     /// <summary>Connects, registers, and is ACCEPTED.</summary>
-    public static async Task<TestWorkload> RegisterAsync(TestReplica replica, string id, string service)
+    public static async Task<TestWorkload> RegisterAsync(TestReplica replica, string id, string service, string? identity = null)
     {
-        var workload = new TestWorkload(replica.Address);
-        var ack = await workload.SendAsync(new WorkloadUpdate { Register = Registration(id, service) });
+        var workload = new TestWorkload(replica.Address, identity);
+        var registration = Registration(id, service);
+        if (identity is not null) registration.Namespace = identity.Split('/')[0];
+        var ack = await workload.SendAsync(new WorkloadUpdate { Register = registration });
         Assert.Equal((WorkloadAck.Types.Status.Accepted, replica.Name, ""), (ack.Status, ack.RegisteredBy, ack.Message));
         return workload;
     }

@@ -1,6 +1,6 @@
 using System.Diagnostics.Metrics;
 
-namespace Mesh.ControlPlane.Sources.Workloads;
+namespace Mesh.ControlPlane.Sources;
 
 /// <summary>A counter of refusals by reason. Thread safe; disposed with what refuses.</summary>
 internal sealed class RefusalMeter : IDisposable
