@@ -23,6 +23,7 @@ public static class XdsJson
         ListenerReflection.Descriptor,
         ClusterReflection.Descriptor,
         SecretReflection.Descriptor,
+        Envoy.Extensions.TransportSockets.RawBuffer.V3.RawBufferReflection.Descriptor,
         TlsReflection.Descriptor,
         TlsSpiffeValidatorConfigReflection.Descriptor,
         HttpProtocolOptionsReflection.Descriptor,

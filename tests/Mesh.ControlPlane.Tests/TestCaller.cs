@@ -2,7 +2,6 @@ using Mesh.Api.Grpc;
 using Mesh.Api.Identity;
 using Mesh.ControlPlane.Model;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Http;
 
 namespace Mesh.ControlPlane.Tests;
 

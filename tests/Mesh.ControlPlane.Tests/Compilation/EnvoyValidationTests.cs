@@ -6,6 +6,8 @@ using Envoy.Config.Listener.V3;
 using Google.Protobuf;
 using Mesh.Api.Xds;
 using Mesh.ControlPlane.Compilation;
+using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Tests.Model.Policies;
 using Mesh.Tests;
 
 namespace Mesh.ControlPlane.Tests.Compilation;
@@ -15,11 +17,56 @@ public sealed class EnvoyValidationTests
 {
     private static readonly JsonFormatter Json = new(JsonFormatter.Settings.Default.WithTypeRegistry(XdsJson.Types));
 
+    private const string Policies = """
+        apiVersion: security.istio.io/v1
+        kind: AuthorizationPolicy
+        metadata: {name: everything, namespace: shop}
+        spec:
+          action: DENY
+          rules:
+          - from:
+            - source: {notPrincipals: ["cluster.local/ns/shop/sa/web", "*/sa/web", "cluster.local/*"], ipBlocks: [10.0.0.0/8, "::1"]}
+            - source: {namespaces: ["*", shop, "sh*", "*op"], notIpBlocks: [10.1.0.0/16]}
+            - source: {serviceAccounts: [shop/web, web]}
+            to:
+            - operation: {hosts: [cart, "*.cart", "cart:*", "*"], notHosts: ["x:80"], methods: [GET, "P*"], paths: [/a, /a*, "*/a", "*", "/{*}/a/{**}"], notPaths: [/b]}
+            when:
+            - {key: "request.headers[x-a]", values: ["1", "2*", "*3", "*"], notValues: ["4"]}
+            - {key: destination.ip, values: [10.0.0.0/8]}
+            - {key: source.ip, notValues: [10.0.0.1]}
+        ---
+        apiVersion: security.istio.io/v1
+        kind: AuthorizationPolicy
+        metadata: {name: nobody, namespace: mesh-system}
+        spec: {}
+        ---
+        apiVersion: security.istio.io/v1
+        kind: AuthorizationPolicy
+        metadata: {name: trial, namespace: shop, annotations: {istio.io/dry-run: "true"}}
+        spec: {action: AUDIT, rules: [{}]}
+        """;
+
+    private static World Secured => PolicyWorld.Of(Policies, PolicyWorld.Proved("cart-1", "shop/cart"), PolicyWorld.Plain("cart-2", "shop/cart"), PolicyWorld.Proved("db-1", "shop/db", "5432:tcp"));
+
     [SkippableFact]
-    public async Task Envoy_accepts_listeners_routes_clusters_and_endpoints_as_a_static_file()
+    public Task Envoy_accepts_listeners_routes_clusters_and_endpoints_as_a_static_file() => ValidateAsync(ShopWorld.World.For(ShopWorld.Node));
+
+    [SkippableFact]
+    public Task Envoy_accepts_mutual_TLS_and_policies() => ValidateAsync(Secured.For(Compiled.Node("cart", "shop") with
+    {
+        Identity = PolicyWorld.Prefix + "shop/sa/cart",
+        UserAgent = "envoy 1.40",
+        Ports =
+        [
+            new NodePort(8080, "", AppProtocol.Http, new HostPort("127.0.0.1", 41000)),
+            new NodePort(8081, "", AppProtocol.Unknown, new HostPort("127.0.0.1", 41001)),
+            new NodePort(5432, "", AppProtocol.Tcp, new HostPort("127.0.0.1", 41002)),
+        ],
+    }));
+
+    private static async Task ValidateAsync(NodeConfig config)
     {
         var envoy = ExternalProgram.Require("envoy");
-        var config = ShopWorld.World.For(ShopWorld.Node);
         using var folder = new TemporaryFolder();
         var file = Path.Combine(folder.Path, "envoy.json");
         await File.WriteAllTextAsync(file, Bootstrap(config).ToJsonString());
@@ -43,6 +90,7 @@ public sealed class EnvoyValidationTests
         var listeners = new JsonArray([.. config.Listeners.Items.Select(item => WithRoutes(Node(item.Body.Unpack<Listener>()), routes))]);
         var clusters = new JsonArray([.. config.Clusters.Items.Select(item => Node(item.Body.Unpack<Cluster>())), .. config.Endpoints.Items.Select(Static)]);
         clusters.Add(JsonNode.Parse("""{"name":"xds","type":"STATIC","load_assignment":{"cluster_name":"xds"},"typed_extension_protocol_options":{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions":{"@type":"type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions","explicit_http_config":{"http2_protocol_options":{}}}}}"""));
+        clusters.Add(JsonNode.Parse("""{"name":"sds-grpc","type":"STATIC","load_assignment":{"cluster_name":"sds-grpc","endpoints":[{"lb_endpoints":[{"endpoint":{"address":{"pipe":{"path":"/run/sds"}}}}]}]},"typed_extension_protocol_options":{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions":{"@type":"type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions","explicit_http_config":{"http2_protocol_options":{}}}}}"""));
         return new JsonObject
         {
             ["node"] = new JsonObject { ["id"] = "a", ["cluster"] = "b" },
@@ -56,7 +104,7 @@ public sealed class EnvoyValidationTests
     {
         foreach (var chain in (listener["filterChains"] as JsonArray ?? []).Append(listener["defaultFilterChain"]))
         {
-            if (chain?["filters"]![0]!["typedConfig"] is not JsonObject http || http["rds"] is not { } rds) continue;
+            if (chain?["filters"]!.AsArray()[^1]!["typedConfig"] is not JsonObject http || http["rds"] is not { } rds) continue;
             http["routeConfig"] = routes[(string)rds["routeConfigName"]!].DeepClone();
             http["routeConfig"]!["validateClusters"] = false; // as it is by default for RDS
             http.Remove("rds");

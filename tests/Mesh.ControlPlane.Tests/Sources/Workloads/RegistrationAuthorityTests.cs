@@ -3,7 +3,6 @@ using Mesh.Api.Identity;
 using Mesh.Api.V1;
 using Mesh.ControlPlane.Model.Policies;
 using Mesh.ControlPlane.Sources.Workloads;
-using Mesh.ControlPlane.Tests.Model.Policies;
 using static Mesh.ControlPlane.Tests.Model.Policies.PolicyWorld;
 
 namespace Mesh.ControlPlane.Tests.Sources.Workloads;
