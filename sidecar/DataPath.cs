@@ -3,6 +3,7 @@ using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http;
 using Mesh.Sidecar.Http.Upstream;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Resilience;
 using Mesh.Sidecar.Tcp;
@@ -24,6 +25,9 @@ internal sealed record DataPathSettings
     /// <summary>How long a listener that a new configuration removed may take to let its connections end.</summary>
     public TimeSpan DrainBound { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Our certificate, whom we believe, and the connections that were secured with it.</summary>
+    public Security Security { get; init; } = new(TimeProvider.System);
+
     /// <summary>Seed of balancing, jitter and identifiers.</summary>
     public ulong Seed { get; init; } = BitConverter.ToUInt64(System.Security.Cryptography.RandomNumberGenerator.GetBytes(8));
 }
@@ -43,7 +47,7 @@ internal sealed class DataPath : IAsyncDisposable
     public DataPath(Snapshots snapshots, BoundSockets sockets, DataPathSettings settings, TelemetrySink sink, TimeProvider time, Log log)
     {
         var random = new Randomness(settings.Seed);
-        var dialer = new Dialer(snapshots, time, random, sink.Own);
+        var dialer = new Dialer(snapshots, settings.Security, time, random, sink.Own);
         upstreams = new UpstreamConnections(time, dialer, sink.Own);
         var attempts = new Attempts(upstreams, time, random, sink.Own);
         var parts = new HttpProxyParts(attempts, new ForeignHosts(time), new Identifiers(random), new MeshSources(), settings.Self, MeshSources.FieldOf(settings.Self), log.For("http"));
@@ -60,6 +64,7 @@ internal sealed class DataPath : IAsyncDisposable
             Connect = connect.ServeAsync,
             Http = handOver.ServeAsync,
             Limit = ConnectionLimit.For(settings.MostConnections),
+            Security = settings.Security,
             Metrics = sink.Own,
             Time = time,
             Log = log.For("listening"),

@@ -1,4 +1,5 @@
 using System.Net;
+using Mesh.Sidecar.Identity;
 
 namespace Mesh.Sidecar.Balancing;
 
@@ -25,6 +26,9 @@ public sealed class Endpoint
 
     /// <summary>Locality's priority; 0 is tried first.</summary>
     public uint Priority { get; init; }
+
+    /// <summary>How it is called over mutual TLS, and as whom; null is plaintext.</summary>
+    internal UpstreamTls? Tls { get; init; }
 
     /// <summary>Who answers there, for labels.</summary>
     public required PeerLabels Peer { get; init; }

@@ -81,7 +81,7 @@ public sealed record ServiceLabels(string Host, string Name, string Namespace, i
 public sealed class ClusterState : IDisposable
 {
     private int cursor = -1;
-    private HttpMessageInvoker? http2;
+    private IDisposable? http2;
 
     /// <summary>Requests and retries in flight on the cluster.</summary>
     public RetryBudget Budget { get; } = new();
@@ -90,12 +90,12 @@ public sealed class ClusterState : IDisposable
     public uint NextCursor() => (uint)Interlocked.Increment(ref cursor);
 
     /// <summary>The HTTP/2 connections of the cluster, made on first use. HTTP/1.1 connections hang on each endpoint's stats.</summary>
-    public HttpMessageInvoker Http2(Func<HttpMessageInvoker> make)
+    public T Http2<T>(Func<T> make)
+        where T : class, IDisposable
     {
-        if (Volatile.Read(ref http2) is { } ready) return ready;
+        if (Volatile.Read(ref http2) is T ready) return ready;
         var made = make();
-        var winner = Interlocked.CompareExchange(ref http2, made, null);
-        if (winner is null) return made;
+        if (Interlocked.CompareExchange(ref http2, made, null) is not T winner) return made;
         made.Dispose();
         return winner;
     }

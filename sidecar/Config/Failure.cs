@@ -26,6 +26,9 @@ public enum Failure
     /// <summary>Connecting took too long (UF).</summary>
     ConnectTimeout,
 
+    /// <summary>The endpoint did not prove to be whom we expect, or would not have us (UF).</summary>
+    TlsFailure,
+
     /// <summary>The upstream closed or reset the connection before its response (UC).</summary>
     UpstreamClosed,
 

@@ -34,6 +34,8 @@ public static class Failures
             "the instance refuses connections: is it running and listening on the registered address?"),
         new(503, Unavailable, "UF", "upstream_connect_timeout", RetryOn.ConnectFailure,
             "the instance's address does not answer: check the address, firewalls and the load of its host"),
+        new(503, Unavailable, "UF", "upstream_tls_failure", RetryOn.ConnectFailure,
+            "mutual TLS with the instance failed: the text says whom we expected and who answered; `meshctl identity show` tells who may serve the service"),
         new(502, Unavailable, "UC", "upstream_connection_termination", RetryOn.Reset,
             "the instance closed the connection before it answered: look at its log for a crash or an idle timeout shorter than 60 s"),
         new(502, Unavailable, "UR", "upstream_reset", RetryOn.Reset,

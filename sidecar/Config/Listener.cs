@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Net;
+using Mesh.Sidecar.Identity;
 
 namespace Mesh.Sidecar.Config;
 
@@ -27,6 +28,9 @@ public sealed record Listener
     /// <summary>True when the first bytes decide (http_inspector): wait for them, at most <see cref="DetectTimeout"/>.</summary>
     public bool InspectsHttp { get; init; }
 
+    /// <summary>True when a client's TLS is looked into before the chain is chosen (tls_inspector).</summary>
+    public bool InspectsTls { get; init; }
+
     /// <summary>
     /// How long to wait for first bytes before the default chain is taken; zero waits for ever
     /// (also without continue_on_listener_filters_timeout, where Envoy closes: an idle connection harms nobody).
@@ -53,7 +57,13 @@ public sealed record FilterChain
     /// <summary>Name, may be empty.</summary>
     public string Name { get; init; } = "";
 
-    /// <summary>ALPN-like protocols it serves (<c>http/1.0</c>, <c>http/1.1</c>, <c>h2c</c>); empty is any.</summary>
+    /// <summary>What it is spoken over: <c>tls</c>, <c>raw_buffer</c>; empty is either.</summary>
+    public string TransportProtocol { get; init; } = "";
+
+    /// <summary>Mutual TLS that ends here; null passes the bytes on as they come.</summary>
+    internal DownstreamTls? Tls { get; init; }
+
+    /// <summary>ALPN, or what detection says (<c>http/1.0</c>, <c>http/1.1</c>, <c>h2c</c>); empty is any.</summary>
     public ImmutableArray<string> ApplicationProtocols { get; init; } = [];
 
     /// <summary>HTTP connection manager, or null when this chain is TCP.</summary>

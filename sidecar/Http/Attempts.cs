@@ -80,7 +80,7 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
         || (policy.On.HasFlag(RetryOn.GatewayErrors) && status is 502 or 503 or 504);
 
     private static CallResult Exhausted(IUpstreamCall? call, in CallResult result, int tries, bool untouched) =>
-        call is null && result.Failure is Failure.ConnectFailure or Failure.ConnectTimeout or Failure.UpstreamClosed or Failure.UpstreamReset
+        call is null && result.Failure is Failure.ConnectFailure or Failure.ConnectTimeout or Failure.TlsFailure or Failure.UpstreamClosed or Failure.UpstreamReset
             ? new CallResult(Failure.RetriesExhausted, $"{tries} tries failed, the last one: {result.Detail}", untouched ? RetryOn.ConnectFailure : RetryOn.None)
             : result;
 

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http.Upstream;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Tcp;
 using Mesh.Sidecar.Telemetry;
@@ -23,13 +24,13 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
     {
         var bytes = new WireBuffer(4096);
         var (authority, wrong) = await ReadHeadAsync(client, bytes);
-        var chain = ChainMatch.Find(connection.In(snapshots.Current), ChainMatch.Http11)?.Http ?? manager;
+        var chain = ChainMatch.Find(connection.In(snapshots.Current), connection.Spoken)?.Http ?? manager;
         var request = new RequestFacts { Method = "CONNECT", Authority = authority };
         // Only the application may use its sidecar as a way out.
         if (connection.Listener.Direction == Direction.Inbound) wrong ??= "CONNECT is not served to other workloads";
         var result = wrong is not null ? new CallResult(Failure.BadRequest, wrong) : Route(request, chain.Routes);
         var facts = tcp.FactsOf(connection, request.Cluster);
-        Socket? upstream = null;
+        ITransport? upstream = null;
         if (result.Failure == Failure.None) (upstream, result) = await ConnectAsync(facts, request);
         request.Endpoint = facts.Endpoint;
         if (upstream is null)
@@ -39,10 +40,11 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
             return;
         }
 
-        if (await BeginAsync(client, upstream, bytes))
+        var own = new SocketTransport(client);
+        if (await BeginAsync(own, upstream, bytes))
         {
             facts.ReceivedBytes = bytes.Count;
-            await tcp.CarryAsync(client, upstream, facts, Tunnel.UsualIdle);
+            await tcp.CarryAsync(own, upstream, facts, Tunnel.UsualIdle);
             return;
         }
 
@@ -50,18 +52,18 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
     }
 
     /// <summary>Says yes, and passes on what the client sent right behind its head. False when a side is gone: both are closed then.</summary>
-    private static async ValueTask<bool> BeginAsync(Socket client, Socket upstream, WireBuffer bytes)
+    private static async ValueTask<bool> BeginAsync(ITransport client, ITransport upstream, WireBuffer bytes)
     {
         try
         {
-            await client.SendAsync("HTTP/1.1 200 Connection Established\r\n\r\n"u8.ToArray(), SocketFlags.None);
-            if (bytes.Count > 0) await upstream.SendAsync(bytes.FilledMemory, SocketFlags.None);
+            await client.SendAsync("HTTP/1.1 200 Connection Established\r\n\r\n"u8.ToArray());
+            if (bytes.Count > 0) await upstream.SendAsync(bytes.FilledMemory);
             return true;
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (Transports.IsBreak(e))
         {
-            Tunnel.Reset(client);
-            Tunnel.Reset(upstream);
+            client.Reset();
+            upstream.Reset();
             return false;
         }
     }
@@ -128,18 +130,18 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
         return request.Cluster is null ? new CallResult(Failure.NoCluster) : CallResult.Ok;
     }
 
-    private async ValueTask<(Socket? Socket, CallResult Result)> ConnectAsync(TcpFacts facts, RequestFacts request)
+    private async ValueTask<(ITransport? Transport, CallResult Result)> ConnectAsync(TcpFacts facts, RequestFacts request)
     {
         var cluster = request.Cluster!;
         if (cluster.Kind != ClusterKind.Passthrough)
         {
-            var (socket, failure, detail) = await tcp.ConnectAsync(facts, cluster);
-            return (socket, new CallResult(failure, detail));
+            var (transport, failure, detail) = await tcp.ConnectAsync(facts, cluster);
+            return (transport, new CallResult(failure, detail));
         }
 
         facts.Endpoint = ForeignHosts.EndpointFor(request.Authority, 443);
-        var dialled = await dialer.ConnectAsync(facts.Endpoint, facts.Direction, cluster.ConnectTimeout, CancellationToken.None);
-        return (dialled.Socket, new CallResult(dialled.Failure, dialled.Detail));
+        var dialled = await dialer.ConnectAsync(new Dial(facts.Endpoint, null, Carried.Tcp, facts.Direction, cluster.ConnectTimeout), CancellationToken.None);
+        return (dialled.Transport, new CallResult(dialled.Failure, dialled.Detail));
     }
 
     private static async Task RefuseAsync(Socket client, RequestFacts request, CallResult result)

@@ -49,7 +49,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         cluster = null;
         var snapshot = snapshots.Current;
         var listener = x.Connection.In(snapshot);
-        var chain = ChainMatch.Find(listener, x.Http2 ? ChainMatch.H2C : ChainMatch.Http11);
+        var chain = ChainMatch.Find(listener, x.Connection.Spoken);
 
         if (RequestRules.Read(x) is { } wrong)
         {

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 
 namespace Mesh.Sidecar.Listening;
 
@@ -11,8 +12,9 @@ namespace Mesh.Sidecar.Listening;
 /// </summary>
 internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts parts)
 {
-    private static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan PauseWhenFull = TimeSpan.FromMilliseconds(100);
+    private readonly FirstBytes firstBytes = new(parts.Time);
+    private readonly SecureAccept secure = new(parts);
     private readonly CancellationTokenSource stop = new();
     private readonly Lock gate = new();
     private bool closing;
@@ -163,66 +165,37 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     {
         var listener = of.Newest(parts.Snapshots.Current);
         var accepted = connection.Socket;
-        var facts = new ConnectionFacts(listener, accepted.RemoteEndPoint as IPEndPoint, accepted.LocalEndPoint as IPEndPoint, of.Draining);
-        var speaks = SpeaksHttp(listener) ? await DetectAsync(accepted, listener) : Detected.Other;
-        var chain = ChainMatch.Find(listener, ProtocolOf(speaks));
-        if (chain?.Tcp is { } tcp) await parts.Tcp(accepted, facts, tcp);
-        else if (chain?.Http is not { } http || speaks == Detected.NeedMore) accepted.Dispose();
-        else if (speaks == Detected.Connect) await parts.Connect(accepted, facts, http);
-        else await parts.Http(connection, facts, IsForHttp2(http.Codec, speaks));
+        var words = FirstBytes.Matter(listener) ? await firstBytes.LookAsync(accepted, listener) : new FirstWords(Detected.Other, null);
+        var spoken = words.Spoken;
+        var chain = ChainMatch.Find(listener, spoken);
+        if (chain is null || words.Detected == Detected.NeedMore)
+        {
+            Refuse(accepted, listener, words);
+            return;
+        }
+
+        var secured = chain.Tls is { } tls ? await secure.AcceptAsync(accepted, tls, listener) : null;
+        if (chain.Tls is not null && secured is null) return;
+        var facts = new ConnectionFacts(listener, accepted.RemoteEndPoint as IPEndPoint, accepted.LocalEndPoint as IPEndPoint, of.Draining)
+        {
+            Spoken = spoken,
+            Peer = secured?.Peer,
+        };
+        if (chain.Tcp is { } tcp) await parts.Tcp(secured ?? (ITransport)new SocketTransport(accepted), facts, tcp);
+        else if (chain.Http is not { } http) accepted.Dispose();
+        else if (secured is not null) await parts.Http(connection, facts, IsHttp2(http.Codec, secured.Protocol), secured);
+        else if (words.Detected == Detected.Connect) await parts.Connect(accepted, facts, http);
+        else await parts.Http(connection, facts, http.Codec == HttpCodec.Http2 || (http.Codec == HttpCodec.Auto && words.Detected == Detected.Http2), null);
     }
 
-    private static bool SpeaksHttp(Listener listener)
+    private static bool IsHttp2(HttpCodec codec, string protocol) =>
+        codec == HttpCodec.Http2 || (codec == HttpCodec.Auto && Alpn.IsHttp2(protocol));
+
+    /// <summary>No chain is for it, or it never said enough.</summary>
+    private void Refuse(Socket accepted, Listener listener, in FirstWords words)
     {
-        if (listener.DefaultChain?.Http is not null) return true;
-        foreach (var chain in listener.Chains)
-        {
-            if (chain.Http is not null) return true;
-        }
-
-        return false;
-    }
-
-    private static string? ProtocolOf(Detected detected) => detected switch
-    {
-        Detected.Http2 => ChainMatch.H2C,
-        Detected.Http10 => ChainMatch.Http10,
-        Detected.Http11 or Detected.Connect => ChainMatch.Http11,
-        _ => null,
-    };
-
-    private static bool IsForHttp2(HttpCodec codec, Detected speaks) =>
-        codec == HttpCodec.Http2 || (codec == HttpCodec.Auto && speaks == Detected.Http2);
-
-    /// <summary>
-    /// Looks at the first bytes and leaves them where they are. A client that says nothing in time is taken for one that waits for the
-    /// server to speak first (TCP chain), or is closed when there is no such chain.
-    /// </summary>
-    private async ValueTask<Detected> DetectAsync(Socket accepted, Listener listener)
-    {
-        var bound = listener.InspectsHttp && listener.DetectTimeout > TimeSpan.Zero ? listener.DetectTimeout : HeadBound;
-        using var timeout = new CancellationTokenSource(bound, parts.Time);
-        using var bytes = System.Buffers.MemoryPool<byte>.Shared.Rent(Detection.MostBytes);
-        var seen = 0;
-        var pause = TimeSpan.FromMilliseconds(1);
-        try
-        {
-            while (true)
-            {
-                var count = await accepted.ReceiveAsync(bytes.Memory, SocketFlags.Peek, timeout.Token);
-                if (count == 0) return Detected.Other;
-                var detected = Detection.Look(bytes.Memory.Span[..count]);
-                if (detected != Detected.NeedMore) return detected;
-                // Peeking returns the same bytes at once: wait a little, longer each time nothing came.
-                pause = count == seen ? TimeSpan.FromMilliseconds(Math.Min(50, pause.TotalMilliseconds * 2)) : TimeSpan.FromMilliseconds(1);
-                seen = count;
-                await Task.Delay(pause, parts.Time, timeout.Token);
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            return listener.InspectsHttp ? Detected.Other : Detected.NeedMore;
-        }
+        if (listener.InspectsTls) secure.Refuse(accepted, listener, words);
+        accepted.Dispose();
     }
 
     /// <summary>The time for which it serves one listener: that listener, and the connections that came meanwhile.</summary>

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Mesh.Api.Logging;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar.Listening;
@@ -12,13 +13,16 @@ internal sealed record AcceptorParts
     public required Snapshots Snapshots { get; init; }
 
     /// <summary>Serves an opaque connection to its end.</summary>
-    public required Func<Socket, ConnectionFacts, TcpProxyConfig, Task> Tcp { get; init; }
+    public required Func<ITransport, ConnectionFacts, TcpProxyConfig, Task> Tcp { get; init; }
 
     /// <summary>Serves a connection that begins with CONNECT to its end.</summary>
     public required Func<Socket, ConnectionFacts, HttpConnectionManager, Task> Connect { get; init; }
 
-    /// <summary>Serves an HTTP connection to its end; the last argument says HTTP/2.</summary>
-    public required Func<OpenConnection, ConnectionFacts, bool, Task> Http { get; init; }
+    /// <summary>Serves an HTTP connection to its end; the last arguments say HTTP/2, and TLS when it ended here.</summary>
+    public required Func<OpenConnection, ConnectionFacts, bool, TlsTransport?, Task> Http { get; init; }
+
+    /// <summary>What handshakes need.</summary>
+    public required Security Security { get; init; }
 
     /// <summary>Bound of open connections.</summary>
     public required ConnectionLimit Limit { get; init; }

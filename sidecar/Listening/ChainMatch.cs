@@ -15,18 +15,30 @@ internal static class ChainMatch
     public const string H2C = "h2c";
 
     /// <summary>
-    /// The chain for a connection whose first bytes speak <paramref name="protocol"/> (null: not HTTP, or not inspected): a chain that
-    /// lists the protocol beats one that lists none, which beats the default chain. Null refuses the connection.
+    /// The chain for a connection: chains for its transport beat those for either, and there is no way back to these; among them a chain that
+    /// lists one of its protocols, in the client's order, beats one that lists none, which beats the default chain. Null refuses the connection.
     /// </summary>
-    public static FilterChain? Find(Listener listener, string? protocol)
+    public static FilterChain? Find(Listener listener, Spoken spoken)
     {
-        FilterChain? any = null;
+        var transport = "";
         foreach (var chain in listener.Chains)
         {
-            if (chain.ApplicationProtocols.IsEmpty) any ??= chain;
-            else if (protocol is not null && chain.ApplicationProtocols.Contains(protocol)) return chain;
+            if (chain.TransportProtocol == spoken.Transport) transport = chain.TransportProtocol;
         }
 
-        return any ?? listener.DefaultChain;
+        foreach (var protocol in spoken.Protocols)
+        {
+            foreach (var chain in listener.Chains)
+            {
+                if (chain.TransportProtocol == transport && chain.ApplicationProtocols.Contains(protocol)) return chain;
+            }
+        }
+
+        foreach (var chain in listener.Chains)
+        {
+            if (chain.TransportProtocol == transport && chain.ApplicationProtocols.IsEmpty) return chain;
+        }
+
+        return listener.DefaultChain;
     }
 }

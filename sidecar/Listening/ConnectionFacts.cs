@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Net;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
@@ -20,6 +21,9 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     /// <summary>Who the client is, from the handshake of mutual TLS; null on a plaintext connection, whose word proves nothing.</summary>
     public PeerIdentity? Peer { get; init; }
 
+    /// <summary>What the connection speaks, by which its filter chain is found in newer listeners, too.</summary>
+    public Spoken Spoken { get; init; } = Spoken.Plain;
+
     /// <summary>Address of the client; null when it is not known.</summary>
     public IPEndPoint? RemoteEndPoint => remote;
 
@@ -41,6 +45,34 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     /// <summary>The listener of the newest snapshot, or the one the connection came through when that was removed.</summary>
     public Listener In(Snapshot snapshot) =>
         listener.Slot < snapshot.Listeners.Length && snapshot.Listeners[listener.Slot] is { } current ? current : listener;
+}
+
+/// <summary>What a connection speaks, as far as filter chains choose by it. Immutable.</summary>
+/// <param name="Transport"><c>tls</c> or <c>raw_buffer</c>.</param>
+/// <param name="Protocols">ALPN of a TLS client in its order, or what detection found.</param>
+internal sealed record Spoken(string Transport, ImmutableArray<string> Protocols)
+{
+    /// <summary>Over TLS.</summary>
+    public const string Tls = "tls";
+
+    /// <summary>Over the bare connection.</summary>
+    public const string RawBuffer = "raw_buffer";
+
+    /// <summary>Plaintext that was not looked into.</summary>
+    public static Spoken Plain { get; } = new(RawBuffer, []);
+
+    /// <summary>Plaintext in which this was found.</summary>
+    public static Spoken Found(string? protocol) => protocol switch
+    {
+        null => Plain,
+        ChainMatch.Http11 => Http11,
+        ChainMatch.H2C => H2C,
+        _ => new(RawBuffer, [protocol]),
+    };
+
+    private static Spoken Http11 { get; } = new(RawBuffer, [ChainMatch.Http11]);
+
+    private static Spoken H2C { get; } = new(RawBuffer, [ChainMatch.H2C]);
 }
 
 /// <summary>A header field of another sidecar and the labels it stands for.</summary>

@@ -20,6 +20,9 @@ internal enum Detected
     /// <summary>HTTP/2 by prior knowledge.</summary>
     Http2,
 
+    /// <summary>TLS, with its hello whole.</summary>
+    Tls,
+
     /// <summary>Something else.</summary>
     Other,
 }

@@ -2,46 +2,59 @@ using System.Net;
 using System.Net.Sockets;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Resilience;
 using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar.Tcp;
 
 /// <summary>
-/// Makes connections to endpoints, for all protocols: bounded in time, refused when they would lead back into this sidecar, counted, and
-/// with the consequences for the endpoint's standing. Thread safe.
+/// Makes connections to endpoints, for all protocols: bounded in time, refused when they would lead back into this sidecar, secured where
+/// the endpoint has an identity, counted, and with the consequences for the endpoint's standing. Where an identity is expected nothing is
+/// ever sent in plaintext. Thread safe.
 /// </summary>
-internal sealed class Dialer(Snapshots snapshots, TimeProvider time, Randomness random, SidecarMetrics metrics)
+internal sealed class Dialer(Snapshots snapshots, Security security, TimeProvider time, Randomness random, SidecarMetrics metrics)
 {
-    /// <summary>Connects. On failure the socket is null and the failure says why; a cancelled connect throws.</summary>
-    public async ValueTask<(Socket? Socket, Failure Failure, string Detail)> ConnectAsync(
-        Endpoint endpoint, Direction direction, TimeSpan timeout, CancellationToken cancel)
+    /// <summary>The terms on which an endpoint is called now; null for one that is called in plaintext, or while we have no certificate.</summary>
+    public DialTerms? TermsOf(Endpoint endpoint) => endpoint.Tls?.TermsNow(security.Own);
+
+    /// <summary>Connects. On failure there is no transport and the failure says why; a cancelled connect throws.</summary>
+    public async ValueTask<Dialled> ConnectAsync(Dial dial, CancellationToken cancel)
     {
-        if (endpoint.Address is { } known && OwnAddresses.LeadsBack(snapshots.Current, known, direction))
-            return (null, Failure.Loop, $"{endpoint.Authority} is a port of this sidecar itself");
-        using var bound = new CancellationTokenSource(timeout, time);
+        var endpoint = dial.Endpoint;
+        if (endpoint.Address is { } known && OwnAddresses.LeadsBack(snapshots.Current, known, dial.Direction)) return Loop(endpoint);
+        if (endpoint.Tls is { } tls && dial.Terms is null)
+            return new(null, Failure.TlsFailure, $"{endpoint.Authority} is to be called as {tls.Expected}, and this sidecar has no certificate yet");
+        using var bound = new CancellationTokenSource(dial.Timeout, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancel);
         var (socket, failure, detail) = await TryConnectAsync(endpoint, both.Token);
-        if (cancel.IsCancellationRequested) socket?.Dispose();
-        cancel.ThrowIfCancellationRequested();
-        // A name is resolved by connecting: only then it is known where it leads.
-        if (endpoint.Address is null && socket?.RemoteEndPoint is IPEndPoint named && OwnAddresses.LeadsBack(snapshots.Current, named, direction))
+        ITransport? transport = null;
+        if (socket is not null && endpoint.Address is null && LeadsBack(socket, dial.Direction))
         {
+            // A name is resolved by connecting: only then it is known where it leads.
             socket.Dispose();
-            return (null, Failure.Loop, $"{endpoint.Authority} is a port of this sidecar itself");
+            return Loop(endpoint);
         }
 
-        if (socket is not null)
+        if (socket is not null) (transport, failure, detail) = await SecureAsync(socket, dial, both.Token);
+        if (cancel.IsCancellationRequested) transport?.Dispose();
+        cancel.ThrowIfCancellationRequested();
+        if (transport is not null)
         {
             endpoint.Stats.Accepted();
             metrics.UpstreamConnections.Add();
-            return (socket, Failure.None, "");
+            return new(transport, Failure.None, "");
         }
 
         metrics.UpstreamConnectFailures.Add();
         if (endpoint.Stats.Refused(time, random)) metrics.Ejections.Add();
-        return (null, failure, detail);
+        return new(null, failure, detail);
     }
+
+    private static Dialled Loop(Endpoint endpoint) => new(null, Failure.Loop, $"{endpoint.Authority} is a port of this sidecar itself");
+
+    private bool LeadsBack(Socket socket, Direction direction) =>
+        socket.RemoteEndPoint is IPEndPoint named && OwnAddresses.LeadsBack(snapshots.Current, named, direction);
 
     private static async ValueTask<(Socket? Socket, Failure Failure, string Detail)> TryConnectAsync(Endpoint endpoint, CancellationToken cancel)
     {
@@ -67,4 +80,25 @@ internal sealed class Dialer(Snapshots snapshots, TimeProvider time, Randomness 
             return (null, Failure.ConnectFailure, $"connecting to {endpoint.Authority}: {e.Message}");
         }
     }
+
+    private async ValueTask<Dialled> SecureAsync(Socket socket, Dial dial, CancellationToken bound)
+    {
+        if (dial.Terms is not { } terms) return new(new SocketTransport(socket), Failure.None, "");
+        var result = await new Handshake(security).ConnectAsync(socket, terms, dial.Carried, bound);
+        metrics.HandshakeDone(result.Problem, Direction.Outbound);
+        return result.Transport is not null
+            ? new(result.Transport, Failure.None, "")
+            : new(null, Failure.TlsFailure, $"{dial.Endpoint.Authority}: {result.Text}");
+    }
 }
+
+/// <summary>A connection to be made.</summary>
+/// <param name="Endpoint">Where to.</param>
+/// <param name="Terms">On which terms; null in plaintext.</param>
+/// <param name="Carried">What it will carry.</param>
+/// <param name="Direction">Which way its traffic goes.</param>
+/// <param name="Timeout">Bound of it all, handshake included.</param>
+internal readonly record struct Dial(Endpoint Endpoint, DialTerms? Terms, Carried Carried, Direction Direction, TimeSpan Timeout);
+
+/// <summary>A connection that was made, or why there is none.</summary>
+internal readonly record struct Dialled(ITransport? Transport, Failure Failure, string Detail);

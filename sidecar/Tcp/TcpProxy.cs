@@ -1,6 +1,6 @@
-using System.Net.Sockets;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Resilience;
 using Mesh.Sidecar.Telemetry;
@@ -13,17 +13,17 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
     private const int MostTries = 3;
 
     /// <summary>Serves a connection of a TCP chain to its end.</summary>
-    public async Task ServeAsync(Socket client, ConnectionFacts connection, TcpProxyConfig config)
+    public async Task ServeAsync(ITransport client, ConnectionFacts connection, TcpProxyConfig config)
     {
         var choice = WeightedChoice.Of(config.Clusters, config.TotalWeight, random);
         var facts = FactsOf(connection, choice?.Cluster);
         var (upstream, failure, detail) = choice?.Cluster is { } cluster
             ? await ConnectAsync(facts, cluster)
-            : (null, Failure.NoCluster, $"cluster {choice?.Name} does not exist");
+            : new Dialled(null, Failure.NoCluster, $"cluster {choice?.Name} does not exist");
         if (upstream is null)
         {
             // The client must see that nothing was served: a reset says so, an orderly end does not.
-            Tunnel.Reset(client);
+            client.Reset();
             Close(facts, failure, detail);
             return;
         }
@@ -45,22 +45,23 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
     };
 
     /// <summary>Connects to an endpoint of the cluster, on refusal to another one: nothing was sent yet, so nothing can be sent twice.</summary>
-    public async ValueTask<(Socket? Socket, Failure Failure, string Detail)> ConnectAsync(TcpFacts facts, Cluster cluster)
+    public async ValueTask<Dialled> ConnectAsync(TcpFacts facts, Cluster cluster)
     {
         var tried = new Endpoint?[MostTries];
         for (var number = 0; ; number++)
         {
             var endpoint = cluster.Balanced.Pick(cluster.Policy, cluster.State.NextCursor(), time.GetTimestamp(), random, tried);
-            if (endpoint is null) return (null, Failure.NoEndpoint, $"cluster {cluster.Name} has no healthy endpoint");
+            if (endpoint is null) return new(null, Failure.NoEndpoint, $"cluster {cluster.Name} has no healthy endpoint");
             facts.Endpoint = tried[number] = endpoint;
-            var (socket, failure, detail) = await dialer.ConnectAsync(endpoint, facts.Direction, cluster.ConnectTimeout, CancellationToken.None);
-            if (socket is not null || failure == Failure.Loop || number + 1 == MostTries || number + 1 >= cluster.Endpoints.Length)
-                return (socket, failure, detail);
+            var dial = new Dial(endpoint, dialer.TermsOf(endpoint), Carried.Tcp, facts.Direction, cluster.ConnectTimeout);
+            var dialled = await dialer.ConnectAsync(dial, CancellationToken.None);
+            if (dialled.Transport is not null || dialled.Failure == Failure.Loop || number + 1 == MostTries || number + 1 >= cluster.Endpoints.Length)
+                return dialled;
         }
     }
 
     /// <summary>Carries bytes both ways until both ends are done.</summary>
-    public async Task CarryAsync(Socket client, Socket upstream, TcpFacts facts, TimeSpan idle)
+    public async Task CarryAsync(ITransport client, ITransport upstream, TcpFacts facts, TimeSpan idle)
     {
         if (facts.Direction == Direction.Outbound) facts.Destination = facts.Endpoint!.Peer;
         facts.Endpoint!.Stats.Begin();

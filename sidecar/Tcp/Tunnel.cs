@@ -1,15 +1,15 @@
 using System.Buffers;
-using System.Net.Sockets;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar.Tcp;
 
 /// <summary>
-/// Two sockets with bytes going both ways. The end of one direction is passed on as such and the other goes on; a reset is passed on as a
-/// reset; silence on both for too long ends it. Owns both sockets from <see cref="RunAsync"/> on.
+/// Two connections with bytes going both ways. The end of one direction is passed on as such and the other goes on; a break is passed on as a
+/// reset; silence on both for too long ends it. Owns both from <see cref="RunAsync"/> on.
 /// </summary>
-internal sealed class Tunnel(Socket client, Socket upstream, TcpFacts facts, TimeSpan idle, TimeProvider time)
+internal sealed class Tunnel(ITransport client, ITransport upstream, TcpFacts facts, TimeSpan idle, TimeProvider time)
 {
     /// <summary>How long a tunnel may be silent where no rule says.</summary>
     public static readonly TimeSpan UsualIdle = TimeSpan.FromHours(1);
@@ -34,22 +34,7 @@ internal sealed class Tunnel(Socket client, Socket upstream, TcpFacts facts, Tim
         return Describe();
     }
 
-    /// <summary>Closes a socket so that its peer sees a reset.</summary>
-    public static void Reset(Socket socket)
-    {
-        try
-        {
-            socket.LingerState = new LingerOption(true, 0);
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            // Closed already.
-        }
-
-        socket.Dispose();
-    }
-
-    private async Task CopyAsync(Socket from, Socket to, bool isUp)
+    private async Task CopyAsync(ITransport from, ITransport to, bool isUp)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(SmallBuffer);
         var sending = false;
@@ -58,22 +43,22 @@ internal sealed class Tunnel(Socket client, Socket upstream, TcpFacts facts, Tim
             while (true)
             {
                 sending = false;
-                var count = await from.ReceiveAsync(buffer, SocketFlags.None);
+                var count = await from.ReceiveAsync(buffer);
                 sending = true;
                 if (count == 0) break;
-                await to.SendAsync(buffer.AsMemory(0, count), SocketFlags.None);
+                await to.SendAsync(buffer.AsMemory(0, count));
                 Note(count, isUp);
                 Fit(ref buffer, count);
             }
 
-            to.Shutdown(SocketShutdown.Send);
+            await to.EndSendingAsync();
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (Transports.IsBreak(e))
         {
             // One side is gone: what the other still sends has nowhere to go, and what it waits for will not come.
             Interlocked.CompareExchange(ref firstBreak, (int)(isUp == sending ? Broke.Upstream : Broke.Client), (int)Broke.None);
-            Reset(client);
-            Reset(upstream);
+            client.Reset();
+            upstream.Reset();
         }
         finally
         {
@@ -102,8 +87,8 @@ internal sealed class Tunnel(Socket client, Socket upstream, TcpFacts facts, Tim
     {
         if (time.GetElapsedTime(Volatile.Read(ref lastByte)) < idle) return;
         idleTooLong = true;
-        Reset(client);
-        Reset(upstream);
+        client.Reset();
+        upstream.Reset();
     }
 
     private (Failure Failure, string Detail) Describe()

@@ -87,6 +87,7 @@ internal sealed class Exposition(TrafficSeries traffic, SidecarMetrics own)
     {
         Number("mesh_sidecar_traffic_series", "Series of traffic metrics held.", "gauge", traffic.Requests.All.Count + traffic.Tcp.All.Count);
         foreach (var counter in own.Counters) Number(counter.Name, counter.Help, "counter", counter.Value);
+        foreach (var family in own.Families) WriteFamily(text, family);
         foreach (var gauge in own.Gauges) Number(gauge.Name, gauge.Help, "gauge", gauge.Value);
         foreach (var (name, help, grows, read) in own.Observed) Number(name, help, grows ? "counter" : "gauge", read());
 
@@ -95,6 +96,12 @@ internal sealed class Exposition(TrafficSeries traffic, SidecarMetrics own)
             text.Family(name, type, help);
             text.Sample(name, value);
         }
+    }
+
+    private static void WriteFamily(PrometheusText text, CounterFamily family)
+    {
+        text.Family(family.Name, "counter", family.Help);
+        foreach (var member in family.Members) text.Sample(family.Name, member.Text, member.Count.Value);
     }
 
     private static void WriteProcess(PrometheusText text)

@@ -66,6 +66,8 @@ internal sealed class Instruments : IDisposable
     private void ObserveOwn(SidecarMetrics own)
     {
         foreach (var counter in own.Counters) meter.CreateObservableCounter(counter.Name, () => counter.Value, description: counter.Help);
+        foreach (var family in own.Families)
+            meter.CreateObservableCounter(family.Name, () => family.Members.Select(m => new Measurement<long>(m.Count.Value, m.Tags)), description: family.Help);
         foreach (var gauge in own.Gauges) meter.CreateObservableGauge(gauge.Name, () => gauge.Value, description: gauge.Help);
         foreach (var number in own.Observed) Observe(number);
         own.Added += Observe;

@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 
 namespace Mesh.Sidecar.Telemetry;
 
@@ -93,6 +95,24 @@ internal sealed class SidecarMetrics
     public Counter SeriesOverflow { get; } = new("mesh_sidecar_series_overflow_total",
         "Requests and connections counted on the series 'other' because the budget of series was spent.");
 
+    /// <summary>TLS handshakes that succeeded.</summary>
+    public CounterFamily Handshakes { get; } = new("mesh_sidecar_tls_handshakes_total", "Mutual TLS handshakes that succeeded.", "direction");
+
+    /// <summary>TLS handshakes that failed.</summary>
+    public CounterFamily HandshakeFailures { get; } =
+        new("mesh_sidecar_tls_handshake_failures_total", "Mutual TLS handshakes that failed, by reason.", "direction", "reason");
+
+    /// <summary>Counts a handshake.</summary>
+    public void HandshakeDone(HandshakeProblem problem, Direction direction)
+    {
+        var way = direction == Direction.Inbound ? "inbound" : "outbound";
+        if (problem == HandshakeProblem.None) Handshakes.Add(way);
+        else HandshakeFailures.Add(way, ReasonOf(problem));
+    }
+
+    /// <summary>All counters with labels, in order of exposition.</summary>
+    public IReadOnlyList<CounterFamily> Families => [Handshakes, HandshakeFailures];
+
     /// <summary>All counters, in order of exposition.</summary>
     public IReadOnlyList<Counter> Counters =>
     [
@@ -119,6 +139,22 @@ internal sealed class SidecarMetrics
         ImmutableInterlocked.Update(ref observed, list => list.Add(added));
         Added?.Invoke(added);
     }
+
+    private static string ReasonOf(HandshakeProblem problem) => problem switch
+    {
+        HandshakeProblem.NotCertified => "not_certified",
+        HandshakeProblem.Timeout => "timeout",
+        HandshakeProblem.Closed => "closed",
+        HandshakeProblem.Alpn => "alpn",
+        HandshakeProblem.NoCertificate => "no_certificate",
+        HandshakeProblem.Expired => "expired",
+        HandshakeProblem.UnknownAuthority => "unknown_authority",
+        HandshakeProblem.BadCertificate => "bad_certificate",
+        HandshakeProblem.UnexpectedPeer => "unexpected_peer",
+        HandshakeProblem.Revoked => "revoked",
+        HandshakeProblem.Plaintext => "plaintext",
+        _ => "protocol",
+    };
 }
 
 /// <summary>A number that belongs to a part that may not know Telemetry: read when someone asks.</summary>

@@ -124,7 +124,7 @@ internal sealed class StaticFile
     private ResourceSet Build()
     {
         var set = ResourceSet.Empty;
-        var found = new ConfigErrors();
+        var found = new ConfigErrors { OfFile = errors.OfFile };
         foreach (var type in new[] { TypeUrls.Cluster, TypeUrls.ClusterLoadAssignment, TypeUrls.Listener, TypeUrls.RouteConfiguration })
             set = ResourceSetBuilder.With(set, type, Version, resources.GetValueOrDefault(type) ?? [], found);
 

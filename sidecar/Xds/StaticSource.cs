@@ -18,7 +18,7 @@ internal sealed class StaticSource(string path, SnapshotPublisher publisher, Tim
     public IReadOnlyList<string> Load()
     {
         seen = Stamp();
-        var errors = new ConfigErrors();
+        var errors = new ConfigErrors { OfFile = true };
         var set = StaticFile.Read(path, errors);
         if (errors.Count == 0) publisher.Publish(set);
         return errors.Texts;

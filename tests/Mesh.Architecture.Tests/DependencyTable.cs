@@ -9,9 +9,9 @@ internal static class DependencyTable
     public static readonly IReadOnlyDictionary<string, string[]> Sidecar = new Dictionary<string, string[]>(StringComparer.Ordinal)
     {
         ["Resilience"] = [],
-        ["Balancing"] = ["Resilience"],
-        ["Config"] = ["Balancing", "Resilience"],
-        ["Identity"] = ["Config", "Balancing", "Resilience"],
+        ["Identity"] = ["Resilience"],
+        ["Balancing"] = ["Identity", "Resilience"],
+        ["Config"] = ["Identity", "Balancing", "Resilience"],
         ["Telemetry"] = ["Identity", "Config", "Balancing", "Resilience"],
         ["Xds"] = ["Config", "Balancing", "Resilience"],
         ["Registration"] = ["Config", "Balancing", "Resilience"],

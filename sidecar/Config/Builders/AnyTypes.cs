@@ -15,6 +15,10 @@ internal static class AnyTypes
     public const string HttpRbac = TypeUrls.Prefix + "envoy.extensions.filters.http.rbac.v3.RBAC";
     public const string NetworkRbac = TypeUrls.Prefix + "envoy.extensions.filters.network.rbac.v3.RBAC";
     public const string HttpInspector = TypeUrls.Prefix + "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
+    public const string TlsInspector = TypeUrls.Prefix + "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
+    public const string UpstreamTlsContext = TypeUrls.Prefix + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+    public const string DownstreamTlsContext = TypeUrls.Prefix + "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
+    public const string RawBuffer = TypeUrls.Prefix + "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
     public const string HttpProtocolOptions = TypeUrls.Prefix + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
     public const string RoundRobin = TypeUrls.Prefix + "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin";
     public const string LeastRequest = TypeUrls.Prefix + "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.Api.Xds;
@@ -27,6 +28,7 @@ internal static class ClusterBuilder
             Policy = Policy(proto, field),
             ConnectTimeout = connect,
             Protocol = Protocol(proto, field),
+            Sockets = SocketMatches(proto, field),
             Service = SourceText.Service(proto.Metadata),
             Source = SourceText.Of(proto.Metadata),
         };
@@ -53,7 +55,6 @@ internal static class ClusterBuilder
         field.Unsupported(proto.UpstreamBindConfig is not null, "upstream_bind_config");
         field.Unsupported(proto.OriginalDstLbConfig is not null, "original_dst_lb_config");
         field.Unsupported(proto.CommonLbConfig?.LocalityWeightedLbConfig is not null, "common_lb_config.locality_weighted_lb_config");
-        TransportSockets.Check(proto.TransportSocket, field.At("transport_socket"));
         for (var i = 0; i < (proto.CircuitBreakers?.Thresholds.Count ?? 0); i++)
         {
             // A bound nobody can reach is how control planes lift Envoy's default of 1024; there is none here to lift.
@@ -132,6 +133,22 @@ internal static class ClusterBuilder
         }
     }
 
+    /// <summary>The sockets an endpoint's metadata chooses among, in order, and at the end the one for the rest.</summary>
+    private static ImmutableArray<SocketMatch> SocketMatches(Proto proto, Field field)
+    {
+        var matches = ImmutableArray.CreateBuilder<SocketMatch>();
+        for (var i = 0; i < proto.TransportSocketMatches.Count; i++)
+        {
+            var (match, at) = (proto.TransportSocketMatches[i], field.At("transport_socket_matches", i));
+            if (match.TransportSocket is null) at.Error("transport_socket", "is missing");
+            matches.Add(new SocketMatch(SourceText.Flat(match.Match, at.At("match")), TlsContexts.Upstream(match.TransportSocket, at.At("transport_socket"))));
+        }
+
+        var rest = TlsContexts.Upstream(proto.TransportSocket, field.At("transport_socket"));
+        if (rest is not null || matches.Count > 0) matches.Add(new SocketMatch([], rest));
+        return matches.DrainToImmutable();
+    }
+
     private static string EdsName(Proto proto, Field field)
     {
         var source = proto.EdsClusterConfig?.EdsConfig;
@@ -155,7 +172,7 @@ internal static class ClusterBuilder
     }
 }
 
-/// <summary>What is said of config sources and transport sockets wherever they stand. Pure.</summary>
+/// <summary>What is said of config sources wherever they stand. Pure.</summary>
 internal static class ConfigSources
 {
     /// <summary>Only the stream itself (ads, self) brings resources.</summary>
@@ -163,16 +180,5 @@ internal static class ConfigSources
     {
         if (source.ConfigSourceSpecifierCase is not (ConfigSource.ConfigSourceSpecifierOneofCase.Ads or ConfigSource.ConfigSourceSpecifierOneofCase.Self))
             field.Error("must be ads or self: other sources are not supported by this sidecar");
-    }
-}
-
-/// <summary>Transport sockets: plaintext until identity exists. Pure.</summary>
-internal static class TransportSockets
-{
-    /// <summary>Refuses TLS in words: to skip it would send in the clear what was meant to be protected.</summary>
-    public static void Check(TransportSocket? socket, Field field)
-    {
-        if (socket is null || socket.Name == "envoy.transport_sockets.raw_buffer") return;
-        field.Error($"\"{socket.Name}\" ({socket.TypedConfig?.TypeUrl}) is not supported yet: this sidecar speaks plaintext only and refuses what asks for more");
     }
 }

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using Mesh.Sidecar.Balancing;
+using Mesh.Sidecar.Identity;
 
 namespace Mesh.Sidecar.Config.Builders;
 
@@ -21,6 +22,9 @@ internal sealed record ClusterSettings
 
     /// <summary>HTTP version towards the endpoints.</summary>
     public UpstreamProtocol Protocol { get; init; }
+
+    /// <summary>The transport sockets endpoints choose among by their metadata, the first that fits; empty is plaintext for all.</summary>
+    public ImmutableArray<SocketMatch> Sockets { get; init; } = [];
 
     /// <summary>The service behind it.</summary>
     public ServiceLabels Service { get; init; } = ServiceLabels.None;
@@ -48,8 +52,20 @@ internal sealed record EndpointSettings(string Host, int Port, string Authority,
     /// <summary>Priority of its locality.</summary>
     public uint Priority { get; init; }
 
+    /// <summary>What it says for the choice of its transport socket.</summary>
+    public ImmutableArray<KeyValuePair<string, string>> SocketMatch { get; init; } = [];
+
     /// <summary>Who answers there.</summary>
     public PeerLabels Peer { get; init; } = PeerLabels.Unknown;
+}
+
+/// <summary>A transport socket for the endpoints whose metadata has all of these fields. Immutable.</summary>
+/// <param name="Fields">The fields; none fits every endpoint.</param>
+/// <param name="Tls">Mutual TLS, or null for plaintext.</param>
+internal sealed record SocketMatch(ImmutableArray<KeyValuePair<string, string>> Fields, UpstreamTls? Tls)
+{
+    /// <summary>Whether an endpoint has all the fields.</summary>
+    public bool Fits(EndpointSettings endpoint) => Fields.All(f => endpoint.SocketMatch.Contains(f));
 }
 
 /// <summary>A ClusterLoadAssignment, read and checked. Immutable.</summary>

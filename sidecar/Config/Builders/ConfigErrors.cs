@@ -9,6 +9,9 @@ internal sealed class ConfigErrors
     private const int Kept = 100;
     private readonly List<string> texts = [];
 
+    /// <summary>True when the resources come from an operator's file, not from a control plane.</summary>
+    public bool OfFile { get; init; }
+
     /// <summary>How many errors there are.</summary>
     public int Count { get; private set; }
 

@@ -33,6 +33,9 @@ internal sealed class Field
     /// <summary>An element of a repeated field.</summary>
     public Field At(string field, int position) => new(errors, this, field, position);
 
+    /// <summary>True for resources of an operator's file: those may name files and hold keys.</summary>
+    public bool IsOfFile => errors.OfFile;
+
     /// <summary>Says what is wrong here.</summary>
     public void Error(string text) => errors.Add($"{this}: {text}");
 

@@ -88,11 +88,11 @@ internal sealed class Linker
             Service = settings.Service,
             Source = settings.Source,
             State = old?.State ?? new ClusterState(),
-            Endpoints = [.. endpoints.Select(e => LinkEndpoint(e, stats.GetValueOrDefault(e.Authority)))],
+            Endpoints = [.. endpoints.Select(e => LinkEndpoint(e, settings, stats.GetValueOrDefault(e.Authority)))],
         };
     }
 
-    private Endpoint LinkEndpoint(EndpointSettings settings, EndpointStats? stats) => new()
+    private Endpoint LinkEndpoint(EndpointSettings settings, ClusterSettings cluster, EndpointStats? stats) => new()
     {
         Host = settings.Host,
         Port = settings.Port,
@@ -100,6 +100,7 @@ internal sealed class Linker
         Address = settings.Address,
         Weight = settings.Weight,
         Priority = settings.Priority,
+        Tls = cluster.Sockets.FirstOrDefault(s => s.Fits(settings))?.Tls,
         Peer = peers.Intern(settings.Peer),
         Stats = stats ?? new EndpointStats(),
     };

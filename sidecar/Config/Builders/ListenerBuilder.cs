@@ -21,6 +21,7 @@ internal static class ListenerBuilder
         var address = EndpointsBuilder.Address(proto.Address, field.At("address"));
         if (address is { Address: null }) field.Error("address.socket_address.address", $"\"{address.Host}\" is not an IP address");
         if (proto.FilterChains.Count == 0 && proto.DefaultFilterChain is null) field.Error("filter_chains", "is empty: the listener would serve nobody");
+        var inspectors = Inspectors(proto, field);
         return new Listener
         {
             Name = proto.Name,
@@ -29,7 +30,8 @@ internal static class ListenerBuilder
             Direction = proto.TrafficDirection == TrafficDirection.Inbound ? Direction.Inbound : Direction.Outbound,
             Chains = Chains(proto, field),
             DefaultChain = proto.DefaultFilterChain is { } chain ? Chain(chain, field.At("default_filter_chain")) : null,
-            InspectsHttp = InspectsHttp(proto, field),
+            InspectsHttp = inspectors.Http,
+            InspectsTls = inspectors.Tls,
             DetectTimeout = proto.ContinueOnListenerFiltersTimeout ? field.Duration(proto.ListenerFiltersTimeout, "listener_filters_timeout", DefaultDetectTimeout) : TimeSpan.Zero,
             Source = SourceText.Of(proto.Metadata),
         };
@@ -44,27 +46,30 @@ internal static class ListenerBuilder
         field.Unsupported(proto.AdditionalAddresses.Count > 0, "additional_addresses");
     }
 
-    private static bool InspectsHttp(Proto proto, Field field)
+    private static (bool Http, bool Tls) Inspectors(Proto proto, Field field)
     {
-        var inspects = false;
+        var (http, tls) = (false, false);
         for (var i = 0; i < proto.ListenerFilters.Count; i++)
         {
             var (filter, at) = (proto.ListenerFilters[i], field.At("listener_filters", i));
             at.Unsupported(filter.FilterDisabled is not null, "filter_disabled");
-            if (filter.TypedConfig.Holds(AnyTypes.HttpInspector)) inspects = true;
+            if (filter.TypedConfig.Holds(AnyTypes.HttpInspector)) http = true;
+            else if (filter.TypedConfig.Holds(AnyTypes.TlsInspector)) tls = true;
             else at.Error($"\"{filter.Name}\" ({filter.TypedConfig?.TypeUrl ?? "no typed_config"}) is not supported by this sidecar yet");
         }
 
-        return inspects;
+        // A chain that is only for TLS, or only for plaintext beside it, means nothing unless somebody looks.
+        return (http, tls || proto.FilterChains.Any(c => c.FilterChainMatch?.TransportProtocol == "tls"));
     }
 
     private static ImmutableArray<FilterChain> Chains(Proto proto, Field field)
     {
         var chains = proto.FilterChains.Select((c, i) => Chain(c, field.At("filter_chains", i))).ToImmutableArray();
-        var seen = new HashSet<string>(StringComparer.Ordinal);
+        var seen = new HashSet<(string Transport, string Protocol)>();
         for (var i = 0; i < chains.Length; i++)
         {
-            var fresh = chains[i].ApplicationProtocols.IsEmpty ? seen.Add("") : chains[i].ApplicationProtocols.All(seen.Add);
+            var chain = chains[i];
+            var fresh = chain.ApplicationProtocols.IsEmpty ? seen.Add((chain.TransportProtocol, "")) : chain.ApplicationProtocols.All(p => seen.Add((chain.TransportProtocol, p)));
             if (!fresh) field.At("filter_chains", i).Error("filter_chain_match", "matches the same as a chain before it: which one serves would be chance");
         }
 
@@ -73,9 +78,15 @@ internal static class ListenerBuilder
 
     private static FilterChain Chain(Envoy.Config.Listener.V3.FilterChain proto, Field field)
     {
-        TransportSockets.Check(proto.TransportSocket, field.At("transport_socket"));
         Match(proto.FilterChainMatch, field.At("filter_chain_match"));
-        var chain = new FilterChain { Name = proto.Name, ApplicationProtocols = [.. proto.FilterChainMatch?.ApplicationProtocols ?? []] };
+        var chain = new FilterChain
+        {
+            Name = proto.Name,
+            TransportProtocol = proto.FilterChainMatch?.TransportProtocol ?? "",
+            Tls = TlsContexts.Downstream(proto.TransportSocket, field.At("transport_socket")),
+            ApplicationProtocols = [.. proto.FilterChainMatch?.ApplicationProtocols ?? []],
+        };
+        if (chain is { Tls: not null, TransportProtocol: "raw_buffer" }) field.Error("transport_socket", "is TLS on a chain for plaintext (raw_buffer)");
         if (proto.Filters.Count == 0) field.Error("filters", "is empty: one HttpConnectionManager or TcpProxy is needed");
         for (var i = 0; i < proto.Filters.Count; i++) chain = WithFilter(chain, proto.Filters[i], field.At("filters", i));
         return chain;
@@ -107,7 +118,7 @@ internal static class ListenerBuilder
         field.Unsupported(match.ServerNames.Count > 0, "server_names");
         field.Unsupported(match.AddressSuffix.Length > 0 || match.SuffixLen is not null, "address_suffix");
         field.Unsupported(match.SourceType != Envoy.Config.Listener.V3.FilterChainMatch.Types.ConnectionSourceType.Any, "source_type");
-        field.Unsupported(match.TransportProtocol is not ("" or "raw_buffer"), $"transport_protocol \"{match.TransportProtocol}\"");
+        field.Unsupported(match.TransportProtocol is not ("" or "raw_buffer" or "tls"), $"transport_protocol \"{match.TransportProtocol}\"");
     }
 
     private static TcpProxyConfig Tcp(TcpProxy proto, Field field)

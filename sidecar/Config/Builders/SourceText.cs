@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
 using Envoy.Config.Core.V3;
@@ -39,6 +40,22 @@ internal static class SourceText
         if (Section(metadata, "mesh.workload") is not { } workload) return PeerLabels.Unknown;
         var name = Text(workload, "workload") is { Length: > 0 } given ? given : Known(workload, "id");
         return new PeerLabels(name, Known(workload, "namespace"), Known(workload, "service"), Known(workload, "version"));
+    }
+
+    /// <summary>What an endpoint says for the choice among its cluster's transport sockets; empty when it says nothing.</summary>
+    public static ImmutableArray<KeyValuePair<string, string>> SocketMatch(Metadata? metadata, Field field) =>
+        Section(metadata, "envoy.transport_socket_match") is { } section ? Flat(section, field) : [];
+
+    /// <summary>Fields with plain values, sorted; others are errors.</summary>
+    public static ImmutableArray<KeyValuePair<string, string>> Flat(Struct? fields, Field field)
+    {
+        if (fields is null) return [];
+        foreach (var (key, value) in fields.Fields)
+        {
+            if (value.KindCase is not (Value.KindOneofCase.StringValue or Value.KindOneofCase.NumberValue)) field.Error(key, "must be a string or a number");
+        }
+
+        return [.. fields.Fields.Keys.Order(StringComparer.Ordinal).Select(k => KeyValuePair.Create(k, Text(fields, k)))];
     }
 
     private static Struct? Section(Metadata? metadata, string name) =>

@@ -2,6 +2,7 @@ using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 
 namespace Mesh.Sidecar.Http.Upstream;
 
@@ -16,13 +17,14 @@ internal sealed class Http1Connection : IUpstreamCall
     private const int MostInterims = 32;
     private static readonly TimeSpan PatienceWithContinue = TimeSpan.FromSeconds(1);
     private readonly Http1Pool pool;
-    private readonly UpstreamSocket socket;
+    private readonly IUpstreamSocket socket;
     private readonly WireBuffer received = new(UsualBuffer);
     private readonly WireBuffer send = new(UsualBuffer);
     private readonly ResponseHead head = new();
     private readonly AnswerBody body = new();
     private readonly RequestPump pump;
     private readonly Action<Failure> clientFailed;
+    private DialTerms? terms;
     private Exchange? exchange;
     private Task running = Task.CompletedTask;
     private TaskCompletionSource? mayContinue;
@@ -31,11 +33,12 @@ internal sealed class Http1Connection : IUpstreamCall
     private bool complete;
     private volatile bool aborted;
 
-    /// <summary>Takes over a connected socket.</summary>
-    public Http1Connection(Http1Pool pool, Socket connected)
+    /// <summary>Takes over a connection that was made on these terms; null is plaintext.</summary>
+    public Http1Connection(Http1Pool pool, ITransport connected, DialTerms? terms)
     {
         this.pool = pool;
-        socket = new UpstreamSocket(connected);
+        this.terms = terms;
+        socket = connected is TlsTransport tls ? new TlsUpstreamSocket(tls) : new UpstreamSocket(connected.Socket);
         pump = new RequestPump(socket, send);
         clientFailed = _ => Abort();
     }
@@ -60,6 +63,15 @@ internal sealed class Http1Connection : IUpstreamCall
 
     /// <summary>True when it is closed.</summary>
     public bool IsClosed => socket.IsClosed;
+
+    /// <summary>Whether it may serve a request that is to go on these terms: only one made on equal ones may.</summary>
+    public bool IsOn(DialTerms? wanted)
+    {
+        if (ReferenceEquals(terms, wanted)) return true;
+        if (terms is null || wanted is null || !terms.Equals(wanted)) return false;
+        terms = wanted; // found by reference next time
+        return true;
+    }
 
     /// <summary>Takes it out of the pool; false when it cannot be used any more.</summary>
     public bool TryTake()

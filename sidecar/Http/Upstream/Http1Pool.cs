@@ -1,5 +1,4 @@
-using Mesh.Sidecar.Balancing;
-using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Tcp;
 using Mesh.Sidecar.Telemetry;
 
@@ -34,12 +33,13 @@ internal sealed class Http1Pool(TimeProvider time, Dialer dialer, SidecarMetrics
     /// <summary>Connections that wait.</summary>
     public int Idle => Volatile.Read(ref count);
 
-    /// <summary>A connection that waited, or null.</summary>
-    public Http1Connection? TryTake()
+    /// <summary>A connection that waited and was made on these terms, or null. Those made on others are closed: terms do not come back.</summary>
+    public Http1Connection? TryTake(DialTerms? terms)
     {
         while (Pop() is { } connection)
         {
-            if (connection.TryTake()) return connection;
+            if (!connection.IsOn(terms)) connection.TryRetire();
+            else if (connection.TryTake()) return connection;
             Closed();
         }
 
@@ -47,13 +47,12 @@ internal sealed class Http1Pool(TimeProvider time, Dialer dialer, SidecarMetrics
     }
 
     /// <summary>Makes a connection. Throws when cancelled.</summary>
-    public async ValueTask<(Http1Connection? Connection, CallResult Result)> ConnectAsync(
-        Endpoint endpoint, Direction direction, TimeSpan timeout, CancellationToken cancel)
+    public async ValueTask<(Http1Connection? Connection, CallResult Result)> ConnectAsync(Dial dial, CancellationToken cancel)
     {
-        var (socket, failure, detail) = await dialer.ConnectAsync(endpoint, direction, timeout, cancel);
-        if (socket is null) return (null, new CallResult(failure, detail));
+        var (transport, failure, detail) = await dialer.ConnectAsync(dial, cancel);
+        if (transport is null) return (null, new CallResult(failure, detail));
         metrics.UpstreamOpen.Add(1);
-        return (new Http1Connection(this, socket), CallResult.Ok);
+        return (new Http1Connection(this, transport, dial.Terms), CallResult.Ok);
     }
 
     /// <summary>Takes a parked connection; closes it when there are enough.</summary>

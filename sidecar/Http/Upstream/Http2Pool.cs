@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Tcp;
 using Mesh.Sidecar.Telemetry;
 
@@ -9,8 +10,8 @@ namespace Mesh.Sidecar.Http.Upstream;
 /// <summary>Makes the HTTP/2 client of a cluster, with everything off that is not forwarding. Stateless.</summary>
 internal static class Http2Pool
 {
-    /// <summary>A client whose connections go where the request's endpoint says.</summary>
-    public static HttpMessageInvoker Make(Dialer dialer, SidecarMetrics metrics, TimeSpan connectTimeout) => new(new SocketsHttpHandler
+    /// <summary>A client whose connections go where the request's endpoint says, all on the same terms.</summary>
+    public static HttpMessageInvoker Make(Dialer dialer, SidecarMetrics metrics, DialTerms? terms, TimeSpan connectTimeout) => new(new SocketsHttpHandler
     {
         UseProxy = false,
         UseCookies = false,
@@ -32,10 +33,22 @@ internal static class Http2Pool
             var options = context.InitialRequestMessage.Options;
             options.TryGetValue(Http2Call.EndpointKey, out var endpoint);
             options.TryGetValue(Http2Call.DirectionKey, out var direction);
-            var (socket, failure, detail) = await dialer.ConnectAsync(endpoint!, direction, connectTimeout, cancel);
-            return socket is not null ? new CountedStream(socket, metrics) : throw new DialException(failure, detail);
+            var dialled = await dialer.ConnectAsync(new Dial(endpoint!, terms, Carried.Http2, direction, connectTimeout), cancel);
+            return dialled.Transport switch
+            {
+                null => throw new DialException(dialled.Failure, dialled.Detail),
+                TlsTransport tls => Counted(tls, metrics),
+                var plain => new CountedStream(plain.Socket, metrics),
+            };
         },
     });
+
+    private static Stream Counted(TlsTransport transport, SidecarMetrics metrics)
+    {
+        metrics.UpstreamOpen.Add(1);
+        transport.OnClosed += _ => metrics.UpstreamOpen.Add(-1);
+        return transport.Stream;
+    }
 
     private sealed class CountedStream : NetworkStream
     {

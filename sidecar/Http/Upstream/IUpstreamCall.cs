@@ -50,5 +50,5 @@ internal readonly record struct CallResult(Failure Failure, string Detail = "", 
     public static CallResult Ok => default;
 
     /// <summary>True when the application behind the endpoint provably never saw the request.</summary>
-    public bool NothingProcessed => Untouched != RetryOn.None || Failure is Failure.ConnectFailure or Failure.ConnectTimeout or Failure.NoEndpoint;
+    public bool NothingProcessed => Untouched != RetryOn.None || Failure is Failure.ConnectFailure or Failure.ConnectTimeout or Failure.TlsFailure or Failure.NoEndpoint;
 }

@@ -9,7 +9,7 @@ namespace Mesh.Sidecar.Http.Upstream;
 /// Carries a request body from the client to an HTTP/1.1 upstream as it comes, beside the reading of the answer.
 /// One per connection, reset for each request; <see cref="Done"/> may be read from the other side at any time.
 /// </summary>
-internal sealed class RequestPump(UpstreamSocket socket, WireBuffer send)
+internal sealed class RequestPump(IUpstreamSocket socket, WireBuffer send)
 {
     private volatile bool done;
     private volatile bool over;

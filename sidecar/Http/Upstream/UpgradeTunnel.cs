@@ -6,7 +6,7 @@ namespace Mesh.Sidecar.Http.Upstream;
 /// Carries bytes both ways between a client's upgraded connection and an upstream, until either side ends: a WebSocket that ended on one
 /// side is over, both have said goodbye in frames or will not. One per upgrade; <paramref name="abort"/> ends the upstream's side.
 /// </summary>
-internal sealed class UpgradeTunnel(UpstreamSocket socket, WireBuffer received, Stream client, Exchange exchange, Action abort)
+internal sealed class UpgradeTunnel(IUpstreamSocket socket, WireBuffer received, Stream client, Exchange exchange, Action abort)
 {
     private const int Buffer = 4 * 1024;
 

@@ -1,5 +1,6 @@
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Tcp;
 using Mesh.Sidecar.Telemetry;
 
@@ -14,6 +15,8 @@ internal sealed class UpstreamConnections : IDisposable
 {
     private static readonly TimeSpan RetireEvery = TimeSpan.FromSeconds(10);
     private readonly List<Http1Pool> waiting = [];
+    private readonly List<HttpMessageInvoker> leaving = [];
+    private readonly List<HttpMessageInvoker> gone = [];
     private readonly Lock gate = new();
     private readonly Func<EndpointStats, Http1Pool> makePool;
     private readonly Dialer dialer;
@@ -27,22 +30,24 @@ internal sealed class UpstreamConnections : IDisposable
         this.dialer = dialer;
         this.metrics = metrics;
         makePool = stats => new Http1Pool(time, dialer, metrics, this) { Keeps = !stats.Passing };
-        retirement = time.CreateTimer(_ => Retire(Http1Pool.IdleBound), null, RetireEvery, RetireEvery);
+        retirement = time.CreateTimer(_ => Tick(), null, RetireEvery, RetireEvery);
     }
 
     /// <summary>A call to the endpoint, ready to send; or why there is none.</summary>
     public ValueTask<(IUpstreamCall? Call, CallResult Result)> OpenAsync(Exchange x, Cluster cluster, Endpoint endpoint, TryBound? bound)
     {
         var http2 = cluster.Protocol == UpstreamProtocol.Http2 || (cluster.Protocol == UpstreamProtocol.Downstream && x.Http2);
+        var terms = dialer.TermsOf(endpoint);
         if (http2 && !x.WebSocket)
         {
-            var client = cluster.State.Http2(() => Http2Pool.Make(dialer, metrics, cluster.ConnectTimeout));
-            return new((new Http2Call(client, endpoint), CallResult.Ok));
+            var clients = cluster.State.Http2(() => new Http2Clients(t => Http2Pool.Make(dialer, metrics, t, cluster.ConnectTimeout), Retire));
+            return new((new Http2Call(clients.On(terms), endpoint), CallResult.Ok));
         }
 
         var pool = endpoint.Stats.Connections(makePool);
-        var idle = pool.TryTake();
-        return idle is not null ? new((idle, CallResult.Ok)) : ConnectAsync(x, pool, cluster, endpoint, bound);
+        var idle = pool.TryTake(terms);
+        if (idle is not null) return new((idle, CallResult.Ok));
+        return ConnectAsync(x, pool, new Dial(endpoint, terms, Carried.Http1, x.Facts.Direction, cluster.ConnectTimeout), bound);
     }
 
     /// <summary>Takes charge of a pool in which a connection waits, until it is empty. Called by the pool, once for each such time.</summary>
@@ -61,6 +66,29 @@ internal sealed class UpstreamConnections : IDisposable
         retirement.Dispose();
         lock (gate) disposed = true;
         Retire(TimeSpan.Zero);
+        Tick();
+        Tick();
+    }
+
+    /// <summary>
+    /// Takes an HTTP/2 client that gets no requests any more. It is disposed at the second tick from now: whoever had it in hand has sent by then,
+    /// and what runs on its connections runs to its end.
+    /// </summary>
+    private void Retire(HttpMessageInvoker client)
+    {
+        lock (gate) leaving.Add(client);
+    }
+
+    private void Tick()
+    {
+        if (!disposed) Retire(Http1Pool.IdleBound);
+        lock (gate)
+        {
+            foreach (var client in gone) client.Dispose();
+            gone.Clear();
+            gone.AddRange(leaving);
+            leaving.Clear();
+        }
     }
 
     /// <summary>Closes connections that have been idle for that long.</summary>
@@ -70,7 +98,7 @@ internal sealed class UpstreamConnections : IDisposable
     }
 
     private static async ValueTask<(IUpstreamCall? Call, CallResult Result)> ConnectAsync(
-        Exchange x, Http1Pool pool, Cluster cluster, Endpoint endpoint, TryBound? bound)
+        Exchange x, Http1Pool pool, Dial dial, TryBound? bound)
     {
         // Not disposed, it holds nothing: a timer that fires as the connect ends may still cancel it, and must not fail.
         var cancel = new CancellationTokenSource();
@@ -78,11 +106,11 @@ internal sealed class UpstreamConnections : IDisposable
         try
         {
             if (!x.Running(cancel)) return (null, new CallResult(x.Stopped));
-            return await pool.ConnectAsync(endpoint, x.Facts.Direction, cluster.ConnectTimeout, cancel.Token);
+            return await pool.ConnectAsync(dial, cancel.Token);
         }
         catch (OperationCanceledException)
         {
-            return (null, new CallResult(x.Stopped == Failure.None ? Failure.TryTimeout : x.Stopped, $"while connecting to {endpoint.Authority}"));
+            return (null, new CallResult(x.Stopped == Failure.None ? Failure.TryTimeout : x.Stopped, $"while connecting to {dial.Endpoint.Authority}"));
         }
         finally
         {

@@ -4,11 +4,11 @@ using System.Threading.Tasks.Sources;
 namespace Mesh.Sidecar.Http.Upstream;
 
 /// <summary>
-/// A connected socket with one receive at a time. While it is parked (idle in the pool) the receive for the next answer is posted already:
-/// it costs nothing extra, and it tells at once when the peer closes or says something nobody asked for.
-/// Owned by one connection; parking and taking are the only steps that race, and one compare-and-swap decides them.
+/// A connected socket in plaintext. The receive that is posted while it is parked costs nothing extra. One compare-and-swap decides between
+/// who takes it and what it hears.
 /// </summary>
-internal sealed class UpstreamSocket(Socket socket) : SocketAsyncEventArgs(true /* no execution context: nothing here flows one */), IValueTaskSource<int>
+internal sealed class UpstreamSocket(Socket socket)
+    : SocketAsyncEventArgs(true /* no execution context: nothing here flows one */), IUpstreamSocket, IValueTaskSource<int>
 {
     private const int InUse = 0;
     private const int Parked = 1;
@@ -16,10 +16,10 @@ internal sealed class UpstreamSocket(Socket socket) : SocketAsyncEventArgs(true 
     private ManualResetValueTaskSourceCore<int> receive;
     private int state;
 
-    /// <summary>True after <see cref="TryTake"/> when the peer spoke or closed in the very moment: use another one.</summary>
+    /// <inheritdoc/>
     public bool EndedMeanwhile => receive.GetStatus(receive.Version) != ValueTaskSourceStatus.Pending;
 
-    /// <summary>Receives into <paramref name="into"/>: the number of bytes, 0 at the end of the stream, -1 when the connection broke.</summary>
+    /// <inheritdoc/>
     public ValueTask<int> ReceiveAsync(Memory<byte> into)
     {
         receive.Reset();
@@ -36,10 +36,18 @@ internal sealed class UpstreamSocket(Socket socket) : SocketAsyncEventArgs(true 
         return new ValueTask<int>(SocketError == SocketError.Success ? BytesTransferred : -1);
     }
 
-    /// <summary>Sends all of <paramref name="bytes"/>.</summary>
-    public ValueTask<int> SendAsync(ReadOnlyMemory<byte> bytes) => socket.SendAsync(bytes, SocketFlags.None);
+    /// <inheritdoc/>
+    public ValueTask SendAsync(ReadOnlyMemory<byte> bytes)
+    {
+        var sent = socket.SendAsync(bytes, SocketFlags.None);
+        if (!sent.IsCompletedSuccessfully) return Await(sent);
+        _ = sent.Result;
+        return default;
 
-    /// <summary>Lets it wait for its next use. False when the peer has closed or sent something: it is closed then.</summary>
+        static async ValueTask Await(ValueTask<int> sending) => await sending;
+    }
+
+    /// <inheritdoc/>
     public bool Park(Memory<byte> into)
     {
         receive.Reset();
@@ -58,30 +66,30 @@ internal sealed class UpstreamSocket(Socket socket) : SocketAsyncEventArgs(true 
         return false;
     }
 
-    /// <summary>Takes it out of waiting; false when it closed meanwhile.</summary>
+    /// <inheritdoc/>
     public bool TryTake() => Interlocked.CompareExchange(ref state, InUse, Parked) == Parked;
 
-    /// <summary>The receive that was posted by <see cref="Park"/>.</summary>
+    /// <inheritdoc/>
     public ValueTask<int> PostedReceive() => new(this, receive.Version);
 
-    /// <summary>True when it was closed while it waited.</summary>
+    /// <inheritdoc/>
     public bool IsClosed => Volatile.Read(ref state) == Closed;
 
-    /// <summary>Closes it: a receive that runs ends with an error. Any thread.</summary>
+    /// <inheritdoc/>
     public void Close()
     {
         Volatile.Write(ref state, Closed);
         socket.Dispose();
     }
 
-    /// <summary>Closes it while a receive waits, so that the peer sees an orderly end (a plain close would be a reset).</summary>
+    /// <inheritdoc/>
     public void Retire()
     {
         Shutdown(SocketShutdown.Both);
         Close();
     }
 
-    /// <summary>Tells the peer that nothing more comes.</summary>
+    /// <inheritdoc/>
     public void ShutdownSend() => Shutdown(SocketShutdown.Send);
 
     private void Shutdown(SocketShutdown what)

@@ -1,0 +1,40 @@
+using System.Net.Sockets;
+
+namespace Mesh.Sidecar.Identity;
+
+/// <summary>A connection in plaintext. Owned by whoever it was handed to.</summary>
+internal sealed class SocketTransport(Socket socket) : ITransport
+{
+    /// <inheritdoc/>
+    public Socket Socket => socket;
+
+    /// <inheritdoc/>
+    public PeerIdentity? Peer => null;
+
+    /// <inheritdoc/>
+    public ValueTask<int> ReceiveAsync(Memory<byte> into) => socket.ReceiveAsync(into, SocketFlags.None);
+
+    /// <inheritdoc/>
+    public ValueTask SendAsync(ReadOnlyMemory<byte> bytes)
+    {
+        var sent = socket.SendAsync(bytes, SocketFlags.None);
+        if (!sent.IsCompletedSuccessfully) return Await(sent);
+        _ = sent.Result;
+        return default;
+
+        static async ValueTask Await(ValueTask<int> sending) => await sending;
+    }
+
+    /// <inheritdoc/>
+    public ValueTask EndSendingAsync()
+    {
+        socket.Shutdown(SocketShutdown.Send);
+        return default;
+    }
+
+    /// <inheritdoc/>
+    public void Reset() => Transports.Reset(socket);
+
+    /// <inheritdoc/>
+    public void Dispose() => socket.Dispose();
+}

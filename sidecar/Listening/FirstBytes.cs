@@ -1,0 +1,112 @@
+using System.Buffers;
+using System.Net.Sockets;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
+
+namespace Mesh.Sidecar.Listening;
+
+/// <summary>What the first bytes of a connection say.</summary>
+/// <param name="Detected">What they speak.</param>
+/// <param name="Hello">What a TLS client says of itself; null otherwise.</param>
+internal readonly record struct FirstWords(Detected Detected, ClientHello? Hello)
+{
+    /// <summary>The same for the choice of the filter chain.</summary>
+    public Spoken Spoken => Detected switch
+    {
+        Detected.Tls => new Spoken(Spoken.Tls, Hello!.Protocols),
+        Detected.Http2 => Spoken.Found(ChainMatch.H2C),
+        Detected.Http10 => Spoken.Found(ChainMatch.Http10),
+        Detected.Http11 or Detected.Connect => Spoken.Found(ChainMatch.Http11),
+        _ => Spoken.Plain,
+    };
+}
+
+/// <summary>
+/// Looks at the first bytes of a connection and leaves them where they are. One per process, any number of connections. A TLS client has
+/// <see cref="Security.HandshakeBound"/> for its hello, however it is cut.
+/// </summary>
+internal sealed class FirstBytes(TimeProvider time)
+{
+    private static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>
+    /// What the connection speaks. Who says nothing in time is taken for one that waits for the server to speak first (<see cref="Detected.Other"/>)
+    /// where the listener says so, else for one that never will (<see cref="Detected.NeedMore"/>).
+    /// </summary>
+    public async ValueTask<FirstWords> LookAsync(Socket accepted, Listener listener)
+    {
+        using var timeout = new CancellationTokenSource(Patience(listener), time);
+        using var bytes = MemoryPool<byte>.Shared.Rent(Math.Max(Detection.MostBytes, listener.InspectsTls ? ClientHello.MostBytes : 0));
+        var (seen, pause, isTls) = (0, ShortestPause, false);
+        try
+        {
+            while (true)
+            {
+                var count = await accepted.ReceiveAsync(bytes.Memory, SocketFlags.Peek, timeout.Token);
+                if (count == 0) return new(isTls ? Detected.NeedMore : Detected.Other, null);
+                var words = Look(bytes.Memory.Span[..count], listener, count == bytes.Memory.Length);
+                if (words.Detected != Detected.NeedMore) return words;
+                if (!isTls && listener.InspectsTls && ClientHello.MayBe(bytes.Memory.Span[..count]))
+                {
+                    isTls = true;
+                    timeout.CancelAfter(Security.HandshakeBound);
+                }
+
+                // Peeking returns the same bytes at once: wait a little, longer each time nothing came.
+                pause = count == seen && pause < LongestPause ? pause * 2 : ShortestPause;
+                seen = count;
+                await Task.Delay(pause, time, timeout.Token);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            return new(GoesOnInSilence(listener) && !isTls ? Detected.Other : Detected.NeedMore, null);
+        }
+    }
+
+    private static FirstWords Look(ReadOnlySpan<byte> bytes, Listener listener, bool full)
+    {
+        if (listener.InspectsTls && ClientHello.MayBe(bytes))
+        {
+            if (!ClientHello.TryRead(bytes, out var hello) && !full) return new(Detected.NeedMore, null);
+            return hello is null ? new(Detected.Other, null) : new(Detected.Tls, hello);
+        }
+
+        return new(SpeaksHttp(listener) ? Detection.Look(bytes) : Detected.Other, null);
+    }
+
+    /// <summary>Whether first bytes matter for the choice of a chain or an engine.</summary>
+    public static bool Matter(Listener listener) => listener.InspectsTls || SpeaksHttp(listener);
+
+    private static bool GoesOnInSilence(Listener listener) => listener.InspectsTls ? listener.DetectTimeout > TimeSpan.Zero : listener.InspectsHttp;
+
+    private static TimeSpan Patience(Listener listener)
+    {
+        if ((listener.InspectsHttp || listener.InspectsTls) && listener.DetectTimeout > TimeSpan.Zero) return listener.DetectTimeout;
+        return TakesPlaintext(listener) ? HeadBound : Security.HandshakeBound;
+    }
+
+    private static bool TakesPlaintext(Listener listener)
+    {
+        if (listener.DefaultChain is { Tls: null }) return true;
+        foreach (var chain in listener.Chains)
+        {
+            if (chain.Tls is null && chain.TransportProtocol != Spoken.Tls) return true;
+        }
+
+        return false;
+    }
+
+    private static bool SpeaksHttp(Listener listener)
+    {
+        if (listener.DefaultChain is { Http: not null, Tls: null }) return true;
+        foreach (var chain in listener.Chains)
+        {
+            if (chain is { Http: not null, Tls: null }) return true;
+        }
+
+        return false;
+    }
+}
