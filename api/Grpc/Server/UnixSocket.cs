@@ -1,9 +1,9 @@
 using System.Net.Sockets;
 
-namespace Mesh.ControlPlane;
+namespace Mesh.Api.Grpc;
 
 /// <summary>Unix sockets that only their owner can connect to, from the first moment on. Stateless.</summary>
-internal static class UnixSocket
+public static class UnixSocket
 {
     /// <summary>Binds a socket of mode 0600 at <paramref name="path"/>; a socket left by a dead process is replaced.</summary>
     /// <exception cref="SocketException">A living process listens there.</exception>

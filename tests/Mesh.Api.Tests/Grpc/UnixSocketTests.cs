@@ -1,6 +1,7 @@
 using System.Net.Sockets;
+using Mesh.Api.Grpc;
 
-namespace Mesh.ControlPlane.Tests;
+namespace Mesh.Api.Tests.Grpc;
 
 public sealed class UnixSocketTests : IDisposable
 {
