@@ -15,7 +15,7 @@ internal static class HeaderConditions
     };
 
     /// <summary>The condition a matcher stands for, or null with a problem.</summary>
-    public static Condition? Of(HeaderMatcher proto, Place place)
+    public static Condition? Of(HeaderMatcher proto, StringTests tests, Place place)
     {
         var name = proto.Name;
         if (name.Length == 0)
@@ -24,19 +24,19 @@ internal static class HeaderConditions
             return null;
         }
 
-        if (name == ":method") return Pseudo(proto, place, StringTests.OfText, t => new MethodIs(t));
-        if (name == ":authority" || name.Equals("host", StringComparison.OrdinalIgnoreCase)) return Pseudo(proto, place, StringTests.OfHost, t => new AuthorityIs(t));
+        if (name == ":method") return Pseudo(proto, place, tests.OfText, t => new MethodIs(t));
+        if (name == ":authority" || name.Equals("host", StringComparison.OrdinalIgnoreCase)) return Pseudo(proto, place, tests.OfHost, t => new AuthorityIs(t));
         if (name == ":path") place.At("name").Problem("\":path\" has no canonical form: use url_path");
         else if (name[0] == ':') place.At("name").Unsupported($"\"{name}\"");
         else if (Unseen.Contains(name)) place.At("name").Problem($"\"{name}\" belongs to one connection: the application gets another one");
         else if (name.StartsWith("x-mesh-", StringComparison.OrdinalIgnoreCase)) place.At("name").Problem($"\"{name}\" is the mesh's own: rules hold for what callers prove");
-        else return Field(proto, place);
+        else return Field(proto, tests, place);
         return null;
     }
 
-    private static HeaderIs? Field(HeaderMatcher proto, Place place)
+    private static HeaderIs? Field(HeaderMatcher proto, StringTests tests, Place place)
     {
-        var test = Test(proto, place, StringTests.OfField, out var presence, out var wrong);
+        var test = Test(proto, place, tests.OfField, out var presence, out var wrong);
         if (wrong) return null;
         return new HeaderIs(proto.Name, test, presence == false ? !proto.InvertMatch : proto.InvertMatch, proto.TreatMissingHeaderAsEmpty);
     }

@@ -12,6 +12,8 @@ internal sealed class RuleReader(RbacLayer layer)
     /// <summary>As many literals as make a set worth its memory.</summary>
     private const int WorthASet = 4;
 
+    private readonly StringTests tests = new();
+
     /// <summary>True when a rule that was read looks at paths.</summary>
     public bool ReadsPath { get; private set; }
 
@@ -72,20 +74,20 @@ internal sealed class RuleReader(RbacLayer layer)
         return null;
     }
 
-    private static PrincipalIs? Authenticated(Principal.Types.Authenticated proto, Place place)
+    private PrincipalIs? Authenticated(Principal.Types.Authenticated proto, Place place)
     {
         if (proto.PrincipalName is null) return new PrincipalIs(null);
-        return StringTests.OfText(proto.PrincipalName, place.At("principal_name")) is { } test ? new PrincipalIs(test) : null;
+        return tests.OfText(proto.PrincipalName, place.At("principal_name")) is { } test ? new PrincipalIs(test) : null;
     }
 
     private Condition? Header(HeaderMatcher proto, Place place) =>
-        layer == RbacLayer.Http ? HeaderConditions.Of(proto, place) : Unsupported(place, "a TCP connection has no header");
+        layer == RbacLayer.Http ? HeaderConditions.Of(proto, tests, place) : Unsupported(place, "a TCP connection has no header");
 
     private Condition? Path(PathMatcher proto, Place place)
     {
         if (layer == RbacLayer.Network) return Unsupported(place, "a TCP connection has no path");
         ReadsPath = true;
-        return StringTests.OfPath(proto.Path, place.At("path")) is { } test ? new PathIs(test) : null;
+        return tests.OfPath(proto.Path, place.At("path")) is { } test ? new PathIs(test) : null;
     }
 
     private static Condition? Set<T>(IReadOnlyList<T> protos, Func<T, Place, Condition?> read, Place place, string field, bool all)

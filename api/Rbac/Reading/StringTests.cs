@@ -5,29 +5,34 @@ using Mesh.Api.Rbac.Conditions;
 
 namespace Mesh.Api.Rbac.Reading;
 
-/// <summary>StringMatcher and RegexMatcher to tests. Pure; null with a problem for what cannot be asked.</summary>
-internal static class StringTests
+/// <summary>
+/// StringMatcher and RegexMatcher to tests; null with a problem for what cannot be asked. One set of rules often says the same expression many
+/// times: it is compiled once. One thread; lives as long as one build.
+/// </summary>
+internal sealed class StringTests
 {
     /// <summary>Longest expression taken: what is longer is a list that belongs into several rules.</summary>
     private const int LongestRegex = 4096;
 
+    private readonly Dictionary<(string, RegexOptions), StringTest> compiled = [];
+
     /// <summary>A test of principals and methods: texts as they are.</summary>
-    public static StringTest? OfText(StringMatcher? proto, Place place) => Of(proto, place, (text, _, _) => text, RegexOptions.None, ignoreCase: false);
+    public StringTest? OfText(StringMatcher? proto, Place place) => Of(proto, place, (text, _, _) => text, RegexOptions.None, ignoreCase: false);
 
     /// <summary>A test of hosts, whose case never counts.</summary>
-    public static StringTest? OfHost(StringMatcher? proto, Place place) => Of(proto, place, (text, _, _) => text, RegexOptions.IgnoreCase, ignoreCase: true);
+    public StringTest? OfHost(StringMatcher? proto, Place place) => Of(proto, place, (text, _, _) => text, RegexOptions.IgnoreCase, ignoreCase: true);
 
     /// <summary>A test of paths: texts are brought into the form requests have.</summary>
-    public static StringTest? OfPath(StringMatcher? proto, Place place) => Of(proto, place, Path, RegexOptions.None, ignoreCase: false);
+    public StringTest? OfPath(StringMatcher? proto, Place place) => Of(proto, place, Path, RegexOptions.None, ignoreCase: false);
 
     /// <summary>A test of field values, which are bytes: beyond ASCII a text stands for its UTF-8.</summary>
-    public static StringTest? OfField(StringMatcher? proto, Place place) => Of(proto, place, (text, _, _) => Bytes(text), RegexOptions.None, ignoreCase: false);
+    public StringTest? OfField(StringMatcher? proto, Place place) => Of(proto, place, (text, _, _) => Bytes(text), RegexOptions.None, ignoreCase: false);
 
     /// <summary>The bytes of a text, one character each, as fields are read.</summary>
     public static string Bytes(string text) => Ascii.IsValid(text) ? text : Encoding.Latin1.GetString(Encoding.UTF8.GetBytes(text));
 
     /// <summary>A whole-value expression that runs in time linear to its input.</summary>
-    public static StringTest? OfRegex(RegexMatcher? proto, Place place, RegexOptions more = RegexOptions.None)
+    public StringTest? OfRegex(RegexMatcher? proto, Place place, RegexOptions more = RegexOptions.None)
     {
         var text = proto?.Regex ?? "";
         if (text.Length == 0) place.At("regex").Problem("is empty");
@@ -37,7 +42,7 @@ internal static class StringTests
         return null;
     }
 
-    private static StringTest? Of(StringMatcher? proto, Place place, Func<string, PathPattern, Place, string?> form, RegexOptions options, bool ignoreCase)
+    private StringTest? Of(StringMatcher? proto, Place place, Func<string, PathPattern, Place, string?> form, RegexOptions options, bool ignoreCase)
     {
         switch (proto?.MatchPatternCase ?? StringMatcher.MatchPatternOneofCase.None)
         {
@@ -69,14 +74,15 @@ internal static class StringTests
         return canonical;
     }
 
-    private static StringTest? Compile(string text, Place place, RegexOptions more)
+    private StringTest? Compile(string text, Place place, RegexOptions more)
     {
+        if (compiled.TryGetValue((text, more), out var known)) return known;
         var options = RegexOptions.NonBacktracking | RegexOptions.CultureInvariant | more;
         try
         {
             // On its own first: what closes a group it did not open must not pass by closing ours.
             _ = new Regex(text, options, TimeSpan.FromSeconds(1));
-            return StringTest.Expression(new Regex($@"\A(?:{text})\z", options, TimeSpan.FromSeconds(1)));
+            return compiled[(text, more)] = StringTest.Expression(new Regex($@"\A(?:{text})\z", options, TimeSpan.FromSeconds(1)));
         }
         catch (Exception e) when (e is ArgumentException or NotSupportedException)
         {
