@@ -42,6 +42,7 @@ internal sealed class DataPath : IAsyncDisposable
     private readonly HttpHandOver handOver;
     private readonly HttpServer server;
     private readonly Acceptors acceptors;
+    private readonly AuthorizationLog authorizations;
 
     /// <summary>Puts it together; nothing is accepted before <see cref="StartAsync"/>.</summary>
     public DataPath(Snapshots snapshots, BoundSockets sockets, DataPathSettings settings, TelemetrySink sink, TimeProvider time, Log log)
@@ -50,9 +51,11 @@ internal sealed class DataPath : IAsyncDisposable
         var dialer = new Dialer(snapshots, settings.Security, time, random, sink.Own);
         upstreams = new UpstreamConnections(time, dialer, sink.Own);
         var attempts = new Attempts(upstreams, time, random, sink.Own);
-        var parts = new HttpProxyParts(attempts, new ForeignHosts(time), new Identifiers(random), new MeshSources(), settings.Self, MeshSources.FieldOf(settings.Self), log.For("http"));
+        authorizations = new AuthorizationLog(sink.Own, time, log.For("authz"));
+        var authorizer = new Authorizer(authorizations);
+        var parts = new HttpProxyParts(attempts, new RequestAuthorizer(authorizer, sink.Own), new ForeignHosts(time), new Identifiers(random), new MeshSources(), settings.Self, MeshSources.FieldOf(settings.Self), log.For("http"));
         var http = new HttpProxy(snapshots, parts, time, random, sink);
-        var tcp = new TcpProxy(dialer, time, random, settings.Self, sink);
+        var tcp = new TcpProxy(dialer, time, random, settings.Self, sink, authorizer);
         var connect = new ConnectTunnel(snapshots, tcp, dialer, time);
         var feed = new ConnectionFeed();
         handOver = new HttpHandOver(feed, MakeWrapper());
@@ -102,6 +105,7 @@ internal sealed class DataPath : IAsyncDisposable
         await server.DisposeAsync();
         handOver.Dispose();
         upstreams.Dispose();
+        await authorizations.DisposeAsync();
     }
 
     private static SocketConnectionContextFactory MakeWrapper() => new(new SocketConnectionFactoryOptions

@@ -30,17 +30,18 @@ public static class Packing
 
     /// <summary>
     /// As <see cref="Unpack{T}"/>, and refuses fields this program does not know: for messages about security, where skipping a
-    /// field would mean letting in what it was there to keep out. Bytes that are not in the shortest form are refused with them.
+    /// field would mean letting in what it was there to keep out.
     /// </summary>
     public static T UnpackStrictly<T>(Any any)
         where T : class, IMessage<T>, new()
     {
         var message = Unpack<T>(any);
-        if (HasUnknownFields(message.Descriptor.Parser, any.Value))
+        if (HasUnknownFields(message, any.Value))
             throw new InvalidDataException($"{message.Descriptor.FullName} holds fields this version does not know; refused, since it decides who may do what");
         return message;
     }
 
-    private static bool HasUnknownFields(MessageParser parser, ByteString bytes) =>
-        parser.WithDiscardUnknownFields(true).ParseFrom(bytes).CalculateSize() != bytes.Length;
+    /// <summary>A message that keeps unknown fields is larger than one that drops them.</summary>
+    private static bool HasUnknownFields(IMessage message, ByteString bytes) =>
+        message.Descriptor.Parser.WithDiscardUnknownFields(true).ParseFrom(bytes).CalculateSize() != message.CalculateSize();
 }

@@ -56,6 +56,9 @@ public enum Failure
     /// <summary>The client's message breaks HTTP's rules (DPE).</summary>
     BadRequest,
 
+    /// <summary>A policy refuses it (RBAC).</summary>
+    AccessDenied,
+
     /// <summary>The request would come back to this sidecar (LR).</summary>
     Loop,
 

@@ -16,6 +16,7 @@ public static class Failures
     private const int Unavailable = 14;
     private const int DeadlineExceeded = 4;
     private const int Unimplemented = 12;
+    private const int PermissionDenied = 7;
     private const int ResourceExhausted = 8;
     private const int Cancelled = 1;
 
@@ -54,6 +55,8 @@ public static class Failures
             "the client closed the connection before the answer was complete"),
         new(400, Internal, "DPE", "bad_request", RetryOn.None,
             "the request breaks HTTP's rules: the text says which"),
+        new(403, PermissionDenied, "RBAC", "rbac_access_denied", RetryOn.None,
+            "an authorization policy of the destination refuses this caller: the sidecar there logs which one; `meshctl authz check` tells, too"),
         new(508, Unavailable, "LR", "loop_detected", RetryOn.None,
             "the destination is this sidecar itself: use the service's name, not the sidecar's address"),
         new(503, ResourceExhausted, "UO", "overload", RetryOn.None,

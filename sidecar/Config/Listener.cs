@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Collections.Immutable;
 using System.Net;
 using Mesh.Sidecar.Identity;
@@ -39,6 +40,12 @@ public sealed record Listener
 
     /// <summary>Provenance text for admin, may be empty.</summary>
     public string Source { get; init; } = "";
+
+    /// <summary>Where each authorization policy was written, by its key: file:line.</summary>
+    internal FrozenDictionary<string, string> PolicySources { get; init; } = FrozenDictionary<string, string>.Empty;
+
+    /// <summary>True when a refusal by policy names the policy to its client (x-mesh-denied-by).</summary>
+    internal bool NamesDenyingPolicy { get; init; }
 }
 
 /// <summary>Which way traffic goes, seen from the application.</summary>
@@ -87,6 +94,29 @@ public sealed record HttpConnectionManager
 
     /// <summary>Idle bound of a stream; zero is none.</summary>
     public TimeSpan StreamIdleTimeout { get; init; }
+
+    /// <summary>Who may send which request; null is everybody everything.</summary>
+    internal Authorization? Authorization { get; init; }
+
+    /// <summary>What the application is told of the caller's certificate (x-forwarded-client-cert). What callers say themselves is never passed on.</summary>
+    public ClientCertDetails ClientCert { get; init; }
+}
+
+/// <summary>What goes into x-forwarded-client-cert.</summary>
+[Flags]
+public enum ClientCertDetails
+{
+    /// <summary>The field is not set.</summary>
+    None = 0,
+
+    /// <summary>Our own ID and the hash of the caller's certificate; always, when the field is set.</summary>
+    Set = 1,
+
+    /// <summary>The caller's SPIFFE ID.</summary>
+    Uri = 2,
+
+    /// <summary>The subject of its certificate.</summary>
+    Subject = 4,
 }
 
 /// <summary>HTTP version on a chain.</summary>
@@ -113,4 +143,7 @@ public sealed record TcpProxyConfig
 
     /// <summary>Both directions silent for this long ends the connection. Default one hour.</summary>
     public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>Who may connect; null is everybody.</summary>
+    internal Authorization? Authorization { get; init; }
 }

@@ -28,6 +28,8 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
         var request = new RequestFacts { Method = "CONNECT", Authority = authority };
         // Only the application may use its sidecar as a way out.
         if (connection.Listener.Direction == Direction.Inbound) wrong ??= "CONNECT is not served to other workloads";
+        // Rules ask for more than a tunnel tells.
+        if (chain.Authorization is not null) wrong ??= "CONNECT is not served where policies decide about requests";
         var result = wrong is not null ? new CallResult(Failure.BadRequest, wrong) : Route(request, chain.Routes);
         var facts = tcp.FactsOf(connection, request.Cluster);
         ITransport? upstream = null;

@@ -18,6 +18,7 @@ internal sealed class Exchange
     private IHttpRequestFeature request = null!;
     private readonly Lock gate = new();
     private object? running;
+    private RuleFields? ruleFields;
     private volatile Failure stop;
     private long number;
 
@@ -56,6 +57,12 @@ internal sealed class Exchange
 
     /// <summary>True when x-forwarded-proto came with it.</summary>
     public bool HasForwardedProto { get; set; }
+
+    /// <summary>True when a refusal by policy is to name the policy to the client.</summary>
+    public bool TellsDenial { get; set; }
+
+    /// <summary>Header fields as authorization rules see them.</summary>
+    public RuleFields RuleFields => ruleFields ??= new RuleFields(this);
 
     /// <summary>How long nothing may move; zero is for ever.</summary>
     public TimeSpan IdleBound { get; set; }
@@ -115,7 +122,7 @@ internal sealed class Exchange
         Target = "";
         MeshSource = null;
         Hops = 0;
-        HasForwardedProto = AbsoluteForm = SaysEmptyBody = ExpectsContinue = WebSocket = false;
+        HasForwardedProto = TellsDenial = AbsoluteForm = SaysEmptyBody = ExpectsContinue = WebSocket = false;
         BodyLength = 0;
         Body.Begin(of.Get<IHttpRequestBodyDetectionFeature>()!.CanHaveBody ? of.Get<IRequestBodyPipeFeature>()!.Reader : null);
         if (Body.Exists) BodyLength = -1;
@@ -201,7 +208,7 @@ internal sealed class Exchange
         f.Status = f.Attempts = 0;
         f.GrpcStatus = -1;
         f.Failure = Failure.None;
-        f.FailureDetail = f.RequestId = f.TraceParent = f.UserAgent = f.ForwardedFor = f.Authority = "";
+        f.FailureDetail = f.DeniedBy = f.RequestId = f.TraceParent = f.UserAgent = f.ForwardedFor = f.Authority = "";
         f.Method = request.Method;
         f.Path = request.RawTarget;
         f.Protocol = request.Protocol;

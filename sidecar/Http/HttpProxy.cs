@@ -42,7 +42,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         }
     }
 
-    /// <summary>All that is decided before anything is sent: 1 is it sound, 2 which route, 3 which cluster, 4 what we add.</summary>
+    /// <summary>All that is decided before anything is sent: 1 is it sound, 2 who may send it, 3 which route, 4 which cluster, 5 what we add.</summary>
     private CallResult Admit(Exchange x, out Route? route, out Cluster? cluster)
     {
         route = null;
@@ -62,6 +62,8 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         if (chain?.Http is not { } manager) return new CallResult(Failure.NoRoute, $"listener {listener.Name} does not serve HTTP");
 
         x.IdleBound = manager.StreamIdleTimeout;
+        if (manager.Authorization is { } rules && parts.Access.Check(x, rules, listener) is { Failure: not Failure.None } refused) return refused;
+
         route = RouteChoice.Find(x, manager.Routes, out var missing);
         x.Facts.Route = route;
         if (route is null) return new CallResult(Failure.NoRoute, missing);
@@ -74,13 +76,13 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         if (choice is null) return new CallResult(Failure.InvalidBackend, "the route has no backend");
         if (cluster is null) return new CallResult(Failure.NoCluster, $"the route's backend {choice.Name} does not exist");
         x.Facts.Service = cluster.Service;
-        if (cluster.Kind == ClusterKind.Passthrough && parts.Foreign.Check(x) is { } refused) return refused;
+        if (cluster.Kind == ClusterKind.Passthrough && parts.Foreign.Check(x) is { } foreign) return foreign;
 
         RequestRules.AddOwn(x, parts.Identifiers, listener.Direction == Direction.Outbound ? parts.SourceField : null, cluster.Kind == ClusterKind.Passthrough);
         return CallResult.Ok;
     }
 
-    /// <summary>5 try endpoints until one answers, 6 head of the answer, 7 its body, 8 its trailers.</summary>
+    /// <summary>6 try endpoints until one answers, 7 head of the answer, 8 its body, 9 its trailers.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<CallResult> ForwardAsync(Exchange x, Route route, Cluster cluster)
     {

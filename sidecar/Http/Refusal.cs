@@ -32,6 +32,7 @@ internal static class Refusal
         headers["x-mesh-failure"] = row.Flag;
         headers["x-request-id"] = x.Facts.RequestId.Length > 0 && FieldRules.IsValue(x.Facts.RequestId) ? x.Facts.RequestId : default;
         if (x.Facts.Direction == Direction.Inbound && result.NothingProcessed) headers[FieldRules.Untouched] = "1";
+        if (x.TellsDenial && x.Facts.DeniedBy.Length > 0 && FieldRules.IsValue(x.Facts.DeniedBy)) headers["x-mesh-denied-by"] = x.Facts.DeniedBy;
         if (result.Failure == Failure.BadRequest) x.CloseAfterwards();
         if (x.Facts.Grpc) AnswerGrpc(x, row.GrpcStatus, text);
         else await AnswerTextAsync(x, status, text);

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Net;
+using Mesh.Api.Rbac;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
@@ -14,6 +15,7 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
 {
     private string? remoteText;
     private string? localText;
+    private ConnectionAddresses? addresses;
 
     /// <summary>The listener as it was when the connection came; newer ones are found by its slot.</summary>
     public Listener Listener => listener;
@@ -29,6 +31,9 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
 
     /// <summary>Our address, the one the client connected to.</summary>
     public IPEndPoint LocalEndPoint => local ?? listener.Address;
+
+    /// <summary>Both addresses, as rules compare them. Made when first asked for; a race costs one more, equal one.</summary>
+    public ConnectionAddresses Addresses => addresses ??= new ConnectionAddresses(IpValue.Of(remote?.Address), IpValue.Of(LocalEndPoint.Address));
 
     /// <summary>Address of the client, for logs.</summary>
     public string Remote => remoteText ??= remote?.ToString() ?? "unknown";
@@ -74,6 +79,9 @@ internal sealed record Spoken(string Transport, ImmutableArray<string> Protocols
 
     private static Spoken H2C { get; } = new(RawBuffer, [ChainMatch.H2C]);
 }
+
+/// <summary>The ends of a connection as numbers.</summary>
+internal sealed record ConnectionAddresses(IpValue Source, IpValue Destination);
 
 /// <summary>A header field of another sidecar and the labels it stands for.</summary>
 internal sealed record KnownSource(string Field, PeerLabels Labels);

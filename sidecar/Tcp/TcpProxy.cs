@@ -8,7 +8,7 @@ using Mesh.Sidecar.Telemetry;
 namespace Mesh.Sidecar.Tcp;
 
 /// <summary>The page of TCP: what happens to an opaque connection, in order. Stateless, any thread.</summary>
-internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness random, PeerLabels self, TelemetrySink sink)
+internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness random, PeerLabels self, TelemetrySink sink, Authorizer authorizer)
 {
     private const int MostTries = 3;
 
@@ -17,6 +17,13 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
     {
         var choice = WeightedChoice.Of(config.Clusters, config.TotalWeight, random);
         var facts = FactsOf(connection, choice?.Cluster);
+        if (config.Authorization is { } rules && authorizer.Check(rules, connection) is { } denial)
+        {
+            client.Reset();
+            Close(facts, Failure.AccessDenied, $"rbac_access_denied_matched_policy[{denial.Policy}]");
+            return;
+        }
+
         var (upstream, failure, detail) = choice?.Cluster is { } cluster
             ? await ConnectAsync(facts, cluster)
             : new Dialled(null, Failure.NoCluster, $"cluster {choice?.Name} does not exist");

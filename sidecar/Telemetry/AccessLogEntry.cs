@@ -43,7 +43,7 @@ internal readonly record struct AccessLogEntry
         Status = facts.Status,
         Failure = facts.Failure,
         FailureDetail = facts.FailureDetail,
-        Details = facts.Failure == Failure.None && facts.Route is { DirectStatus: > 0 } ? "direct_response" : Failures.Of(facts.Failure).Detail,
+        Details = DetailsOf(facts),
         BytesReceived = facts.RequestBytes,
         BytesSent = facts.ResponseBytes,
         UpstreamTicks = facts.UpstreamTicks,
@@ -84,6 +84,13 @@ internal readonly record struct AccessLogEntry
         Route = "",
         GrpcStatus = -1,
         TraceParent = "",
+    };
+
+    private static string DetailsOf(RequestFacts facts) => facts.Failure switch
+    {
+        Failure.None when facts.Route is { DirectStatus: > 0 } => "direct_response",
+        Failure.AccessDenied => $"rbac_access_denied_matched_policy[{facts.DeniedBy}]",
+        _ => Failures.Of(facts.Failure).Detail,
     };
 
     /// <summary>Path and query of a target: of http://web/a, as clients write it to a proxy, /a.</summary>

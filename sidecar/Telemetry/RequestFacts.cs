@@ -52,6 +52,9 @@ public sealed class RequestFacts
     /// <summary>More about the failure, for the log; may be empty.</summary>
     public string FailureDetail = "";
 
+    /// <summary>Key of the policy that refused it, <c>none</c> when no ALLOW policy matched; empty when none refused it.</summary>
+    public string DeniedBy = "";
+
     /// <summary>Body bytes from the client.</summary>
     public long RequestBytes;
 

@@ -110,14 +110,38 @@ internal sealed class SidecarMetrics
         else HandshakeFailures.Add(way, ReasonOf(problem));
     }
 
+    /// <summary>Requests and connections refused by policy.</summary>
+    public CounterFamily AccessDenied { get; } = new("mesh_sidecar_authz_denied_total",
+        "Requests and TCP connections an authorization policy refused; policy none: no ALLOW policy matched.", "listener", "policy");
+
+    /// <summary>Requests and connections a policy that is tried out would have refused.</summary>
+    public CounterFamily AccessWouldBeDenied { get; } = new("mesh_sidecar_authz_dry_run_denied_total",
+        "Requests and TCP connections an authorization policy in dry run would have refused.", "listener", "policy");
+
+    /// <summary>Requests and connections marked by an AUDIT policy.</summary>
+    public CounterFamily AccessAudited { get; } = new("mesh_sidecar_authz_audited_total",
+        "Requests and TCP connections an AUDIT policy matched.", "listener", "policy");
+
+    /// <summary>Lines about policies that were dropped because the log could not keep up.</summary>
+    public Counter AuthorizationLogDropped { get; } =
+        new("mesh_sidecar_authz_log_dropped_total", "Lines about authorization that were dropped because the log could not keep up.");
+
+    /// <summary>The counter of an outcome.</summary>
+    public CounterFamily Authorization(AuthorizationOutcome outcome) => outcome switch
+    {
+        AuthorizationOutcome.Denied => AccessDenied,
+        AuthorizationOutcome.WouldDeny => AccessWouldBeDenied,
+        _ => AccessAudited,
+    };
+
     /// <summary>All counters with labels, in order of exposition.</summary>
-    public IReadOnlyList<CounterFamily> Families => [Handshakes, HandshakeFailures];
+    public IReadOnlyList<CounterFamily> Families => [Handshakes, HandshakeFailures, AccessDenied, AccessWouldBeDenied, AccessAudited];
 
     /// <summary>All counters, in order of exposition.</summary>
     public IReadOnlyList<Counter> Counters =>
     [
         DownstreamConnections, UpstreamConnections, UpstreamConnectFailures, Retries, RetriesOverBudget, DroppedTrailers,
-        RefusedRequests, Ejections, AccessLogDropped, SeriesOverflow,
+        RefusedRequests, Ejections, AccessLogDropped, SeriesOverflow, AuthorizationLogDropped,
     ];
 
     /// <summary>All gauges, in order of exposition.</summary>

@@ -86,13 +86,13 @@ internal sealed class Field
 
     /// <summary>
     /// As <see cref="Unpack{T}"/>, and refuses fields this program does not know: for messages about security, where skipping a field would
-    /// let in what it was there to keep out. Bytes that are not in the shortest form are refused with them.
+    /// let in what it was there to keep out. A message that keeps unknown fields is larger than one that drops them.
     /// </summary>
     public T? UnpackStrictly<T>(Any any, MessageParser<T> parser)
         where T : class, IMessage<T>
     {
         if (Unpack(any, parser) is not { } message) return null;
-        if (parser.WithDiscardUnknownFields(true).ParseFrom(any.Value).CalculateSize() == any.Value.Length) return message;
+        if (parser.WithDiscardUnknownFields(true).ParseFrom(any.Value).CalculateSize() == message.CalculateSize()) return message;
         Error($"the {any.TypeUrl} holds a field this sidecar does not know; refused, since it decides who may do what");
         return null;
     }

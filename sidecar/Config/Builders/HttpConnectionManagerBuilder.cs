@@ -10,11 +10,12 @@ internal static class HttpConnectionManagerBuilder
     public static HttpConnectionManager Build(Proto proto, Field field)
     {
         Unsupported(proto, field);
-        Filters(proto, field);
         var settings = new HttpConnectionManager
         {
             Routes = new RouteTable { Name = "" },
             Codec = Codec(proto, field),
+            Authorization = Authorization.Of(Filters(proto, field)),
+            ClientCert = ClientCert(proto, field),
 
             // Envoy's default is 5 minutes. Here an absent bound is none: long streams live until a rule says otherwise.
             StreamIdleTimeout = field.Duration(proto.StreamIdleTimeout, "stream_idle_timeout", TimeSpan.Zero),
@@ -38,7 +39,23 @@ internal static class HttpConnectionManagerBuilder
         field.Unsupported(proto.PathWithEscapedSlashesAction > Proto.Types.PathWithEscapedSlashesAction.KeepUnchanged, "path_with_escaped_slashes_action");
         field.Unsupported(proto.OriginalIpDetectionExtensions.Count > 0, "original_ip_detection_extensions");
         field.Unsupported(field.Duration(proto.RequestTimeout, "request_timeout", TimeSpan.Zero) > TimeSpan.Zero, "request_timeout");
-        field.Unsupported(proto.ForwardClientCertDetails > Proto.Types.ForwardClientCertDetails.ForwardOnly, "forward_client_cert_details");
+    }
+
+    /// <summary>A peer's own word about certificates is dropped in every mode there is here; the others would pass it on.</summary>
+    private static ClientCertDetails ClientCert(Proto proto, Field field)
+    {
+        var mode = proto.ForwardClientCertDetails;
+        if (mode is not (Proto.Types.ForwardClientCertDetails.Sanitize or Proto.Types.ForwardClientCertDetails.SanitizeSet))
+            field.Error("forward_client_cert_details", $"{mode} would pass on what a peer says of itself: SANITIZE or SANITIZE_SET is needed");
+        if (mode != Proto.Types.ForwardClientCertDetails.SanitizeSet) return ClientCertDetails.None;
+        var details = ClientCertDetails.Set;
+        if (proto.SetCurrentClientCertDetails is not { } wanted) return details;
+        var at = field.At("set_current_client_cert_details");
+        at.Unsupported(wanted.Cert, "cert");
+        at.Unsupported(wanted.Chain, "chain");
+        if (wanted.Uri) details |= ClientCertDetails.Uri;
+        if (wanted.Subject == true) details |= ClientCertDetails.Subject;
+        return details;
     }
 
     private static HttpCodec Codec(Proto proto, Field field)
@@ -62,9 +79,10 @@ internal static class HttpConnectionManagerBuilder
         return proto.RouteConfigName;
     }
 
-    /// <summary>The router is the only filter there is so far; a filter that is not known may be skipped only where it says so itself.</summary>
-    private static void Filters(Proto proto, Field field)
+    /// <summary>The RBAC filters before the router. A filter that is not known may be skipped only where it says so itself.</summary>
+    private static List<AuthorizationFilter> Filters(Proto proto, Field field)
     {
+        var rbac = new List<AuthorizationFilter>();
         var names = new HashSet<string>(StringComparer.Ordinal);
         for (var i = 0; i < proto.HttpFilters.Count; i++)
         {
@@ -72,11 +90,17 @@ internal static class HttpConnectionManagerBuilder
             if (filter.Name.Length == 0) at.Error("name", "is empty");
             else if (!names.Add(filter.Name)) at.Error("name", $"\"{filter.Name}\" is used twice");
             var router = filter.TypedConfig.Holds(AnyTypes.Router);
-            if (!router && !filter.IsOptional && !filter.Disabled)
+            if (filter.TypedConfig.Holds(AnyTypes.HttpRbac))
+            {
+                at.Unsupported(filter.Disabled, "disabled");
+                if (AuthorizationBuilder.Http(filter.Name, filter.TypedConfig, at) is { } read) rbac.Add(read);
+            }
+            else if (!router && !filter.IsOptional && !filter.Disabled)
                 at.Error($"\"{filter.Name}\" ({filter.TypedConfig?.TypeUrl ?? "no typed_config"}) is not supported by this sidecar yet");
         }
 
         if (proto.HttpFilters.Count == 0 || !proto.HttpFilters[^1].TypedConfig.Holds(AnyTypes.Router))
             field.Error("http_filters", $"the last one must be {AnyTypes.Name(AnyTypes.Router)}");
+        return rbac;
     }
 }

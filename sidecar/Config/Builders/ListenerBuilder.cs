@@ -34,6 +34,8 @@ internal static class ListenerBuilder
             InspectsTls = inspectors.Tls,
             DetectTimeout = proto.ContinueOnListenerFiltersTimeout ? field.Duration(proto.ListenerFiltersTimeout, "listener_filters_timeout", DefaultDetectTimeout) : TimeSpan.Zero,
             Source = SourceText.Of(proto.Metadata),
+            PolicySources = SourceText.Policies(proto.Metadata),
+            NamesDenyingPolicy = SourceText.NamesDenyingPolicy(proto.Metadata),
         };
     }
 
@@ -88,13 +90,23 @@ internal static class ListenerBuilder
         };
         if (chain is { Tls: not null, TransportProtocol: "raw_buffer" }) field.Error("transport_socket", "is TLS on a chain for plaintext (raw_buffer)");
         if (proto.Filters.Count == 0) field.Error("filters", "is empty: one HttpConnectionManager or TcpProxy is needed");
-        for (var i = 0; i < proto.Filters.Count; i++) chain = WithFilter(chain, proto.Filters[i], field.At("filters", i));
-        return chain;
+        var rbac = new List<AuthorizationFilter>();
+        for (var i = 0; i < proto.Filters.Count; i++) chain = WithFilter(chain, proto.Filters[i], rbac, field.At("filters", i));
+        if (proto.Filters.Count > 0 && rbac.Count == proto.Filters.Count) field.Error("filters", "ends without an HttpConnectionManager or a TcpProxy");
+        return rbac.Count == 0 ? chain : chain with
+        {
+            Http = chain.Http is not { } http ? null : http with { Authorization = Authorization.Of([.. rbac, .. http.Authorization?.Filters ?? []]) },
+            Tcp = chain.Tcp is not { } tcp ? null : tcp with { Authorization = Authorization.Of(rbac) },
+        };
     }
 
-    private static FilterChain WithFilter(FilterChain chain, Envoy.Config.Listener.V3.Filter filter, Field field)
+    private static FilterChain WithFilter(FilterChain chain, Envoy.Config.Listener.V3.Filter filter, List<AuthorizationFilter> rbac, Field field)
     {
         if (chain.Http is not null || chain.Tcp is not null) field.Error($"\"{filter.Name}\" comes after the filter that ends the chain");
+        else if (filter.TypedConfig.Holds(AnyTypes.NetworkRbac))
+        {
+            if (AuthorizationBuilder.Network(filter.Name, filter.TypedConfig!, field) is { } read) rbac.Add(read);
+        }
         else if (filter.TypedConfig.Holds(AnyTypes.HttpConnectionManager) && Typed(filter.TypedConfig, Hcm.Parser, field) is { } http)
             return chain with { Http = HttpConnectionManagerBuilder.Build(http, field) };
         else if (filter.TypedConfig.Holds(AnyTypes.TcpProxy) && Typed(filter.TypedConfig, TcpProxy.Parser, field) is { } tcp)

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
@@ -57,6 +58,16 @@ internal static class SourceText
 
         return [.. fields.Fields.Keys.Order(StringComparer.Ordinal).Select(k => KeyValuePair.Create(k, Text(fields, k)))];
     }
+
+    /// <summary>Where each authorization policy of a listener was written, by its key.</summary>
+    public static FrozenDictionary<string, string> Policies(Metadata? metadata) =>
+        Section(metadata, "mesh.policies") is not { } policies
+            ? FrozenDictionary<string, string>.Empty
+            : policies.Fields.ToFrozenDictionary(f => f.Key, f => Text(policies, f.Key), StringComparer.Ordinal);
+
+    /// <summary>Whether refusals by policy tell their client which: <c>mesh.authz{denied_by_header: true}</c>. Off unless it is said.</summary>
+    public static bool NamesDenyingPolicy(Metadata? metadata) =>
+        Section(metadata, "mesh.authz") is { } authz && authz.Fields.TryGetValue("denied_by_header", out var on) && on is { KindCase: Value.KindOneofCase.BoolValue, BoolValue: true };
 
     private static Struct? Section(Metadata? metadata, string name) =>
         metadata is not null && metadata.FilterMetadata.TryGetValue(name, out var section) ? section : null;

@@ -150,8 +150,8 @@ public sealed class AcceptedResourcesTests
     {
         var http = Yaml.Snapshot(Yaml.Listener($$$"""
             filter_chains: [{filters: [{name: hcm, typed_config: { {{{Yaml.Hcm}}}, route_config: {}, http_filters: [
-            {name: fault, is_optional: true, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC} },
-            {name: off, disabled: true, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC} },
+            {name: fault, is_optional: true, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy} },
+            {name: off, disabled: true, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy} },
             {name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router} }]} }]}]
             """)).Listeners[0]!.Chains[0].Http;
         Assert.NotNull(http);

@@ -80,7 +80,16 @@ public sealed class RefusedResourcesTests
         { "use_original_dst: true", "use_original_dst: is not supported" },
         { "bind_to_port: false", "bind_to_port (false): is not supported" },
         { "listener_filters: [{name: o, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst}}]", "listener_filters[0]: \"o\" (type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst) is not supported" },
-        { "filter_chains: [{filters: [{name: rbac, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC}}]}]", "filters[0]: \"rbac\" (type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC) is not supported" },
+        { "filter_chains: [{filters: [{name: rbac, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC}}]}]", "filter_chains[0].filters: ends without an HttpConnectionManager or a TcpProxy" },
+        { NetworkRbac("rules: {policies: {p: {permissions: [{any: true}]}}}"), "filters[0].rules: policies[\"p\"].principals: is empty" },
+        { NetworkRbac("rules: {policies: {p: {permissions: [{url_path: {path: {exact: /}}}], principals: [{any: true}]}}}"), "filters[0].rules: policies[\"p\"].permissions[0].url_path: is not supported: a TCP connection has no path" },
+        { NetworkRbac("shadow_rules: {action: 5}"), "filters[0].shadow_rules: action: 5 is not known" },
+        { HttpRbac("rules: {policies: {p: {permissions: [{metadata: {filter: f}}], principals: [{any: true}]}}}"), "http_filters[0].rules: policies[\"p\"].permissions[0].metadata: is not supported" },
+        { HttpRbac("shadow_rules: {policies: {p: {permissions: [{url_path: {path: {safe_regex: {regex: '('}}}}], principals: [{any: true}]}}}"), "http_filters[0].shadow_rules: policies[\"p\"].permissions[0].url_path.path.safe_regex.regex: \"(\" is not an expression" },
+        { HttpRbac("rules: {}", ", disabled: true"), "http_filters[0].disabled: is not supported" },
+        { Hcm("route_config: {}, forward_client_cert_details: APPEND_FORWARD"), "forward_client_cert_details: AppendForward would pass on what a peer says of itself" },
+        { Hcm("route_config: {}, forward_client_cert_details: FORWARD_ONLY"), "forward_client_cert_details: ForwardOnly would pass on" },
+        { Hcm("route_config: {}, forward_client_cert_details: SANITIZE_SET, set_current_client_cert_details: {cert: true}"), "set_current_client_cert_details.cert: is not supported" },
         { "filter_chains: [{filters: [{name: x}]}]", "filters[0]: \"x\" (no typed_config) is not supported" },
         { $"filter_chains: [{{filters: [{{name: t, typed_config: {{{Yaml.Tcp}, cluster: c}}}}, {{name: u, typed_config: {{{Yaml.Tcp}, cluster: c}}}}]}}]", "filters[1]: \"u\" comes after the filter that ends the chain" },
         { $"filter_chains: [{{filters: [{{name: t, typed_config: {{{Yaml.Tcp}}}}}]}}]", "filters[0]: one of cluster, weighted_clusters is needed" },
@@ -97,7 +106,7 @@ public sealed class RefusedResourcesTests
         { Hcm("route_config: {}, normalize_path: true"), "filters[0].normalize_path: is not supported" },
         { Hcm("route_config: {}, request_timeout: 1s"), "filters[0].request_timeout: is not supported" },
         { $"filter_chains: [{{filters: [{{name: hcm, typed_config: {{{Yaml.Hcm}, route_config: {{}}}}}}]}}]", "filters[0].http_filters: the last one must be envoy.extensions.filters.http.router.v3.Router" },
-        { $"filter_chains: [{{filters: [{{name: hcm, typed_config: {{{Yaml.Hcm}, route_config: {{}}, http_filters: [{{name: rbac, typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC}}}}]}}}}]}}]", "http_filters[0]: \"rbac\" (type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC) is not supported" },
+        { $"filter_chains: [{{filters: [{{name: hcm, typed_config: {{{Yaml.Hcm}, route_config: {{}}, http_filters: [{{name: rbac, typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC}}}}]}}}}]}}]", "filters[0].http_filters: the last one must be envoy.extensions.filters.http.router.v3.Router" },
     };
 
     [Theory]
@@ -157,6 +166,12 @@ public sealed class RefusedResourcesTests
     private static string Endpoint(string endpoint) => $"load_assignment: {{cluster_name: c, endpoints: [{{lb_endpoints: [{endpoint}]}}]}}";
 
     private static string Hcm(string fields) => $"filter_chains: [{{filters: [{{name: hcm, typed_config: {{{Yaml.Hcm}, {Yaml.Router}, {fields}}}}}]}}]";
+
+    private static string HttpRbac(string fields, string filter = "") =>
+        $"filter_chains: [{{filters: [{{name: hcm, typed_config: {{{Yaml.Hcm}, route_config: {{}}, http_filters: [{{name: rbac, typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC, {fields}}}{filter}}}]}}}}]}}]";
+
+    private static string NetworkRbac(string fields) =>
+        $"filter_chains: [{{filters: [{{name: rbac, typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC, stat_prefix: x, {fields}}}}}]}}]";
 
     private static void Expect(string yaml, string place, string expected)
     {
