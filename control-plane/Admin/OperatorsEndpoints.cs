@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Mesh.Api.Operators;
+using Mesh.ControlPlane.Admin.Authz;
 using Mesh.ControlPlane.Admin.Traffic;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Xds;
@@ -30,6 +31,7 @@ internal sealed class OperatorsEndpoints(WorldStore store, ConnectedNodes nodes,
             AnswerAsync(http, ServiceReport.Stat(store.Current, traffic, seconds), OperatorsJson.Default.StatList)));
         Get(endpoints, OperatorsApi.Edges, http => WindowAsync(http, seconds =>
             AnswerAsync(http, new EdgeList(seconds, traffic.Edges(seconds)), OperatorsJson.Default.EdgeList)));
+        endpoints.MapPost(OperatorsApi.AuthorizationCheck, (RequestDelegate)CheckAuthorizationAsync);
         Get(endpoints, "/debug/world", world.WriteAsync);
         endpoints.MapFallback("{**path}", (RequestDelegate)(http => RefuseAsync(http, StatusCodes.Status404NotFound,
             $"nothing is served here; there are GET {OperatorsApi.Nodes} {OperatorsApi.Services} {OperatorsApi.Config}?node= {OperatorsApi.Stat} {OperatorsApi.Edges} /debug/world /debug/nodes /debug/config?node=")));
@@ -39,6 +41,7 @@ internal sealed class OperatorsEndpoints(WorldStore store, ConnectedNodes nodes,
     public static Task ReadsOnlyAsync(HttpContext http, RequestDelegate next)
     {
         if (HttpMethods.IsGet(http.Request.Method) || HttpMethods.IsHead(http.Request.Method)) return next(http);
+        if (HttpMethods.IsPost(http.Request.Method) && http.Request.Path == OperatorsApi.AuthorizationCheck) return next(http);
         http.Response.Headers.Allow = "GET, HEAD";
         return RefuseAsync(http, StatusCodes.Status405MethodNotAllowed, "the operators' API is read with GET");
     }
@@ -54,6 +57,26 @@ internal sealed class OperatorsEndpoints(WorldStore store, ConnectedNodes nodes,
         return feed.Current is { } config
             ? AnswerAsync(http, ConfigReport.Of(status, config.Compiled.For(node)), OperatorsJson.Default.ConfigDump)
             : RefuseAsync(http, StatusCodes.Status503ServiceUnavailable, "there is no configuration yet: the first world is not complete");
+    }
+
+    private async Task CheckAuthorizationAsync(HttpContext http)
+    {
+        AuthorizationQuestion? question;
+        try
+        {
+            question = await JsonSerializer.DeserializeAsync(http.Request.Body, OperatorsJson.Default.AuthorizationQuestion, http.RequestAborted);
+        }
+        catch (JsonException e)
+        {
+            await RefuseAsync(http, StatusCodes.Status400BadRequest, $"the question is not JSON as it should be: {e.Message}");
+            return;
+        }
+
+        var error = "the question is empty";
+        if (feed.Current is not { } config) await RefuseAsync(http, StatusCodes.Status503ServiceUnavailable, "there is no configuration yet: the first world is not complete");
+        else if (question is not null && AuthorizationCheck.Answer(config.Compiled, question, out error) is { } answer)
+            await AnswerAsync(http, answer, OperatorsJson.Default.AuthorizationAnswer);
+        else await RefuseAsync(http, StatusCodes.Status400BadRequest, error);
     }
 
     private static Task WindowAsync(HttpContext http, Func<int, Task> answer)

@@ -21,7 +21,7 @@ internal sealed class PolicyReview
         (policies, trust, services, this.notices) = (world.Policies, world.Trust, world.Services, notices);
         workloads = new WorkloadIndex(world.Instances.Values,
             policies.Authorization.Select(policy => policy.Selector).Concat(policies.Authentication.Select(policy => policy.Selector)));
-        identities = new Lazy<HashSet<string>>(() => IdentitiesOf(world));
+        identities = new Lazy<HashSet<string>>(() => KnownIdentities.Of(world));
     }
 
     /// <summary>Adds what there is to say about the policies of a world.</summary>
@@ -120,11 +120,4 @@ internal sealed class PolicyReview
 
     private bool IsForeign(string identity) =>
         identity.StartsWith(IdentityName.Scheme, StringComparison.Ordinal) && !identity.StartsWith(IdentityName.PrefixOf(trust.Domain), StringComparison.Ordinal);
-
-    private static HashSet<string> IdentitiesOf(World world) =>
-    [
-        .. world.Instances.Values.Select(instance => instance.Identity).Where(identity => identity.Length > 0),
-        .. world.Services.Keys.SelectMany(service => world.Authority.ServingIdentities(service)),
-        .. world.Trust.Grants.Select(grant => grant.Identity),
-    ];
 }
