@@ -15,7 +15,7 @@ internal sealed class SecuredConnection : ConnectionContext, IConnectionLifetime
 {
     private const int LargestRecord = 16 * 1024;
     private const int LeastRead = 2048;
-    private readonly CancellationTokenSource closed = new();
+    private readonly CancellationTokenSource closed = new(); // not disposed: it holds nothing, and the engine may be through before it is told
     private readonly TlsTransport transport;
     private readonly MemoryPool<byte> pool;
     private readonly Pipe incoming;
@@ -78,7 +78,6 @@ internal sealed class SecuredConnection : ConnectionContext, IConnectionLifetime
         await receiving;
         await sending;
         transport.Dispose();
-        closed.Dispose();
     }
 
     private PipeOptions Options(long most) => new(
@@ -105,7 +104,7 @@ internal sealed class SecuredConnection : ConnectionContext, IConnectionLifetime
 
         await incoming.Writer.CompleteAsync(aborted ?? end);
         // Not on this thread: it belongs to the socket, and who hears this may do anything.
-        ThreadPool.UnsafeQueueUserWorkItem(static self => self.Closed(), this, preferLocal: false);
+        ThreadPool.UnsafeQueueUserWorkItem(static self => self.closed.Cancel(), this, preferLocal: false);
     }
 
     private async Task SendAsync()
@@ -158,18 +157,6 @@ internal sealed class SecuredConnection : ConnectionContext, IConnectionLifetime
         finally
         {
             ArrayPool<byte>.Shared.Return(record);
-        }
-    }
-
-    private void Closed()
-    {
-        try
-        {
-            closed.Cancel();
-        }
-        catch (ObjectDisposedException)
-        {
-            // Disposed by the engine in this moment: it knows.
         }
     }
 

@@ -90,6 +90,20 @@ public sealed class MutualTlsTests
     }
 
     [Fact]
+    public async Task ConnectionsThatEndedAreForgotten()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        var asking = Enumerable.Range(0, 30).Select(_ => pair.Client.AskAsync("GET / HTTP/1.1\r\nHost: cart\r\n\r\n"));
+        foreach (var answer in await Task.WhenAll(asking)) Assert.Equal(200, answer!.Status);
+        Assert.NotEqual(0, pair.Server.Sink.Own.DownstreamOpen.Value);
+        await pair.Client.DisposeAsync();
+        await Eventually.TrueAsync(() => pair.Server.Sink.Own.DownstreamOpen.Value == 0);
+        Assert.Equal(0, pair.ServerSecurity.Connections.Open);
+        Assert.Equal(0, pair.ClientSecurity.Connections.Open);
+    }
+
+    [Fact]
     public async Task TcpCarriesBytesAndHalfCloses()
     {
         await using var origin = new RecordingOrigin(async c =>
