@@ -87,7 +87,7 @@ internal sealed class InboundCompiler
         ListenerParts.Inspect(listener, patience, detects ? [inspector, ListenerParts.HttpInspector()] : [inspector]);
         listener.ContinueOnListenerFiltersTimeout = permissive;
 
-        AddMutual();
+        AddMutual(all: !permissive || !PassesBytes);
         if (!permissive) return;
         if (SpeaksHttp)
         {
@@ -100,20 +100,24 @@ internal sealed class InboundCompiler
         listener.FilterChains.Add(Bytes("tls-opaque", ListenerParts.Match(Tls)));
     }
 
-    // The client says by ALPN what it sends, so nothing has to be detected inside of TLS.
-    private void AddMutual()
+    // The client says by ALPN what it sends, so nothing has to be detected inside of TLS. Where the application's own TLS has no way through, all
+    // TLS is the mesh's: also that of clients that know the usual names only (gRPC libraries), or none.
+    private void AddMutual(bool all)
     {
         if (SpeaksHttp)
         {
-            AddMutual(ListenerParts.Http("mtls-http1", Http(CodecType.Http1, mutual: true), ListenerParts.Match(Tls, TlsCompiler.Http1Alpn)), TlsCompiler.Http1Alpn);
-            AddMutual(ListenerParts.Http("mtls-http2", Http(CodecType.Http2, mutual: true), ListenerParts.Match(Tls, TlsCompiler.Http2Alpn)), TlsCompiler.Http2Alpn);
-            if (PassesBytes) AddMutual(Bytes("mtls-tcp", ListenerParts.Match(Tls, TlsCompiler.TcpAlpn)), TlsCompiler.TcpAlpn);
+            string[] http1 = all ? [TlsCompiler.Http1Alpn, TlsCompiler.PlainHttp1Alpn] : [TlsCompiler.Http1Alpn];
+            string[] http2 = all ? [TlsCompiler.Http2Alpn, TlsCompiler.PlainHttp2Alpn] : [TlsCompiler.Http2Alpn];
+            AddMutual(ListenerParts.Http("mtls-http1", Http(CodecType.Http1, mutual: true), ListenerParts.Match(Tls, http1)), http1);
+            AddMutual(ListenerParts.Http("mtls-http2", Http(CodecType.Http2, mutual: true), ListenerParts.Match(Tls, http2)), http2);
+            if (PassesBytes) AddMutual(Bytes("mtls-tcp", all ? ListenerParts.Match(Tls) : ListenerParts.Match(Tls, TlsCompiler.TcpAlpn)), TlsCompiler.TcpAlpn);
+            else AddMutual(ListenerParts.Http("mtls-http", Http(CodecType.Auto, mutual: true), ListenerParts.Match(Tls)));
         }
         else
         {
             // On a port that is tcp here a client may have it as http: its bytes pass, too.
-            string[] all = [TlsCompiler.TcpAlpn, TlsCompiler.Http1Alpn, TlsCompiler.Http2Alpn];
-            AddMutual(Bytes("mtls-tcp", ListenerParts.Match(Tls, all)), all);
+            string[] names = [TlsCompiler.TcpAlpn, TlsCompiler.Http1Alpn, TlsCompiler.Http2Alpn];
+            AddMutual(Bytes("mtls-tcp", all ? ListenerParts.Match(Tls) : ListenerParts.Match(Tls, names)), names);
         }
     }
 

@@ -19,6 +19,12 @@ internal static class TlsCompiler
     /// <summary>ALPN of HTTP/2 between sidecars.</summary>
     public const string Http2Alpn = "istio-h2";
 
+    /// <summary>ALPN of HTTP/1.1 as everybody else has it.</summary>
+    public const string PlainHttp1Alpn = "http/1.1";
+
+    /// <summary>ALPN of HTTP/2 as everybody else has it.</summary>
+    public const string PlainHttp2Alpn = "h2";
+
     /// <summary>ALPN of anything else between sidecars.</summary>
     public const string TcpAlpn = "istio";
 

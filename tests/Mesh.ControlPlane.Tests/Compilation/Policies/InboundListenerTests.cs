@@ -17,6 +17,8 @@ public sealed class InboundListenerTests
     private const string Layer4 = "action: DENY, rules: [{from: [{source: {namespaces: [evil]}}]}]";
     private const string OtherPort = "action: DENY, rules: [{to: [{operation: {paths: [/admin], ports: [\"9999\"]}}]}]";
     private const string Mutual = "mtls-http1(tls istio-http/1.1) mtls-http2(tls istio-h2)";
+    private const string AnyMutual = "mtls-http1(tls istio-http/1.1 http/1.1) mtls-http2(tls istio-h2 h2)";
+    private const string AnyMutualHttp = AnyMutual + " mtls-http(tls)";
 
     public static TheoryData<AppProtocol, string, bool, string, string> Chains() => new()
     {
@@ -28,18 +30,18 @@ public sealed class InboundListenerTests
         { AppProtocol.Unknown, "PERMISSIVE", false, Layer7, "http()" },
         { AppProtocol.Http, "DISABLE", true, "", "http()" },
         { AppProtocol.Unknown, "DISABLE", true, "", "http( http/1.0 http/1.1 h2c) *tcp()" },
-        { AppProtocol.Http, "PERMISSIVE", true, "", Mutual + " http(raw_buffer)" },
-        { AppProtocol.Grpc, "PERMISSIVE", true, "", Mutual + " http(raw_buffer)" },
+        { AppProtocol.Http, "PERMISSIVE", true, "", AnyMutualHttp + " http(raw_buffer)" },
+        { AppProtocol.Grpc, "PERMISSIVE", true, "", AnyMutualHttp + " http(raw_buffer)" },
         { AppProtocol.Unknown, "PERMISSIVE", true, "", Mutual + " mtls-tcp(tls istio) http(raw_buffer http/1.0 http/1.1 h2c) tcp(raw_buffer) tls-opaque(tls)" },
         { AppProtocol.Unknown, "PERMISSIVE", true, Layer4, Mutual + " mtls-tcp(tls istio) http(raw_buffer http/1.0 http/1.1 h2c) tcp(raw_buffer) tls-opaque(tls)" },
         { AppProtocol.Unknown, "PERMISSIVE", true, OtherPort, Mutual + " mtls-tcp(tls istio) http(raw_buffer http/1.0 http/1.1 h2c) tcp(raw_buffer) tls-opaque(tls)" },
-        { AppProtocol.Unknown, "PERMISSIVE", true, Layer7, Mutual + " http(raw_buffer)" },
+        { AppProtocol.Unknown, "PERMISSIVE", true, Layer7, AnyMutualHttp + " http(raw_buffer)" },
         { AppProtocol.Tcp, "PERMISSIVE", true, "", "mtls-tcp(tls istio istio-http/1.1 istio-h2) tcp(raw_buffer) tls-opaque(tls)" },
         { AppProtocol.Tcp, "PERMISSIVE", true, Layer7, "mtls-tcp(tls istio istio-http/1.1 istio-h2) tcp(raw_buffer) tls-opaque(tls)" },
-        { AppProtocol.Http, Strict, true, "", Mutual },
-        { AppProtocol.Unknown, Strict, true, "", Mutual + " mtls-tcp(tls istio)" },
-        { AppProtocol.Unknown, Strict, true, Layer7, Mutual },
-        { AppProtocol.Tcp, Strict, true, "", "mtls-tcp(tls istio istio-http/1.1 istio-h2)" },
+        { AppProtocol.Http, Strict, true, "", AnyMutualHttp },
+        { AppProtocol.Unknown, Strict, true, "", AnyMutual + " mtls-tcp(tls)" },
+        { AppProtocol.Unknown, Strict, true, Layer7, AnyMutualHttp },
+        { AppProtocol.Tcp, Strict, true, "", "mtls-tcp(tls)" },
         { AppProtocol.Http, Strict, false, "", "no-identity()" },
         { AppProtocol.Tcp, Strict, false, "", "no-identity()" },
     };
@@ -70,7 +72,7 @@ public sealed class InboundListenerTests
         Assert.Equal("ROOTCA", common.CombinedValidationContext.ValidationContextSdsSecretConfig.Name);
         var peer = Assert.Single(common.CombinedValidationContext.DefaultValidationContext.MatchTypedSubjectAltNames);
         Assert.Equal((SubjectAltNameMatcher.Types.SanType.Uri, "spiffe://cluster.local/"), (peer.SanType, peer.Matcher.Prefix));
-        Assert.Equal(["istio-http/1.1"], common.AlpnProtocols);
+        Assert.Equal(["istio-http/1.1", "http/1.1"], common.AlpnProtocols);
     }
 
     [Fact]
