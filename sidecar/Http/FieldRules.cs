@@ -50,6 +50,15 @@ internal enum FieldKind
     /// <summary>Answer of a sidecar whose application never got the request; between sidecars only.</summary>
     MeshUntouched,
 
+    /// <summary>Other fields of the mesh's own: between sidecars only, and from sidecars to clients.</summary>
+    Mesh,
+
+    /// <summary>Who calls, by the certificate of its connection (x-forwarded-client-cert): never a sender's own word.</summary>
+    ClientCert,
+
+    /// <summary>Envoy's own (x-envoy-*): between proxies of the mesh only.</summary>
+    Envoy,
+
     /// <summary>How many sidecars forwarded to an unknown destination.</summary>
     MeshHops,
 
@@ -76,6 +85,12 @@ internal static class FieldRules
     /// Field in an inbound sidecar's answer that says: the application was never reached, so trying elsewhere repeats nothing.
     /// </summary>
     public const string Untouched = "x-mesh-untouched";
+
+    /// <summary>Field that tells an application who calls, as Envoy writes it.</summary>
+    public const string ClientCert = "x-forwarded-client-cert";
+
+    private const string MeshPrefix = "x-mesh-";
+    private const string EnvoyPrefix = "x-envoy-";
 
     private static readonly SearchValues<char> TokenChars =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
@@ -116,11 +131,30 @@ internal static class FieldRules
         17 when Is(name, "X-Forwarded-Proto") => FieldKind.ForwardedProto,
         18 when Is(name, "Proxy-Authenticate") => FieldKind.HopByHop,
         19 when Is(name, "Proxy-Authorization") => FieldKind.HopByHop,
+        23 when IsOurs(name, ClientCert) => FieldKind.ClientCert,
+        > 7 when (name[0] | 0x20) == 'x' && name[1] is '-' or '_' => Prefixed(name),
         _ => FieldKind.EndToEnd,
     };
+
+    private static FieldKind Prefixed(string name)
+    {
+        if (Begins(name, MeshPrefix)) return FieldKind.Mesh;
+        return Begins(name, EnvoyPrefix) ? FieldKind.Envoy : FieldKind.EndToEnd;
+    }
+
+    private static bool Begins(string name, string prefix)
+    {
+        for (var i = 0; i < prefix.Length; i++)
+        {
+            var c = name[i] == '_' ? '-' : char.ToLowerInvariant(name[i]);
+            if (c != prefix[i]) return false;
+        }
+
+        return true;
+    }
 
     private static bool Is(string name, string other) => name.Equals(other, StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Our own fields also in the spelling that some servers read as the same (CGI turns both - and _ into _).</summary>
-    private static bool IsOurs(string name, string own) => Is(name, own) || Is(name.Replace('_', '-'), own);
+    private static bool IsOurs(string name, string own) => Is(name, own) || (name.Contains('_', StringComparison.Ordinal) && Is(name.Replace('_', '-'), own));
 }

@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http.Upstream;
-using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Resilience;
 using Mesh.Sidecar.Tcp;
 using Mesh.Sidecar.Telemetry;
@@ -49,7 +48,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         cluster = null;
         var snapshot = snapshots.Current;
         var listener = x.Connection.In(snapshot);
-        var chain = ChainMatch.Find(listener, x.Connection.Spoken);
+        var chain = x.Connection.ChainOf(listener);
 
         if (RequestRules.Read(x) is { } wrong)
         {
@@ -62,6 +61,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         if (chain?.Http is not { } manager) return new CallResult(Failure.NoRoute, $"listener {listener.Name} does not serve HTTP");
 
         x.IdleBound = manager.StreamIdleTimeout;
+        RequestRules.AddCaller(x, manager.ClientCert);
         if (manager.Authorization is { } rules && parts.Access.Check(x, rules, listener) is { Failure: not Failure.None } refused) return refused;
 
         route = RouteChoice.Find(x, manager.Routes, out var missing);

@@ -21,9 +21,18 @@ internal sealed class MeshSources
     {
         if (field is null) return PeerLabels.Unknown;
         if (connection.LastSource is { } last && last.Field == field) return last.Labels;
-        var labels = Find(field);
+        var labels = IsBelieved(field, connection) ? Find(field) : PeerLabels.Unknown;
         connection.LastSource = new KnownSource(field, labels);
         return labels;
+    }
+
+    /// <summary>
+    /// A caller that proved who it is may not say that it is of another namespace; one that proved nothing is not believed where it could have.
+    /// </summary>
+    private static bool IsBelieved(string field, ConnectionFacts connection)
+    {
+        if (connection.Peer is not { } peer) return !connection.Listener.Chains.Any(c => c.Tls is not null);
+        return field.Split(';') is [_, var ns, ..] && peer.Uri.Contains($"/ns/{ns}/", StringComparison.Ordinal);
     }
 
     private PeerLabels Find(string field)

@@ -1,3 +1,4 @@
+using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Telemetry;
 using Microsoft.Extensions.Primitives;
 
@@ -40,6 +41,12 @@ internal static class RequestRules
         }
 
         return null;
+    }
+
+    /// <summary>Tells the application who calls, by what the handshake proved; what the caller said of itself was dropped.</summary>
+    public static void AddCaller(Exchange x, ClientCertDetails details)
+    {
+        if (details != ClientCertDetails.None && x.Connection.Peer is { } peer) x.Headers.Add(FieldRules.ClientCert, peer.Forwarded(details));
     }
 
     /// <summary>Adds the fields that are ours to add, once it is known where the request goes.</summary>
@@ -101,6 +108,9 @@ internal static class RequestRules
             case FieldKind.RequestId: facts.RequestId = value; return;
             case FieldKind.TraceParent: facts.TraceParent = value; return;
             case FieldKind.MeshSource: x.MeshSource = value; return;
+            // What these say counts only between proxies of the mesh. Who proved to be one may tell what Envoys tell each other.
+            case FieldKind.Mesh or FieldKind.MeshUntouched or FieldKind.ClientCert: return;
+            case FieldKind.Envoy when x.Connection.Peer is null: return;
             case FieldKind.MeshHops: _ = int.TryParse(value, out var hops); x.Hops = Math.Max(0, hops); return;
             case FieldKind.ForwardedProto: x.HasForwardedProto = true; break;
             case FieldKind.UserAgent: facts.UserAgent = value; break;

@@ -1,3 +1,4 @@
+using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http.Upstream;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Primitives;
@@ -23,6 +24,7 @@ internal static class ResponseRules
             {
                 // A peer's word to us; from an application it would be a lie.
                 case FieldKind.MeshUntouched: break;
+                case FieldKind.Mesh when x.Facts.Direction == Direction.Inbound: break;
                 case FieldKind.HopByHop or FieldKind.TransferEncoding or FieldKind.Upgrade or FieldKind.Te or FieldKind.ContentLength: break;
                 case FieldKind.Connection: nominated = true; break;
                 case FieldKind.Trailer when !x.Http2: break;

@@ -50,6 +50,16 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     /// <summary>The listener of the newest snapshot, or the one the connection came through when that was removed.</summary>
     public Listener In(Snapshot snapshot) =>
         listener.Slot < snapshot.Listeners.Length && snapshot.Listeners[listener.Slot] is { } current ? current : listener;
+
+    /// <summary>
+    /// The chain that serves this connection now; null when there is none any more. A connection that came in plaintext is never served by a
+    /// chain that takes mutual TLS.
+    /// </summary>
+    public FilterChain? ChainOf(Listener now)
+    {
+        var chain = ChainMatch.Find(now, Spoken);
+        return chain?.Tls is not null && Peer is null ? null : chain;
+    }
 }
 
 /// <summary>What a connection speaks, as far as filter chains choose by it. Immutable.</summary>

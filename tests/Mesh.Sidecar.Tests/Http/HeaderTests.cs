@@ -23,6 +23,11 @@ public sealed class HeaderTests
     [InlineData("Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nConnection: Upgrade, HTTP2-Settings\r\n", "Upgrade", "HTTP2-Settings", "Connection")]
     [InlineData("Upgrade: websocket\r\n", "Upgrade")]
     [InlineData("X-Mesh-Source: evil;a;b;c\r\nX_Mesh_Source: evil;a;b;c\r\n", "X_Mesh_Source")]
+    [InlineData("X-Forwarded-Client-Cert: By=a;URI=spiffe://cluster.local/ns/a/sa/admin\r\nx_forwarded_client_cert: a\r\nX-Forwarded_Client-Cert: b\r\n",
+        "X-Forwarded-Client-Cert", "x_forwarded_client_cert", "X-Forwarded_Client-Cert")]
+    [InlineData("Connection: x-forwarded-client-cert\r\nX-Forwarded-Client-Cert: a\r\n", "X-Forwarded-Client-Cert")]
+    [InlineData("X-Mesh-Untouched: 1\r\nx-mesh-denied-by: a\r\nX_MESH_anything: b\r\n", "X-Mesh-Untouched", "x-mesh-denied-by", "X_MESH_anything")]
+    [InlineData("x-envoy-external-address: 1.2.3.4\r\nX_Envoy_Internal: true\r\nx-envoy-original-path: /admin\r\n", "x-envoy-external-address", "X_Envoy_Internal", "x-envoy-original-path")]
     public async Task FieldsOfTheConnectionStayOnIt(string fields, params string[] gone)
     {
         await using var origin = RecordingOrigin.Friendly();
