@@ -5,15 +5,17 @@ using Mesh.Api.Logging;
 namespace Mesh.ControlPlane;
 
 /// <summary>The flags of <c>mesh-control-plane</c> and how they become <see cref="Options"/>. Used once, at the start.</summary>
-internal sealed class CommandLine
+internal sealed class CommandLine(TimeSpan leastCertificateLifetime)
 {
     private readonly Option<string?> consul = new("--consul") { Description = "Consul's HTTP API, such as http://127.0.0.1:8500; without it the built-in registry is served", HelpName = "URL" };
     private readonly Option<string?> consulTokenFile = new("--consul-token-file") { Description = "file with the ACL token for Consul (else the environment's CONSUL_HTTP_TOKEN)", HelpName = "FILE" };
     private readonly Option<string?> consulDatacenter = new("--consul-datacenter") { Description = "Consul's datacenter, if not the agent's own", HelpName = "NAME" };
     private readonly Option<string?> consulCaFile = new("--consul-ca-file") { Description = "PEM file of the authorities trusted for TLS to Consul", HelpName = "FILE" };
-    private readonly Option<string> data = new("--data") { Description = "folder of the built-in registry", DefaultValueFactory = _ => DefaultData(), HelpName = "DIR" };
+    private readonly IdentityFlags identity = new(leastCertificateLifetime);
+    private readonly Option<string> data = new("--data") { Description = "folder of what must survive: the authority's keys, the operators' tokens, the built-in registry", DefaultValueFactory = _ => DefaultData(), HelpName = "DIR" };
     private readonly Option<string?> rules = new("--rules") { Description = "folder of rule files, watched", HelpName = "DIR" };
-    private readonly Option<ListenAddress[]> xds = Address<ListenAddress[]>("--xds", "xDS, registration and telemetry: loopback or unix:/path only; may be repeated", r => [.. r.Tokens.Select(t => ListenAddress.Parse(t.Value))], "127.0.0.1:15010");
+    private readonly Option<ListenAddress[]> meshApi = Address<ListenAddress[]>("--mesh-api", "certificates, xDS, registration and telemetry over mutual TLS; may be repeated", Each, "0.0.0.0:15012");
+    private readonly Option<ListenAddress[]> xds = Address<ListenAddress[]>("--xds", "xDS, registration and telemetry: loopback or unix:/path only; may be repeated", Each, "127.0.0.1:15010");
     private readonly Option<ListenAddress> health = Address("--health", "health and metrics", One, "127.0.0.1:15014");
     private readonly Option<ListenAddress> operators = Address("--operators", "operators' API and /debug: loopback only", One, "127.0.0.1:15015");
     private readonly Option<ListenAddress> registry = Address("--registry", "the built-in registry, when there is no --consul", One, "127.0.0.1:8500");
@@ -27,8 +29,9 @@ internal sealed class CommandLine
     public async Task<int> InvokeAsync(string[] args, TextWriter errors, Func<Options, Task<int>> program)
     {
         var root = new RootCommand("Mesh control plane: knows services and rules, and tells every sidecar what to do.");
-        foreach (var option in (Option[])[consul, consulTokenFile, consulDatacenter, consulCaFile, data, rules, xds, health, operators, registry, grace, portsFile, replicaId, otlp, logLevel])
+        foreach (var option in (Option[])[consul, consulTokenFile, consulDatacenter, consulCaFile, data, rules, meshApi, xds, health, operators, registry, grace, portsFile, replicaId, otlp, logLevel])
             root.Options.Add(option);
+        identity.AddTo(root);
         root.SetAction(async (parsed, _) =>
         {
             if (TryRead(parsed, out var options, out var error)) return await program(options!);
@@ -69,6 +72,9 @@ internal sealed class CommandLine
             ConsulCaFile = parsed.GetValue(consulCaFile),
             Data = Path.GetFullPath(parsed.GetValue(data)!),
             Rules = parsed.GetValue(rules) is { } folder ? Path.GetFullPath(folder) : null,
+            MeshApi = [.. parsed.GetValue(meshApi)!],
+            Identity = identity.Read(parsed, hasConsul: parsed.GetValue(consul) is not null),
+            OperatorCertificates = identity.ReadOperators(parsed),
             Xds = [.. parsed.GetValue(xds)!.Select(a => Local(a, "--xds", "xDS and registration are served without authentication until workloads have identities, so whoever reaches the port could read the mesh's configuration and register any workload"))],
             Health = parsed.GetValue(health)!,
             Operators = Local(parsed.GetValue(operators)!, "--operators", "the operators' API has no login yet, so whoever reaches the port could read everything"),
@@ -112,6 +118,8 @@ internal sealed class CommandLine
 
     private static T Fallback<T>(string address) =>
         typeof(T) == typeof(ListenAddress) ? (T)(object)ListenAddress.Parse(address) : (T)(object)new[] { ListenAddress.Parse(address) };
+
+    private static ListenAddress[] Each(ArgumentResult result) => [.. result.Tokens.Select(token => ListenAddress.Parse(token.Value))];
 
     private static ListenAddress One(ArgumentResult result) => ListenAddress.Parse(result.Tokens[^1].Value);
 

@@ -1,5 +1,7 @@
 using System.Reflection;
 using Mesh.Api.Logging;
+using Mesh.ControlPlane.Identity;
+using Mesh.ControlPlane.Identity.Stores;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Sources;
 using Mesh.ControlPlane.Sources.Consul;
@@ -39,14 +41,7 @@ internal static class Composition
     /// <summary>Discovery with Consul, or with the built-in registry at its address; a <see cref="StartException"/> says which file cannot be read.</summary>
     public static Discovery StartDiscovery(Options options, Uri? registry, WorldStore store, Task rulesRead, SourceClock clock, Log log)
     {
-        var consul = new ConsulOptions
-        {
-            Address = options.Consul ?? registry ?? throw new ArgumentNullException(nameof(registry)),
-            Token = options.ConsulToken,
-            TokenFile = options.ConsulTokenFile,
-            Datacenter = options.ConsulDatacenter,
-            CaFile = options.ConsulCaFile,
-        };
+        var consul = ConsulOf(options, registry);
         try
         {
             if (options.ConsulTokenFile is { } file) File.OpenHandle(file).Dispose();
@@ -66,6 +61,22 @@ internal static class Composition
         }
     }
 
+    /// <summary>Identity with its store: the data folder, or Consul's keys. A <see cref="StartException"/> says what stands in the way.</summary>
+    public static async Task<MeshIdentity> StartIdentityAsync(Options options, WorldStore store, TimeProvider time, Log log)
+    {
+        try
+        {
+            IAuthorityStore kept = options.Identity.SealKeyFile is { } key
+                ? new ConsulKvStore(new ConsulClient(ConsulOf(options, null), time), $"mesh/identity/{options.Identity.TrustDomain}/", Seal.FromFile(key))
+                : new FolderStore(Path.Combine(options.Data, MeshIdentity.Folder), time);
+            return await MeshIdentity.StartAsync(options.Identity, options.Data, kept, store, (time, log), CancellationToken.None);
+        }
+        catch (Exception e) when (e is StoreException or IOException or UnauthorizedAccessException)
+        {
+            throw new StartException($"identity cannot start: {e.Message}", e);
+        }
+    }
+
     /// <summary>How the sources stand, for <c>/debug/world</c>.</summary>
     public static object SourcesReport(Options options, Discovery discovery, FileSource? rules) => new
     {
@@ -76,5 +87,14 @@ internal static class Composition
             StalenessSeconds = Math.Round(discovery.Source.Staleness.TotalSeconds, 1),
         },
         Rules = rules?.Status,
+    };
+
+    private static ConsulOptions ConsulOf(Options options, Uri? registry) => new()
+    {
+        Address = options.Consul ?? registry ?? throw new ArgumentNullException(nameof(registry)),
+        Token = options.ConsulToken,
+        TokenFile = options.ConsulTokenFile,
+        Datacenter = options.ConsulDatacenter,
+        CaFile = options.ConsulCaFile,
     };
 }

@@ -1,14 +1,18 @@
+using System.Collections.Frozen;
 using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
 using Mesh.ControlPlane.Admin;
+using Mesh.ControlPlane.Admin.Login;
 using Mesh.ControlPlane.Admin.Metrics;
 using Mesh.ControlPlane.Admin.Traffic;
+using Mesh.ControlPlane.Identity;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Sources;
 using Mesh.ControlPlane.Sources.Files;
 using Mesh.ControlPlane.Sources.Registry;
 using Mesh.ControlPlane.Xds;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using OpenTelemetry.Metrics;
 
@@ -30,7 +34,9 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private readonly Log log;
     private readonly CancellationTokenSource stopping = new();
     private readonly BuiltInRegistry? registry;
-    private readonly WorldStore store = new();
+    private readonly MeshIdentity identity;
+    private readonly OperatorsLogin login;
+    private readonly WorldStore store;
     private readonly Discovery discovery;
     private readonly FileSource? rules;
     private readonly ConfigFeed feed;
@@ -46,9 +52,10 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private readonly Dictionary<string, string> addresses = new(StringComparer.Ordinal);
     private readonly List<Task> loops = [];
 
-    private ControlPlaneProgram(Options options, BuiltInRegistry? registry, TimeProvider time, Log log)
+    private ControlPlaneProgram(Options options, BuiltInRegistry? registry, (WorldStore Store, MeshIdentity Identity) begun, TimeProvider time, Log log)
     {
-        (this.options, this.registry, this.time, this.log) = (options, registry, time, log);
+        (this.options, this.registry, (store, identity), this.time, this.log) = (options, registry, begun, time, log);
+        login = new OperatorsLogin(OperatorTokens.Open(options.Data), options.OperatorCertificates.ToFrozenDictionary(StringComparer.Ordinal));
         rules = options.Rules is { } folder ? new FileSource(folder, store, time, log.For("rules")) : null;
         discovery = Composition.StartDiscovery(options, registry?.Url, store, rules?.FirstGood ?? Task.CompletedTask, new SourceClock(time, new Random()), log);
         feed = new ConfigFeed(store, time, log.For("xds"));
@@ -71,16 +78,20 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     {
         var logs = new LogAdapter(log);
         var builtIn = options.Consul is null ? await Composition.StartRegistryAsync(options, time, logs) : null;
+        var store = new WorldStore();
+        MeshIdentity? identity = null;
         ControlPlaneProgram? program = null;
         try
         {
-            program = new ControlPlaneProgram(options, builtIn, time, log);
+            identity = await Composition.StartIdentityAsync(options, store, time, log.For("identity"));
+            program = new ControlPlaneProgram(options, builtIn, (store, identity), time, log);
             await program.ServeAsync(logs);
             program.StartLoops();
             return program;
         }
         catch (Exception e)
         {
+            if (program is null) identity?.Dispose();
             if (program is not null) await program.DisposeAsync();
             else if (builtIn is not null) await builtIn.DisposeAsync();
             throw e is IOException or UnauthorizedAccessException ? new StartException(e.Message, e) : e;
@@ -120,6 +131,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         feed.Dispose();
         rules?.Dispose();
         discovery.Dispose();
+        identity.Dispose();
         if (registry is not null) await registry.DisposeAsync();
         xdsMetrics.Dispose();
         telemetry.Dispose();
@@ -130,14 +142,16 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
 
     private async Task ServeAsync(LogAdapter logs)
     {
-        await ServeAsync("health", [options.Health], HttpProtocols.Http1, MapHealth, logs);
-        await ServeAsync("operators", [options.Operators], HttpProtocols.Http1, MapOperators, logs);
-        await ServeAsync("xds", options.Xds, HttpProtocols.Http2, MapXds, logs);
+        await ServeAsync("health", [options.Health], ServedPort.Http1, MapHealth, logs);
+        await ServeAsync("operators", [options.Operators], ServedPort.Http1, MapOperators, logs);
+        await ServeAsync("meshApi", options.MeshApi, identity.Tls.Configure, MapMeshApi, logs);
+        await ServeAsync("xds", options.Xds, ServedPort.Grpc, MapXds, logs);
     }
 
-    private async Task ServeAsync(string name, IReadOnlyList<ListenAddress> on, HttpProtocols protocols, Action<WebApplication> map, LogAdapter logs)
+    private async Task ServeAsync(string name, IReadOnlyList<ListenAddress> on, Action<ListenOptions> listen, Action<WebApplication> map, LogAdapter logs)
     {
-        var port = await ServedPort.StartAsync(name, on, protocols, map, logs);
+        if (on.Count == 0) return;
+        var port = await ServedPort.StartAsync(name, on, listen, map, logs);
         ports.Add(port);
         addresses[name] = port.Addresses[0];
         for (var i = 1; i < port.Addresses.Count; i++) addresses[$"{name}-{i + 1}"] = port.Addresses[i];
@@ -148,9 +162,26 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private void MapOperators(WebApplication application)
     {
         application.Use(LoopbackHost.CheckAsync);
+        // Reads still go without: until all that read log in.
+        application.Use((http, next) => HttpMethods.IsGet(http.Request.Method) || HttpMethods.IsHead(http.Request.Method) ? next(http) : login.ByTokenAsync(http, next));
+        MapOperatorsApi(application);
+        OperatorsEndpoints.MapUnknown(application);
+    }
+
+    private void MapOperatorsApi(WebApplication application)
+    {
         application.Use(OperatorsEndpoints.ReadsOnlyAsync);
+        new IdentityEndpoints(identity, new IdentityReport(identity, store, nodes), time).Map(application);
         var world = new WorldReport(store, () => Composition.SourcesReport(options, discovery, rules));
         new OperatorsEndpoints(store, nodes, feed, traffic, world).Map(application);
+    }
+
+    private void MapMeshApi(WebApplication application)
+    {
+        identity.Map(application);
+        application.Use(login.ByCertificateAsync);
+        MapOperatorsApi(application);
+        MapXds(application);
     }
 
     private void MapXds(WebApplication application)
@@ -163,6 +194,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
 
     private void StartLoops()
     {
+        loops.Add(identity.RunAsync(stopping.Token));
         loops.Add(discovery.RunAsync(stopping.Token));
         if (rules is not null) loops.Add(rules.RunAsync(stopping.Token));
         loops.Add(feed.RunAsync(ReadyAsync(), stopping.Token));

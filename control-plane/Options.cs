@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using Mesh.ControlPlane.Admin.Login;
+using Mesh.ControlPlane.Identity;
 
 namespace Mesh.ControlPlane;
 
@@ -20,13 +22,22 @@ internal sealed record Options
     /// <summary>Authorities trusted for TLS to Consul.</summary>
     public string? ConsulCaFile { get; init; }
 
-    /// <summary>Where the built-in registry keeps its state.</summary>
+    /// <summary>Where this control plane keeps its state: the built-in registry's, the authority's keys, the operators' tokens.</summary>
     public required string Data { get; init; }
 
     /// <summary>Folder of rule files, or null for none.</summary>
     public string? Rules { get; init; }
 
-    /// <summary>Where xDS, registration and telemetry are served.</summary>
+    /// <summary>Where the mesh API is served over mutual TLS: certificates, xDS, registration, telemetry, and the operators' API for their certificates.</summary>
+    public ImmutableArray<ListenAddress> MeshApi { get; init; } = [];
+
+    /// <summary>Certificates: whose authority, how long they live.</summary>
+    public IdentityOptions Identity { get; init; } = new();
+
+    /// <summary>Roles of operators that log in with a certificate, by SPIFFE ID.</summary>
+    public ImmutableDictionary<string, OperatorRole> OperatorCertificates { get; init; } = ImmutableDictionary<string, OperatorRole>.Empty;
+
+    /// <summary>Where xDS, registration and telemetry are served in plaintext.</summary>
     public required ImmutableArray<ListenAddress> Xds { get; init; }
 
     /// <summary>Where health and metrics are served.</summary>

@@ -1,8 +1,9 @@
 using Mesh.Api.Logging;
 using Mesh.ControlPlane;
+using Mesh.ControlPlane.Identity.Authority;
 
 // Nothing on the way to a port is read from the environment but CONSUL_HTTP_TOKEN: see CommandLine for all there is to set.
-return await new CommandLine().InvokeAsync(args, Console.Error, async options =>
+return await new CommandLine(Lifetimes.LeastLeaf).InvokeAsync(args, Console.Error, async options =>
 {
     var log = Log.To(Console.Error, options.LogLevel, TimeProvider.System);
     using var stop = StopSignals.Listen();

@@ -27,8 +27,13 @@ internal sealed class ServedPort : IAsyncDisposable
     public IReadOnlyList<string> Addresses { get; private set; } = [];
 
     /// <summary>Binds and serves. A <see cref="StartException"/> says which address could not be had, and why.</summary>
+    /// <param name="name">What it is for, for error texts.</param>
+    /// <param name="addresses">Where to listen.</param>
+    /// <param name="listen">Sets up each address: what is spoken there, and TLS.</param>
+    /// <param name="map">Adds what is served.</param>
+    /// <param name="logs">Where the server logs.</param>
     public static async Task<ServedPort> StartAsync(
-        string name, IReadOnlyList<ListenAddress> addresses, HttpProtocols protocols, Action<WebApplication> map, ILoggerFactory logs)
+        string name, IReadOnlyList<ListenAddress> addresses, Action<ListenOptions> listen, Action<WebApplication> map, ILoggerFactory logs)
     {
         // Empty: neither environment variables nor files can add addresses or switches.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "mesh-control-plane" });
@@ -37,11 +42,10 @@ internal sealed class ServedPort : IAsyncDisposable
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            if (protocols == HttpProtocols.Http2) GrpcKestrel.Configure(kestrel);
             foreach (var address in addresses)
             {
-                if (address.SocketPath is { } path) kestrel.ListenUnixSocket(path, listen => listen.Protocols = protocols);
-                else kestrel.Listen(address.Ip!, listen => listen.Protocols = protocols);
+                if (address.SocketPath is { } path) kestrel.ListenUnixSocket(path, listen);
+                else kestrel.Listen(address.Ip!, listen);
             }
         });
         builder.WebHost.UseSockets(sockets => sockets.CreateBoundListenSocket = Bind);
@@ -63,6 +67,16 @@ internal sealed class ServedPort : IAsyncDisposable
 
     /// <summary>Takes no new connections and gives requests that run until <paramref name="limit"/>.</summary>
     public Task StopAsync(CancellationToken limit) => application.StopAsync(limit);
+
+    /// <summary>HTTP/1.1, for people and their tools.</summary>
+    public static void Http1(ListenOptions listen) => listen.Protocols = HttpProtocols.Http1;
+
+    /// <summary>HTTP/2 in plaintext, for gRPC.</summary>
+    public static void Grpc(ListenOptions listen)
+    {
+        listen.Protocols = HttpProtocols.Http2;
+        GrpcKestrel.Configure(listen.KestrelServerOptions);
+    }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

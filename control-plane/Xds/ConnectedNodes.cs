@@ -69,6 +69,10 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed)
         }
     }
 
+    /// <summary>The nodes that proved who they are, with their ids.</summary>
+    public IEnumerable<(string Identity, string Id)> Identities() =>
+        from stream in streams.Keys where stream.Node.Identity is not null select (stream.Node.Identity, stream.Node.Id);
+
     /// <summary>The nodes by id, with what they were sent.</summary>
     public IReadOnlyList<NodeStatus> List() => [.. streams.Keys.OrderBy(s => s.Node.Id, StringComparer.Ordinal).Select(StatusOf)];
 

@@ -56,7 +56,7 @@ public sealed class CommandLineTests
         Assert.Equal("0.0.0.0:15014", options!.Health.ToString());
     }
 
-    private Task<int> RunAsync(params string[] arguments) => new CommandLine().InvokeAsync(arguments, errors, parsed =>
+    private Task<int> RunAsync(params string[] arguments) => new CommandLine(TimeSpan.FromMinutes(5)).InvokeAsync(arguments, errors, parsed =>
     {
         options = parsed;
         return Task.FromResult(0);

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Mesh.Api.Logging;
 using Mesh.Api.Operators;
@@ -9,6 +10,8 @@ namespace Mesh.ControlPlane.Tests;
 /// <summary>The control plane as a whole, in this process, on free ports.</summary>
 public sealed class ProgramTests
 {
+    private static readonly ConditionalWeakTable<ControlPlaneProgram, string> DataOf = [];
+
     /// <summary>Starts one with nothing but defaults on free ports.</summary>
     internal static Task<ControlPlaneProgram> StartAsync(Func<Options, Options>? change = null)
     {
@@ -22,14 +25,30 @@ public sealed class ProgramTests
             Registry = any,
             ReplicaId = "test",
         };
-        return ControlPlaneProgram.StartAsync(change?.Invoke(options) ?? options, TimeProvider.System, Log.Silent);
+        return StartAsync(change?.Invoke(options) ?? options);
+    }
+
+    /// <summary>A client that is logged in to the operators' API of a control plane that was started here.</summary>
+    internal static HttpClient Operator(ControlPlaneProgram program)
+    {
+        Assert.True(DataOf.TryGetValue(program, out var data));
+        var http = new HttpClient();
+        http.DefaultRequestHeaders.Authorization = new("Bearer", File.ReadAllText(Path.Combine(data, OperatorsFiles.AdminToken)).Trim());
+        return http;
+    }
+
+    private static async Task<ControlPlaneProgram> StartAsync(Options options)
+    {
+        var program = await ControlPlaneProgram.StartAsync(options, TimeProvider.System, Log.Silent);
+        DataOf.Add(program, options.Data);
+        return program;
     }
 
     [Fact]
     public async Task It_becomes_ready_and_answers_on_its_ports()
     {
         await using var program = await StartAsync();
-        using var http = new HttpClient();
+        using var http = Operator(program);
         Assert.Equal("ok\n", await http.GetStringAsync(new Uri($"http://{program.Addresses["health"]}/healthz")));
         await Mesh.Tests.Eventually.HoldsAsync(async () =>
         {
@@ -56,7 +75,7 @@ public sealed class ProgramTests
     public async Task Paths_and_questions_that_are_wrong_are_refused(string port, string path, int status)
     {
         await using var program = await StartAsync();
-        using var http = new HttpClient();
+        using var http = Operator(program);
         using var answer = await http.GetAsync(new Uri($"http://{program.Addresses[port]}{path}"));
         Assert.Equal(status, (int)answer.StatusCode);
     }
@@ -71,7 +90,7 @@ public sealed class ProgramTests
     public async Task The_operators_port_reads_for_loopback_names_only(string method, string host, int status)
     {
         await using var program = await StartAsync();
-        using var http = new HttpClient();
+        using var http = Operator(program);
         using var request = new HttpRequestMessage(new HttpMethod(method), $"http://{program.Addresses["operators"]}/api/nodes");
         request.Headers.Host = host;
         using var answer = await http.SendAsync(request);

@@ -15,7 +15,7 @@ namespace Mesh.ControlPlane.Tests;
 public sealed class WholeTests : IDisposable
 {
     private readonly string folder = Directory.CreateTempSubdirectory("mesh-whole-").FullName;
-    private readonly HttpClient http = new();
+    private HttpClient http = new();
 
     private string Rules => Directory.CreateDirectory(Path.Combine(folder, "rules")).FullName;
 
@@ -133,8 +133,13 @@ public sealed class WholeTests : IDisposable
         await Eventually.HoldsAsync(() => node.Weights().SequenceEqual([90, 10]) && node.Ports("web-v2").SequenceEqual([9002]), "rule and instances");
     }
 
-    private Task<ControlPlaneProgram> StartAsync() =>
-        ProgramTests.StartAsync(o => o with { Data = Path.Combine(folder, "data"), Rules = Rules });
+    private async Task<ControlPlaneProgram> StartAsync()
+    {
+        var program = await ProgramTests.StartAsync(o => o with { Data = Path.Combine(folder, "data"), Rules = Rules });
+        http.Dispose();
+        http = ProgramTests.Operator(program);
+        return program;
+    }
 
     private void WriteRule(int weight)
     {

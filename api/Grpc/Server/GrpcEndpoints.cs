@@ -52,6 +52,14 @@ public static class GrpcEndpoints
         return endpoints.Map(method.Path, serve);
     }
 
+    /// <summary>Answers a request with a status instead of serving it: gRPC's to gRPC calls, HTTP's with the words to the rest.</summary>
+    public static Task RefuseAsync(HttpContext http, GrpcStatus status)
+    {
+        if (RequestCheck.IsGrpc(http.Request.ContentType)) return ServerCall.ServeAsync(http, new GrpcServerOptions(), _ => throw new GrpcException(status));
+        http.Response.StatusCode = status.Code == GrpcStatusCode.Unauthenticated ? StatusCodes.Status401Unauthorized : StatusCodes.Status403Forbidden;
+        return http.Response.WriteAsync(status.Message + "\n", http.RequestAborted);
+    }
+
     /// <summary>Answers every path nobody serves: UNIMPLEMENTED to gRPC, 404 to the rest.</summary>
     public static IEndpointConventionBuilder MapGrpcUnknown(this IEndpointRouteBuilder endpoints)
     {

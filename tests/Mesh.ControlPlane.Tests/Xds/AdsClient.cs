@@ -9,7 +9,7 @@ namespace Mesh.ControlPlane.Tests.Xds;
 /// <summary>A bare ADS client on the real gRPC layer: it plays a sidecar, line by line or by itself. For one test.</summary>
 internal sealed class AdsClient : IAsyncDisposable
 {
-    private static readonly GrpcMethod<DiscoveryRequest, DiscoveryResponse> Method = new(
+    internal static readonly GrpcMethod<DiscoveryRequest, DiscoveryResponse> Method = new(
         "envoy.service.discovery.v3.AggregatedDiscoveryService", "StreamAggregatedResources", DiscoveryRequest.Parser, DiscoveryResponse.Parser);
 
     private readonly CancellationTokenSource patience = new(TimeSpan.FromSeconds(30));

@@ -45,7 +45,7 @@ internal sealed class AdsTestServer : IAsyncDisposable
     public static async Task<AdsTestServer> StartAsync(Task ready, TimeProvider time, params string[] instances)
     {
         var server = new AdsTestServer(ready, time, instances);
-        server.port = await ServedPort.StartAsync("xds", [ListenAddress.Parse("127.0.0.1:0")], HttpProtocols.Http2, server.Map, new LogAdapter(Log.Silent));
+        server.port = await ServedPort.StartAsync("xds", [ListenAddress.Parse("127.0.0.1:0")], ServedPort.Grpc, server.Map, new LogAdapter(Log.Silent));
         server.Channel = new GrpcChannel(server.Address);
         return server;
     }

@@ -122,7 +122,7 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
         File.Delete(ports);
         List<string> arguments =
         [
-            "--rules", folder["rules"], "--data", folder["data"], "--xds", Xds, "--health", Health, "--operators", Operators,
+            "--rules", folder["rules"], "--data", folder["data"], "--mesh-api", "127.0.0.1:0", "--xds", Xds, "--health", Health, "--operators", Operators,
             "--ports-file", ports, "--grace", "2", "--log-level", "debug", .. more,
         ];
         arguments.AddRange(consul is null ? ["--registry", Registry] : ["--consul", consul]);

@@ -36,7 +36,7 @@ public sealed class BadInputTests
         using var folder = new TemporaryFolder();
         string[] free = program == "sidecar"
             ? ["--control-plane", "127.0.0.1:1", "--outbound", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--readiness", "127.0.0.1:0"]
-            : ["--data", folder.Path, "--xds", "127.0.0.1:0", "--health", "127.0.0.1:0", "--operators", "127.0.0.1:0", "--registry", "127.0.0.1:0"];
+            : ["--data", folder.Path, "--mesh-api", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--health", "127.0.0.1:0", "--operators", "127.0.0.1:0", "--registry", "127.0.0.1:0"];
         free[Array.IndexOf(free, flag) + 1] = address;
         await using var process = ChildProcess.Start(program == "sidecar" ? Programs.Sidecar : Programs.ControlPlane, free);
         Assert.Equal(1, await process.WaitAsync(30));

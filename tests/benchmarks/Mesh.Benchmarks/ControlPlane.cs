@@ -28,7 +28,7 @@ internal sealed class ControlPlane : IDisposable
         var ports = Path.Combine(home, "ports.json");
         var subject = Subject.Start(
             "control-plane", 0, Environment.ProcessorCount > 2 ? "0-1" : "0", Path.Combine(home, "log"), Environment.GetEnvironmentVariable("MESH_BENCH_CONTROL_PLANE")!,
-            "--rules", rules, "--data", Path.Combine(home, "data"), "--xds", "127.0.0.1:0", "--health", "127.0.0.1:0",
+            "--rules", rules, "--data", Path.Combine(home, "data"), "--mesh-api", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--health", "127.0.0.1:0",
             "--operators", "127.0.0.1:0", "--registry", "127.0.0.1:0", "--ports-file", ports);
         for (var tries = 0; !File.Exists(ports); tries++)
         {
