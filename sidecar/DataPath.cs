@@ -25,6 +25,9 @@ internal sealed record DataPathSettings
     /// <summary>How long a listener that a new configuration removed may take to let its connections end.</summary>
     public TimeSpan DrainBound { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How long a TCP connection may live; zero is for ever.</summary>
+    public TimeSpan MaxTcpAge { get; init; }
+
     /// <summary>Our certificate, whom we believe, and the connections that were secured with it.</summary>
     public Security Security { get; init; } = new(TimeProvider.System);
 
@@ -55,7 +58,7 @@ internal sealed class DataPath : IAsyncDisposable
         var authorizer = new Authorizer(authorizations);
         var parts = new HttpProxyParts(attempts, new RequestAuthorizer(authorizer, sink.Own), new ForeignHosts(time), new Identifiers(random), new MeshSources(), settings.Self, MeshSources.FieldOf(settings.Self), log.For("http"));
         var http = new HttpProxy(snapshots, parts, time, random, sink);
-        var tcp = new TcpProxy(dialer, time, random, settings.Self, sink, authorizer);
+        var tcp = new TcpProxy(dialer, time, random, settings.Self, sink, authorizer) { MaxAge = settings.MaxTcpAge };
         var connect = new ConnectTunnel(snapshots, tcp, dialer, time);
         var feed = new ConnectionFeed();
         handOver = new HttpHandOver(feed, MakeWrapper());

@@ -19,8 +19,15 @@ internal sealed class FlagParser
     /// <summary>Every flag, in the order of the help.</summary>
     private static readonly ImmutableArray<FlagRow> Rows =
     [
-        new("control-plane", "ADDR", "control plane: HOST:PORT or unix:/path", (p, v) => p.flags = p.flags with { ControlPlane = v }),
+        new("control-plane", "ADDR", "control plane: HOST:PORT over mutual TLS; http://HOST:PORT or unix:/path in plaintext: configuration only", (p, v) => p.flags = p.flags with { ControlPlane = v }),
         new("static", "FILE", "xDS resources from a file (YAML or JSON), instead of a control plane; read again when it changes", (p, v) => p.flags = p.flags with { Static = v }),
+        new("token-file", "FILE", "join token for the first certificate; or in the variable MESH_JOIN_TOKEN", (p, v) => p.flags = p.flags with { TokenFile = v }),
+        new("ca", "FILE", "roots (PEM) by which the control plane is known, instead of the one the join token names", (p, v) => p.flags = p.flags with { CaFile = v }),
+        new("identity-dir", "DIR", "keep key, certificate and roots here (0700), so that a restart needs no new token", (p, v) => p.flags = p.flags with { IdentityDir = v }),
+        new("kube-token-file", "FILE", "Kubernetes service-account token for the certificate, read anew each time", (p, v) => p.flags = p.flags with { KubeTokenFile = v }),
+        new("trust-domain", "NAME", "trust domain where no join token says it, default cluster.local", (p, v) => p.flags = p.flags with { TrustDomain = p.Name("--trust-domain", v) }),
+        new("sds", "PATH", "serve certificate and roots to programs of this user on this unix socket (Envoy's SDS)", (p, v) => p.flags = p.flags with { Sds = v }),
+        new("max-connection-age", "SECONDS", "end TCP connections after this long, so that none outlives its certificates by more; default never", (p, v) => p.flags = p.flags with { MaxConnectionAge = TimeSpan.FromSeconds(p.Number("--max-connection-age", v, 1, 31_536_000)) }),
         new("service", "NAME", "service this workload belongs to", (p, v) => p.flags = p.flags with { Service = p.Name("--service", v) }),
         new("namespace", "NAME", "namespace, default \"default\"", (p, v) => p.flags = p.flags with { Namespace = p.Name("--namespace", v) }),
         new("version-label", "VERSION", "version of the workload, for routes and metrics (also --service-version)", (p, v) => p.flags = p.flags with { Version = v }),
@@ -77,9 +84,26 @@ internal sealed class FlagParser
     private void Together()
     {
         if (flags.ControlPlane is null == flags.Static is null) errors.Add("one of --control-plane and --static is needed, and only one");
+        flags = flags with { IsSecured = IsSecured() };
+        if (!flags.IsSecured)
+        {
+            foreach (var (flag, value) in new[] { ("--token-file", flags.TokenFile), ("--ca", flags.CaFile), ("--identity-dir", flags.IdentityDir), ("--kube-token-file", flags.KubeTokenFile), ("--sds", flags.Sds) })
+            {
+                if (value is not null) errors.Add($"{flag} is about the identity that a control plane over TLS gives: --control-plane HOST:PORT");
+            }
+        }
+
         if (flags.Inbound.Length > flags.Ports.Length) errors.Add($"--inbound is given {flags.Inbound.Length} times and --port {flags.Ports.Length} times: each --inbound belongs to a --port");
         if (flags.Ports.Length > 0 && flags.Service.Length == 0) errors.Add("--port needs --service: the service that other workloads call");
         foreach (var twice in flags.Ports.GroupBy(p => p.Port).Where(g => g.Skip(1).Any())) errors.Add($"--port {twice.Key} is given twice");
+    }
+
+    private bool IsSecured()
+    {
+        if (flags.ControlPlane is not { } address) return false;
+        if (address.Contains("://", StringComparison.Ordinal)) return address.StartsWith("https://", StringComparison.Ordinal);
+        if (address.StartsWith("unix:", StringComparison.Ordinal)) return false;
+        return (flags.TokenFile ?? flags.IdentityDir ?? flags.KubeTokenFile ?? Environment.GetEnvironmentVariable("MESH_JOIN_TOKEN")) is not null;
     }
 
     private PortFlag Port(string text)

@@ -11,6 +11,33 @@ internal sealed record Flags
     /// <summary>Address of the control plane, or null with <see cref="Static"/>.</summary>
     public string? ControlPlane { get; init; }
 
+    /// <summary>True when the control plane is reached over mutual TLS.</summary>
+    public bool IsSecured { get; init; }
+
+    /// <summary>Address of the control plane with its scheme.</summary>
+    public string ControlPlaneUrl => IsSecured && !ControlPlane!.Contains("://", StringComparison.Ordinal) ? "https://" + ControlPlane : ControlPlane!;
+
+    /// <summary>File with the join token, or null.</summary>
+    public string? TokenFile { get; init; }
+
+    /// <summary>File with the mesh's roots by which the control plane is known, or null: the join token pins one.</summary>
+    public string? CaFile { get; init; }
+
+    /// <summary>Folder in which the identity outlives a restart, or null.</summary>
+    public string? IdentityDir { get; init; }
+
+    /// <summary>File with a Kubernetes service-account token, or null.</summary>
+    public string? KubeTokenFile { get; init; }
+
+    /// <summary>Trust domain where no token says it.</summary>
+    public string TrustDomain { get; init; } = "cluster.local";
+
+    /// <summary>Unix socket on which others of this user get the same identity (SDS), or null.</summary>
+    public string? Sds { get; init; }
+
+    /// <summary>How long a TCP connection may live; zero is for ever.</summary>
+    public TimeSpan MaxConnectionAge { get; init; }
+
     /// <summary>File of resources, or null with <see cref="ControlPlane"/>.</summary>
     public string? Static { get; init; }
 

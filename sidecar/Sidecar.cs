@@ -7,6 +7,7 @@ using Mesh.Api.Logging;
 using Mesh.Api.Xds;
 using Mesh.Sidecar.Admin;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Registration;
 using Mesh.Sidecar.Resilience;
@@ -40,6 +41,8 @@ internal sealed class Sidecar : IAsyncDisposable
     private readonly SidecarMetrics own = new();
     private readonly SnapshotPublisher publisher;
     private readonly GrpcChannel? channel;
+    private readonly WorkloadIdentity? identity;
+    private readonly Security security;
     private readonly StaticSource? file;
     private AdsClient? ads;
     private RegistrationClient? registration;
@@ -49,7 +52,9 @@ internal sealed class Sidecar : IAsyncDisposable
     {
         (this.flags, this.time, this.log) = (flags, time, log);
         publisher = new SnapshotPublisher(snapshots, time);
-        if (flags.ControlPlane is not null) channel = new GrpcChannel(flags.ControlPlane, new GrpcChannelOptions { Time = time });
+        security = new Security(time);
+        if (flags.IsSecured) identity = new WorkloadIdentity(flags, security, time, new Random(), log.For("identity"));
+        if (flags.ControlPlane is not null) channel = new GrpcChannel(flags.ControlPlaneUrl, identity?.ChannelOptions ?? new GrpcChannelOptions { Time = time });
         if (flags.Static is not null) file = new StaticSource(flags.Static, publisher, time, log.For("static"));
     }
 
@@ -69,13 +74,13 @@ internal sealed class Sidecar : IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync()
+    public async ValueTask DisposeAsync()
     {
+        if (identity is not null) await identity.DisposeAsync();
         life.Dispose();
         sockets.Dispose();
         channel?.Dispose();
         stop.Dispose();
-        return ValueTask.CompletedTask;
     }
 
     private async Task<int> ServeAsync()
@@ -95,7 +100,7 @@ internal sealed class Sidecar : IAsyncDisposable
         var sink = new TelemetrySink(own, traffic, instruments, accessLog);
 
         // 3. The surfaces for people and machines; readiness says why not yet.
-        await using var data = new DataPath(snapshots, sockets, new DataPathSettings { Self = self, DrainBound = flags.DrainTime }, sink, time, log);
+        await using var data = new DataPath(snapshots, sockets, new DataPathSettings { Self = self, DrainBound = flags.DrainTime, MaxTcpAge = flags.MaxConnectionAge, Security = security }, sink, time, log);
         await using var admin = new AdminServer(new AdminAddresses(flags.Admin, flags.Metrics, flags.Readiness), Sources(workload, traffic, data));
         await StartAsync(admin);
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
@@ -104,7 +109,7 @@ internal sealed class Sidecar : IAsyncDisposable
         await data.StartAsync(stop.Token);
         life.HearSignals(reload: () => file?.Reload());
         List<Task> loops = [.. Follow(workload), new MemoryTrim(time).RunAsync(stop.Token)];
-        await using var edges = new EdgeReporter(channel, traffic, workload.NodeId, time, random, log.For("telemetry"));
+        await using var edges = new EdgeReporter(channel is null ? null : CertifiedChannelAsync(), traffic, workload.NodeId, time, random, log.For("telemetry"));
         log.Info("started", ("version", Program.Version), ("workload", workload.Id), ("outbound", workload.Outbound), ("admin", admin.Bound.Admin));
 
         // 5. Until the end is asked for, or a loop dies, which none may.
@@ -130,13 +135,29 @@ internal sealed class Sidecar : IAsyncDisposable
     private List<Task> Follow(Workload workload)
     {
         if (file is not null) return [file.RunAsync(stop.Token)];
-        ads = new AdsClient(channel!, NodeDescription.Of(workload, Program.Version), publisher, new AdsClock(time, random), log.For("xds"));
+        ads = new AdsClient(channel!, NodeDescription.Of(workload, Program.Version), publisher, new AdsClock(time, random), log.For("xds")) { IsSecured = identity is not null };
         registration = new RegistrationClient(channel!, workload, new RegistrationSettings(flags.HealthPath, time, random), log.For("registration"));
         own.Observe("mesh_sidecar_xds_accepted_total", "Answers of the control plane accepted.", grows: true, () => ads.Status.Accepted);
         own.Observe("mesh_sidecar_xds_refused_total", "Answers of the control plane refused (NACK).", grows: true, () => ads.Status.Refused);
         own.Observe("mesh_sidecar_xds_streams_total", "Streams to the control plane opened.", grows: true, () => ads.Status.Connects);
         own.Observe("mesh_sidecar_xds_connected", "1 while the control plane is followed.", grows: false, () => ads.Status.Connected ? 1 : 0);
-        return [ads.RunAsync(stop.Token), KeepRegisteredAsync(registration)];
+        if (identity is null) return [ads.RunAsync(stop.Token), KeepRegisteredAsync(registration)];
+        identity.Observe(own);
+        snapshots.TrustChanged += identity.Follow;
+        return [identity.RunAsync(stop.Token), OnceCertifiedAsync(() => ads.RunAsync(stop.Token)), OnceCertifiedAsync(() => KeepRegisteredAsync(registration))];
+    }
+
+    /// <summary>Begins what needs the control plane when there is a certificate to show it.</summary>
+    private async Task OnceCertifiedAsync(Func<Task> begin)
+    {
+        await identity!.CertifiedAsync(stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!stop.IsCancellationRequested) await begin();
+    }
+
+    private async Task<GrpcChannel> CertifiedChannelAsync()
+    {
+        if (identity is not null) await identity.CertifiedAsync(stop.Token);
+        return channel!;
     }
 
     /// <summary>A workload without ports has nothing to register; that is no end of a loop.</summary>
@@ -190,6 +211,7 @@ internal sealed class Sidecar : IAsyncDisposable
         Own = own,
         Log = log,
         Time = time,
+        Certificates = () => security.Own.Current is { } credentials ? [credentials] : [],
         Node = (workload.NodeId, workload.Service),
         Readiness = () => life.Readiness(WaitingFor()),
         Accepted = () => publisher.Serving.Raw().Select(Accepted),
@@ -200,6 +222,7 @@ internal sealed class Sidecar : IAsyncDisposable
     private string WaitingFor()
     {
         if (registration is { Refusal.Length: > 0 } refused) return $"the control plane refuses this workload: {refused.Refusal}";
+        if (identity is { WaitingFor.Length: > 0 } uncertified) return uncertified.WaitingFor;
         if (snapshots.Current.Number > 0) return "";
         return ads?.Status.Trouble ?? "starting";
     }
@@ -210,6 +233,7 @@ internal sealed class Sidecar : IAsyncDisposable
         {
             TypeUrls.Listener => Envoy.Config.Listener.V3.Listener.Parser.ParseFrom(any.Value),
             TypeUrls.Cluster => Envoy.Config.Cluster.V3.Cluster.Parser.ParseFrom(any.Value),
+            TypeUrls.Secret => Envoy.Extensions.TransportSockets.Tls.V3.Secret.Parser.ParseFrom(any.Value),
             TypeUrls.RouteConfiguration => Envoy.Config.Route.V3.RouteConfiguration.Parser.ParseFrom(any.Value),
             _ => Envoy.Config.Endpoint.V3.ClusterLoadAssignment.Parser.ParseFrom(any.Value),
         };

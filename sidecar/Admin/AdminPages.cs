@@ -31,7 +31,7 @@ internal sealed class AdminPages
             ["/listeners"] = new("listeners and their addresses; ?format=json", c => ListenersPage.AnswerAsync(c, sources)),
             ["/stats"] = new("the sidecar's own numbers; ?format=prometheus for all metrics", StatsAsync),
             ["/stats/prometheus"] = new("all metrics as Prometheus text", c => MetricsPages.ExposeAsync(c, sources)),
-            ["/certs"] = new("certificates in use", c => c.JsonAsync(EmptyCertificates)),
+            ["/certs"] = new("certificates in use", c => CertificatesPage.AnswerAsync(c, sources)),
             ["/memory"] = new("memory of the process", MemoryAsync),
             ["/quitquitquit"] = new("drain and exit", QuitAsync, Changes: true),
             ["/drain_listeners"] = new("leave the mesh, drain inbound listeners, keep outbound; ?wait answers when done", DrainAsync, Changes: true),
@@ -58,14 +58,6 @@ internal sealed class AdminPages
 
     private static bool IsLocalName(string host) =>
         host.Equals("localhost", StringComparison.OrdinalIgnoreCase) || IPAddress.TryParse(host.Trim('[', ']'), out _);
-
-    private static void EmptyCertificates(System.Text.Json.Utf8JsonWriter json)
-    {
-        json.WriteStartObject();
-        json.WriteStartArray("certificates");
-        json.WriteEndArray();
-        json.WriteEndObject();
-    }
 
     private Task HelpAsync(HttpContext context) => context.TextAsync(StatusCodes.Status200OK, HelpText());
 

@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using Mesh.Api.Identity;
 using Mesh.Api.Logging;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Telemetry;
@@ -28,6 +29,9 @@ internal sealed record AdminSources
 
     /// <summary>The xDS resources accepted last, for /config_dump.</summary>
     public Func<IEnumerable<AcceptedResource>> Accepted { get; init; } = () => [];
+
+    /// <summary>The certificates in use, for /certs.</summary>
+    public Func<IEnumerable<Credentials>> Certificates { get; init; } = () => [];
 
     /// <summary>node.id and node.cluster.</summary>
     public (string Id, string Cluster) Node { get; init; } = ("", "");

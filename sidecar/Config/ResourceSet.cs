@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Security.Cryptography.X509Certificates;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.Sidecar.Config.Builders;
 
@@ -24,6 +25,12 @@ internal sealed record ResourceSet
     /// <summary>Endpoints by the name EDS has for them.</summary>
     public ImmutableDictionary<string, Accepted<Assignment>> Endpoints { get; init; } = ImmutableDictionary<string, Accepted<Assignment>>.Empty;
 
+    /// <summary>The roots, under the one name they have; none until they come.</summary>
+    public ImmutableDictionary<string, Accepted<ImmutableArray<X509Certificate2>>> Roots { get; init; } = ImmutableDictionary<string, Accepted<ImmutableArray<X509Certificate2>>>.Empty;
+
+    /// <summary>The revoked identities, under the one name they have; none until they come.</summary>
+    public ImmutableDictionary<string, Accepted<ImmutableArray<string>>> Revoked { get; init; } = ImmutableDictionary<string, Accepted<ImmutableArray<string>>>.Empty;
+
     /// <summary>Version of each type as last accepted, by type URL.</summary>
     public ImmutableSortedDictionary<string, string> Versions { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
 
@@ -42,7 +49,8 @@ internal sealed record ResourceSet
         (Clusters?.Values.Select(a => a.Raw) ?? [])
         .Concat(Endpoints.Values.Select(a => a.Raw))
         .Concat(Listeners?.Values.Select(a => a.Raw) ?? [])
-        .Concat(Routes.Values.Select(a => a.Raw));
+        .Concat(Routes.Values.Select(a => a.Raw))
+        .Concat(Roots.Values.Select(a => a.Raw));
 }
 
 /// <summary>A resource that was accepted: what it says, and the bytes it came as (the same bytes again are not built again).</summary>

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Security.Cryptography.X509Certificates;
 
 namespace Mesh.Sidecar.Config;
 
@@ -27,6 +28,17 @@ public sealed class Snapshot
     public ImmutableSortedDictionary<string, string> Versions { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
 }
 
+/// <summary>
+/// Whom the control plane says to believe. Not part of a snapshot: it holds at once, whatever else is still missing. Immutable.
+/// </summary>
+/// <param name="Roots">The roots; empty when it sent none.</param>
+/// <param name="Revoked">Identities that are revoked, sorted.</param>
+public sealed record MeshTrust(ImmutableArray<X509Certificate2> Roots, ImmutableArray<string> Revoked)
+{
+    /// <summary>Nothing said.</summary>
+    public static MeshTrust None { get; } = new([], []);
+}
+
 /// <summary>Holds the current snapshot. One writer (the config loop), any number of readers.</summary>
 public sealed class Snapshots
 {
@@ -37,6 +49,12 @@ public sealed class Snapshots
 
     /// <summary>Raised after a swap, on the config loop. Handlers must not block.</summary>
     public event Action<Snapshot>? Changed;
+
+    /// <summary>Raised when the control plane says whom to believe, on the config loop. Handlers must not block.</summary>
+    public event Action<MeshTrust>? TrustChanged;
+
+    /// <summary>Tells whom to believe.</summary>
+    public void Tell(MeshTrust trust) => TrustChanged?.Invoke(trust);
 
     /// <summary>Swaps the snapshot: the one write that makes a new configuration serve.</summary>
     public void Publish(Snapshot next)

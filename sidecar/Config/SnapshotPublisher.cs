@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography.X509Certificates;
 using Mesh.Sidecar.Config.Builders;
 
 namespace Mesh.Sidecar.Config;
@@ -15,6 +17,7 @@ internal sealed class SnapshotPublisher(Snapshots snapshots, TimeProvider time)
 
     private readonly Linker linker = new();
     private readonly Queue<(long Due, ClusterState State)> retired = [];
+    private (Accepted<ImmutableArray<X509Certificate2>>? Roots, Accepted<ImmutableArray<string>>? Revoked) told;
     private volatile ResourceSet serving = ResourceSet.Empty;
 
     /// <summary>The resources behind the snapshot that serves. Safe from any thread.</summary>
@@ -27,6 +30,15 @@ internal sealed class SnapshotPublisher(Snapshots snapshots, TimeProvider time)
         serving = set;
         snapshots.Publish(snapshot);
         Retire();
+    }
+
+    /// <summary>Tells whom to believe, when a set brings news of it; it does not wait for the rest of the set.</summary>
+    public void TellTrust(ResourceSet set)
+    {
+        var (roots, revoked) = (set.Roots.Values.FirstOrDefault(), set.Revoked.Values.FirstOrDefault());
+        if (ReferenceEquals(roots, told.Roots) && ReferenceEquals(revoked, told.Revoked)) return;
+        told = (roots, revoked);
+        snapshots.Tell(new MeshTrust(roots?.Value ?? [], revoked?.Value ?? []));
     }
 
     private void Retire()

@@ -12,6 +12,9 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
 {
     private const int MostTries = 3;
 
+    /// <summary>How long a connection may live; zero is for ever.</summary>
+    public TimeSpan MaxAge { get; init; }
+
     /// <summary>Serves a connection of a TCP chain to its end.</summary>
     public async Task ServeAsync(ITransport client, ConnectionFacts connection, TcpProxyConfig config)
     {
@@ -77,7 +80,7 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
         var (failure, detail) = (Failure.None, "");
         try
         {
-            (failure, detail) = await new Tunnel(client, upstream, facts, idle, time).RunAsync();
+            (failure, detail) = await new Tunnel(client, upstream, facts, new TunnelBounds(idle, MaxAge), time).RunAsync();
         }
         finally
         {

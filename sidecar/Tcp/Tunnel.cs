@@ -5,26 +5,31 @@ using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar.Tcp;
 
+/// <summary>How long a tunnel may go on.</summary>
+/// <param name="Idle">With both sides silent; zero is for ever.</param>
+/// <param name="Age">At all; zero is for ever.</param>
+internal readonly record struct TunnelBounds(TimeSpan Idle, TimeSpan Age);
+
 /// <summary>
 /// Two connections with bytes going both ways. The end of one direction is passed on as such and the other goes on; a break is passed on as a
 /// reset; silence on both for too long ends it. Owns both from <see cref="RunAsync"/> on.
 /// </summary>
-internal sealed class Tunnel(ITransport client, ITransport upstream, TcpFacts facts, TimeSpan idle, TimeProvider time)
+internal sealed class Tunnel(ITransport client, ITransport upstream, TcpFacts facts, TunnelBounds bounds, TimeProvider time)
 {
     /// <summary>How long a tunnel may be silent where no rule says.</summary>
     public static readonly TimeSpan UsualIdle = TimeSpan.FromHours(1);
     private const int SmallBuffer = 4 * 1024;
     private const int LargestBuffer = 64 * 1024;
     private long lastByte;
-    private volatile bool idleTooLong;
+    private long begun;
+    private volatile string? over;
     private int firstBreak;
 
     /// <summary>Runs to the end.</summary>
     public async Task<(Failure Failure, string Detail)> RunAsync()
     {
-        lastByte = time.GetTimestamp();
-        var look = TimeSpan.FromTicks(Math.Clamp(idle.Ticks / 4, TimeSpan.TicksPerMillisecond, TimeSpan.TicksPerMinute));
-        await using var watch = idle > TimeSpan.Zero ? time.CreateTimer(_ => EndWhenIdle(), null, look, look) : null;
+        begun = lastByte = time.GetTimestamp();
+        await using var watch = Shortest() is { } bound ? time.CreateTimer(_ => EndWhenOver(), null, bound, bound) : null;
         var up = CopyAsync(client, upstream, isUp: true);
         var down = CopyAsync(upstream, client, isUp: false);
         await up;
@@ -83,17 +88,26 @@ internal sealed class Tunnel(ITransport client, ITransport upstream, TcpFacts fa
         Volatile.Write(ref lastByte, time.GetTimestamp());
     }
 
-    private void EndWhenIdle()
+    /// <summary>How often to look: four times within the shorter bound, at least once a minute.</summary>
+    private TimeSpan? Shortest()
     {
-        if (time.GetElapsedTime(Volatile.Read(ref lastByte)) < idle) return;
-        idleTooLong = true;
+        var (idle, age) = bounds;
+        var shortest = idle > TimeSpan.Zero && (age <= TimeSpan.Zero || idle < age) ? idle : age;
+        return shortest > TimeSpan.Zero ? TimeSpan.FromTicks(Math.Clamp(shortest.Ticks / 4, TimeSpan.TicksPerMillisecond, TimeSpan.TicksPerMinute)) : null;
+    }
+
+    private void EndWhenOver()
+    {
+        if (bounds.Idle > TimeSpan.Zero && time.GetElapsedTime(Volatile.Read(ref lastByte)) >= bounds.Idle) over = $"no byte in either direction for {bounds.Idle}";
+        else if (bounds.Age > TimeSpan.Zero && time.GetElapsedTime(begun) >= bounds.Age) over = $"open for {bounds.Age}, the longest a TCP connection may be here";
+        if (over is null) return;
         client.Reset();
         upstream.Reset();
     }
 
     private (Failure Failure, string Detail) Describe()
     {
-        if (idleTooLong) return (Failure.StreamIdle, $"no byte in either direction for {idle}");
+        if (over is { } why) return (Failure.StreamIdle, why);
         return (Broke)firstBreak switch
         {
             Broke.Client => (Failure.ClientGone, "the client reset the connection"),

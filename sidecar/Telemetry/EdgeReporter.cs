@@ -18,7 +18,7 @@ internal sealed class EdgeReporter : IAsyncDisposable
     private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan LastWords = TimeSpan.FromMilliseconds(500);
 
-    private readonly GrpcChannel? channel;
+    private readonly Task<GrpcChannel>? channel;
     private readonly TrafficSeries traffic;
     private readonly EdgeDeltas deltas;
     private readonly TimeProvider time;
@@ -29,8 +29,8 @@ internal sealed class EdgeReporter : IAsyncDisposable
     private long reported;
     private long swept;
 
-    /// <summary>Starts reporting over <paramref name="channel"/>; null (no control plane) only keeps the series tidy.</summary>
-    public EdgeReporter(GrpcChannel? channel, TrafficSeries traffic, string nodeId, TimeProvider time, Randomness random, Log log)
+    /// <summary>Starts reporting over <paramref name="channel"/> once it is there; null (no control plane) only keeps the series tidy.</summary>
+    public EdgeReporter(Task<GrpcChannel>? channel, TrafficSeries traffic, string nodeId, TimeProvider time, Randomness random, Log log)
     {
         this.channel = channel;
         this.traffic = traffic;
@@ -58,7 +58,7 @@ internal sealed class EdgeReporter : IAsyncDisposable
             try
             {
                 if (channel is null) await TickAsync();
-                else await StreamAsync(channel, () => failures = 0);
+                else await StreamAsync(await channel.WaitAsync(stop.Token), () => failures = 0);
             }
             catch (OperationCanceledException) when (stop.IsCancellationRequested)
             {

@@ -29,6 +29,9 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
     private ResourceSet set = ResourceSet.Empty;
     private bool unpublished;
 
+    /// <summary>True when the control plane is reached by mutual TLS.</summary>
+    public bool IsSecured { get; init; }
+
     /// <summary>What it shows of itself.</summary>
     public AdsStatus Status { get; } = new();
 
@@ -55,7 +58,7 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
     {
         try
         {
-            var protocol = new AdsStream(node);
+            var protocol = new AdsStream(node, IsSecured);
             warming.Restart();
             await using var call = channel.Open(AdsMethods.Stream, new CallOptions { MaxReceiveMessageSize = LargestAnswer }, stop);
             foreach (var request in protocol.Open(set)) await call.WriteAsync(request, stop);
@@ -116,6 +119,7 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
         Status.CountAccepted();
         (set, unpublished) = (next, true);
         log.Debug("accepted", ("type", TypeUrls.ShortName(response.TypeUrl)), ("version", response.VersionInfo), ("resources", response.Resources.Count));
+        publisher.TellTrust(set);
         PublishWhenReady();
     }
 

@@ -10,13 +10,19 @@ namespace Mesh.Sidecar.Xds;
 /// <summary>
 /// The state-of-the-world protocol of one ADS stream, without the stream: answers in, requests out. Knows the last nonce and the names
 /// asked for of each type. Pure but for that; one thread; thrown away with its stream.
+/// Roots and revocations are asked for on a stream that is <paramref name="secured"/>.
 /// </summary>
-internal sealed class AdsStream(Node node)
+internal sealed class AdsStream(Node node, bool secured)
 {
     private const int InvalidArgument = 3;
+    private static readonly string[] RootsNames = [TlsContexts.RootsName];
+    private static readonly string[] RevocationsNames = [TypeUrls.RevocationsName];
 
     /// <summary>Make before break: what is referred to is asked for before what refers to it.</summary>
     private static readonly string[] Order = [TypeUrls.Cluster, TypeUrls.ClusterLoadAssignment, TypeUrls.Listener, TypeUrls.RouteConfiguration];
+
+    /// <summary>What is sent to authenticated nodes only. First: what is refused must not be served while the rest warms up.</summary>
+    private static readonly string[] SecuredOrder = [TypeUrls.IdentityRevocations, TypeUrls.Secret, .. Order];
 
     private readonly Dictionary<string, Subscription> subscriptions = new(StringComparer.Ordinal);
     private bool introduced;
@@ -25,7 +31,7 @@ internal sealed class AdsStream(Node node)
     public IReadOnlyList<DiscoveryRequest> Open(ResourceSet set)
     {
         var requests = new List<DiscoveryRequest>();
-        foreach (var type in Order)
+        foreach (var type in secured ? SecuredOrder : Order)
         {
             var names = Wanted(set, type);
             if (names is { Count: 0 }) continue; // An empty list would ask for everything.
@@ -88,6 +94,8 @@ internal sealed class AdsStream(Node node)
     {
         TypeUrls.RouteConfiguration => set.RoutesWanted,
         TypeUrls.ClusterLoadAssignment => set.EndpointsWanted,
+        TypeUrls.Secret => RootsNames,
+        TypeUrls.IdentityRevocations => RevocationsNames,
         _ => null,
     };
 

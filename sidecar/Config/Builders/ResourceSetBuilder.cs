@@ -1,5 +1,6 @@
 using Mesh.Api.Xds;
 using System.Collections.Immutable;
+using System.Security.Cryptography.X509Certificates;
 using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Route.V3;
 using Google.Protobuf;
@@ -13,10 +14,6 @@ namespace Mesh.Sidecar.Config.Builders;
 /// </summary>
 internal static class ResourceSetBuilder
 {
-    /// <summary>True for the types a sidecar understands.</summary>
-    public static bool Knows(string typeUrl) =>
-        typeUrl is TypeUrls.Listener or TypeUrls.Cluster or TypeUrls.RouteConfiguration or TypeUrls.ClusterLoadAssignment;
-
     /// <summary>The set with the answer taken in, or <paramref name="set"/> itself when <paramref name="errors"/> got one.</summary>
     public static ResourceSet With(ResourceSet set, string typeUrl, string version, IReadOnlyList<Any> resources, ConfigErrors errors)
     {
@@ -26,6 +23,8 @@ internal static class ResourceSetBuilder
             TypeUrls.Cluster => WithClusters(set, resources, errors),
             TypeUrls.RouteConfiguration => set with { Routes = Merge(set.Routes, Tables.Read(resources, set.Routes, errors), set.RoutesWanted) },
             TypeUrls.ClusterLoadAssignment => set with { Endpoints = Merge(set.Endpoints, Assignments.Read(resources, set.Endpoints, errors), set.EndpointsWanted) },
+            TypeUrls.Secret => set with { Roots = Roots.Read(resources, set.Roots, errors) },
+            TypeUrls.IdentityRevocations => set with { Revoked = Revocations.Read(resources, set.Revoked, errors) },
             _ => Unknown(set, typeUrl, errors),
         };
         return errors.Count > 0 ? set : next with { Versions = set.Versions.SetItem(typeUrl, version) };
@@ -42,6 +41,12 @@ internal static class ResourceSetBuilder
 
     private static readonly Reader<ClusterLoadAssignment, Assignment> Assignments =
         new("ClusterLoadAssignment", TypeUrls.ClusterLoadAssignment, ClusterLoadAssignment.Parser, p => p.ClusterName, EndpointsBuilder.Build);
+
+    private static readonly Reader<Envoy.Extensions.TransportSockets.Tls.V3.Secret, ImmutableArray<X509Certificate2>> Roots =
+        new("Secret", TypeUrls.Secret, Envoy.Extensions.TransportSockets.Tls.V3.Secret.Parser, p => p.Name, SecretBuilder.Build) { Strictly = true };
+
+    private static readonly Reader<Mesh.Api.V1.IdentityRevocations, ImmutableArray<string>> Revocations =
+        new("IdentityRevocations", TypeUrls.IdentityRevocations, Mesh.Api.V1.IdentityRevocations.Parser, _ => TypeUrls.RevocationsName, RevocationsBuilder.Build) { Strictly = true };
 
     private static ResourceSet Unknown(ResourceSet set, string typeUrl, ConfigErrors errors)
     {
@@ -87,6 +92,9 @@ internal static class ResourceSetBuilder
     private sealed class Reader<TProto, T>(string kind, string typeUrl, MessageParser<TProto> parser, Func<TProto, string> nameOf, Func<TProto, Field, T> build)
         where TProto : class, IMessage<TProto>
     {
+        /// <summary>True refuses fields that are not known.</summary>
+        public bool Strictly { get; init; }
+
         public ImmutableDictionary<string, Accepted<T>> Read(
             IReadOnlyList<Any> resources, ImmutableDictionary<string, Accepted<T>> previous, ConfigErrors errors)
         {
@@ -111,7 +119,7 @@ internal static class ResourceSetBuilder
                 return null;
             }
 
-            var proto = field.Unpack(any, parser);
+            var proto = Strictly ? field.UnpackStrictly(any, parser) : field.Unpack(any, parser);
             if (proto is null) return null;
             var name = nameOf(proto);
             if (name.Length == 0) field.Error("has no name");

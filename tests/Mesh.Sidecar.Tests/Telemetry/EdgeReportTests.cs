@@ -95,7 +95,7 @@ public class EdgeReportTests
         var port = new Uri(server.Urls.Single()).Port;
         var sink = TelemetrySink.Plain(TimeProvider.System);
         using var channel = new GrpcChannel($"127.0.0.1:{port}");
-        await using (new EdgeReporter(channel, sink.Traffic, "node-1", TimeProvider.System, new Randomness(1), Log.Silent))
+        await using (new EdgeReporter(Task.FromResult(channel), sink.Traffic, "node-1", TimeProvider.System, new Randomness(1), Log.Silent))
         {
             sink.Request(Samples.Request(TimeProvider.System));
             await Eventually.HoldsAsync(() => Requests() == 1, "Requests() == 1");

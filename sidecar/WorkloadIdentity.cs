@@ -1,0 +1,107 @@
+using System.Text;
+using Mesh.Api.Grpc;
+using Mesh.Api.Identity;
+using Mesh.Api.Identity.Agent;
+using Mesh.Api.Logging;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
+using Mesh.Sidecar.Telemetry;
+
+namespace Mesh.Sidecar;
+
+/// <summary>
+/// The identity of the workload beside this sidecar: gets and renews it, uses it for new handshakes at once, shares it with local programs,
+/// and follows whom the control plane says to believe. Made at start, run and disposed by Program.
+/// </summary>
+internal sealed class WorkloadIdentity : IAsyncDisposable
+{
+    private const string TokenVariable = "MESH_JOIN_TOKEN";
+    private readonly Security security;
+    private readonly IdentityAgent agent;
+    private readonly TimeProvider time;
+    private readonly Log log;
+    private long certificates;
+    private long ended;
+
+    /// <summary>Made from flags; throws <see cref="IOException"/> in words where they cannot be used.</summary>
+    public WorkloadIdentity(Flags flags, Security security, TimeProvider time, Random random, Log log)
+    {
+        (this.security, this.time, this.log) = (security, time, log);
+        try
+        {
+            agent = new IdentityAgent(Options(flags), log, time, random);
+        }
+        catch (FormatException e)
+        {
+            throw new IOException(e.Message, e);
+        }
+
+        agent.Changed += Take;
+    }
+
+    /// <summary>What is missing; empty when certified.</summary>
+    public string WaitingFor => agent.Current is null ? "no certificate yet: the log says what was tried" : "";
+
+    /// <summary>How to speak to the control plane: with the certificate of the moment.</summary>
+    public GrpcChannelOptions ChannelOptions => new() { Time = time, Tls = agent.ControlPlaneTls };
+
+    /// <summary>Completes with the first certificate.</summary>
+    public Task CertifiedAsync(CancellationToken cancel) => agent.CertifiedAsync(cancel);
+
+    /// <summary>Shows what it knows as metrics. Call once, at start.</summary>
+    public void Observe(SidecarMetrics own)
+    {
+        own.Observe("mesh_sidecar_certificate_expiry_timestamp_seconds", "End of the workload's certificate, in seconds since 1970; 0 without one.", grows: false,
+            () => agent.Current?.Svid.NotAfter.ToUnixTimeSeconds() ?? 0);
+        own.Observe("mesh_sidecar_certificates_obtained_total", "Certificates obtained, the first and each renewal.", grows: true, () => Volatile.Read(ref certificates));
+        own.Observe("mesh_sidecar_secured_connections_open", "Connections over mutual TLS that are open, both ways.", grows: false, () => security.Connections.Open);
+        own.Observe("mesh_sidecar_revoked_identities", "Identities that are revoked.", grows: false, () => security.Connections.Revoked);
+        own.Observe("mesh_sidecar_revoked_connections_total", "Connections ended because their peer's identity was revoked.", grows: true, () => Volatile.Read(ref ended));
+    }
+
+    /// <summary>Takes what the control plane says of whom to believe. Called by the config loop.</summary>
+    public void Follow(MeshTrust trust)
+    {
+        if (!trust.Roots.IsEmpty && agent.Current is { } now) agent.UpdateBundle(new TrustBundle(now.Bundle.TrustDomain, trust.Roots));
+        var cut = security.Connections.Revoke(trust.Revoked);
+        Interlocked.Add(ref ended, cut);
+        if (cut > 0) log.Warn("connections of revoked identities ended", ("connections", cut), ("revoked", trust.Revoked.Length));
+    }
+
+    /// <summary>Obtains and renews until cancelled; shares the identity on the socket that is wanted.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        await agent.RunAsync(stop);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        agent.Changed -= Take;
+        return default;
+    }
+
+    private void Take()
+    {
+        if (agent.Current is not { } next) return;
+        if (!ReferenceEquals(security.Own.Current?.Svid, next.Svid)) Interlocked.Increment(ref certificates);
+        security.Own.Set(next);
+    }
+
+    private static IdentityAgentOptions Options(Flags flags)
+    {
+        var token = Environment.GetEnvironmentVariable(TokenVariable);
+        // Not for programs that are started from here.
+        Environment.SetEnvironmentVariable(TokenVariable, null);
+        if (flags.TokenFile is { } file && (flags.IdentityDir is null || File.Exists(file))) token = Encoding.ASCII.GetString(SecureFiles.ReadSecret(file));
+        return new IdentityAgentOptions
+        {
+            ControlPlane = flags.ControlPlane!,
+            JoinToken = string.IsNullOrWhiteSpace(token) ? null : token.Trim(),
+            CaFile = flags.CaFile,
+            KubeTokenFile = flags.KubeTokenFile,
+            IdentityDir = flags.IdentityDir,
+            TrustDomain = flags.TrustDomain,
+        };
+    }
+}
