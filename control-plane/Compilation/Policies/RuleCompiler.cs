@@ -32,11 +32,15 @@ internal static class RuleCompiler
 
     /// <summary>True when the rule can decide by something only HTTP has, on this port.</summary>
     public static bool LooksAtHttp(AuthorizationRule rule, int port) =>
-        rule.When.Any(condition => condition.IsHttp) || rule.To.Any(operation => operation.IsHttp && ReachesPort(operation.Ports, port));
+        Reaches(rule, port) && (rule.When.Any(condition => condition.IsHttp) || rule.To.Any(operation => operation.IsHttp && ReachesPort(operation.Ports, port)));
 
     /// <summary>True when the rule looks at the path, on this port.</summary>
     public static bool LooksAtPath(AuthorizationRule rule, int port) =>
-        rule.To.Any(operation => !operation.Paths.IsEmpty && ReachesPort(operation.Ports, port));
+        Reaches(rule, port) && rule.To.Any(operation => !operation.Paths.IsEmpty && ReachesPort(operation.Ports, port));
+
+    private static bool Reaches(AuthorizationRule rule, int port) =>
+        (rule.To.IsEmpty || rule.To.Any(operation => ReachesPort(operation.Ports, port)))
+        && rule.When.All(condition => condition.Attribute != CallAttribute.DestinationPort || ReachesPort(condition.Values, port));
 
     private static bool ReachesPort(Values ports, int port)
     {

@@ -6,8 +6,6 @@ using Envoy.Config.Listener.V3;
 using Google.Protobuf;
 using Mesh.Api.Xds;
 using Mesh.ControlPlane.Compilation;
-using Mesh.ControlPlane.Model;
-using Mesh.ControlPlane.Tests.Model.Policies;
 using Mesh.Tests;
 
 namespace Mesh.ControlPlane.Tests.Compilation;
@@ -17,52 +15,11 @@ public sealed class EnvoyValidationTests
 {
     private static readonly JsonFormatter Json = new(JsonFormatter.Settings.Default.WithTypeRegistry(XdsJson.Types));
 
-    private const string Policies = """
-        apiVersion: security.istio.io/v1
-        kind: AuthorizationPolicy
-        metadata: {name: everything, namespace: shop}
-        spec:
-          action: DENY
-          rules:
-          - from:
-            - source: {notPrincipals: ["cluster.local/ns/shop/sa/web", "*/sa/web", "cluster.local/*"], ipBlocks: [10.0.0.0/8, "::1"]}
-            - source: {namespaces: ["*", shop, "sh*", "*op"], notIpBlocks: [10.1.0.0/16]}
-            - source: {serviceAccounts: [shop/web, web]}
-            to:
-            - operation: {hosts: [cart, "*.cart", "cart:*", "*"], notHosts: ["x:80"], methods: [GET, "P*"], paths: [/a, /a*, "*/a", "*", "/{*}/a/{**}"], notPaths: [/b]}
-            when:
-            - {key: "request.headers[x-a]", values: ["1", "2*", "*3", "*"], notValues: ["4"]}
-            - {key: destination.ip, values: [10.0.0.0/8]}
-            - {key: source.ip, notValues: [10.0.0.1]}
-        ---
-        apiVersion: security.istio.io/v1
-        kind: AuthorizationPolicy
-        metadata: {name: nobody, namespace: mesh-system}
-        spec: {}
-        ---
-        apiVersion: security.istio.io/v1
-        kind: AuthorizationPolicy
-        metadata: {name: trial, namespace: shop, annotations: {istio.io/dry-run: "true"}}
-        spec: {action: AUDIT, rules: [{}]}
-        """;
-
-    private static World Secured => PolicyWorld.Of(Policies, PolicyWorld.Proved("cart-1", "shop/cart"), PolicyWorld.Plain("cart-2", "shop/cart"), PolicyWorld.Proved("db-1", "shop/db", "5432:tcp"));
-
     [SkippableFact]
     public Task Envoy_accepts_listeners_routes_clusters_and_endpoints_as_a_static_file() => ValidateAsync(ShopWorld.World.For(ShopWorld.Node));
 
     [SkippableFact]
-    public Task Envoy_accepts_mutual_TLS_and_policies() => ValidateAsync(Secured.For(Compiled.Node("cart", "shop") with
-    {
-        Identity = PolicyWorld.Prefix + "shop/sa/cart",
-        UserAgent = "envoy 1.40",
-        Ports =
-        [
-            new NodePort(8080, "", AppProtocol.Http, new HostPort("127.0.0.1", 41000)),
-            new NodePort(8081, "", AppProtocol.Unknown, new HostPort("127.0.0.1", 41001)),
-            new NodePort(5432, "", AppProtocol.Tcp, new HostPort("127.0.0.1", 41002)),
-        ],
-    }));
+    public Task Envoy_accepts_mutual_TLS_and_policies() => ValidateAsync(SecuredShop.World.For(SecuredShop.Node with { UserAgent = "envoy 1.40" }));
 
     private static async Task ValidateAsync(NodeConfig config)
     {

@@ -22,6 +22,9 @@ public sealed class GoldenTests
     [Fact]
     public void Grpc() => Compare("shop-grpc.json", ShopWorld.World.For(Compiled.GrpcNode()));
 
+    [Fact]
+    public void Secured() => Compare("secured-sidecar.json", SecuredShop.World.For(SecuredShop.Node));
+
     private static void Compare(string name, NodeConfig config, [CallerFilePath] string here = "")
     {
         var actual = Render(config);
