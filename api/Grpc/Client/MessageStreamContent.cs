@@ -30,8 +30,18 @@ internal sealed class MessageStreamContent : HttpContent
 
     protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
-        // Sends the request's head: the server may speak first.
-        await stream.FlushAsync(cancellationToken);
+        try
+        {
+            // Sends the request's head: the server may speak first.
+            await stream.FlushAsync(cancellationToken);
+        }
+        catch (Exception e)
+        {
+            // A server that refused at once: whoever waits to write must not wait for ever.
+            Fail(e);
+            throw;
+        }
+
         _opened.TrySetResult(PipeWriter.Create(stream, new StreamPipeWriterOptions(minimumBufferSize: 16 * 1024, leaveOpen: true)));
         await _halfClosed.Task.WaitAsync(cancellationToken);
     }
