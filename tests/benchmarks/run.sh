@@ -9,6 +9,7 @@ say() { echo "$@" >&2; }
 
 missing=()
 for pair in wrk:wrk nginx:nginx haproxy:haproxy; do command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}"); done
+[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
 if [ ${#missing[@]} -gt 0 ]; then
   say "installing ${missing[*]}"
   { apt-get update && apt-get install -y "${missing[@]}"; } >&2

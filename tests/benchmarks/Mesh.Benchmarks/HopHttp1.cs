@@ -48,10 +48,8 @@ internal sealed class HopHttp1(int rounds, int seconds)
         double P99(string n) => Stats.Median(latency[n].Select(l => l.P99)) - Stats.Median(latency["backend"].Select(l => l.P99));
         foreach (var peer in Hops.Available.Where(n => n != "mesh"))
         {
-            // The ratio is the median of the rounds' own ratios: neighbours in time are compared with each other.
-            var ratios = cpu["mesh"].Zip(cpu[peer], (ours, theirs) => ours / theirs);
-            var ours = Stats.Median(cpu["mesh"]);
-            yield return new(Name, peer, "cpu_us_per_request", ours, ours / Stats.Median(ratios));
+            var (ours, theirs) = Rounds.Compare(cpu["mesh"], cpu[peer]);
+            yield return new(Name, peer, "cpu_us_per_request", ours, theirs);
             yield return new(Name, peer, "p50_added_us", P50("mesh"), P50(peer));
             yield return new(Name, peer, "p99_added_us", P99("mesh"), P99(peer));
             yield return new(Name, peer, "rss_idle_mb", idle["mesh"].Rss, idle[peer].Rss);
@@ -75,18 +73,5 @@ internal sealed class HopHttp1(int rounds, int seconds)
         return (subject.CpuMicroseconds() - before) / requests;
     }
 
-    private Dictionary<string, List<T>> Interleave<T>(List<Subject> subjects, Func<Subject, T> measure)
-    {
-        var results = subjects.ToDictionary(s => s.Name, _ => new List<T>());
-        for (var round = 0; round < rounds; round++)
-        {
-            foreach (var subject in round % 2 == 0 ? subjects : Enumerable.Reverse(subjects))
-            {
-                results[subject.Name].Add(measure(subject));
-                Console.Error.WriteLine($"round {round + 1}/{rounds} {subject.Name}: {results[subject.Name][^1]}");
-            }
-        }
-
-        return results;
-    }
+    private Dictionary<string, List<T>> Interleave<T>(List<Subject> subjects, Func<Subject, T> measure) => Rounds.Interleave(rounds, subjects, s => s.Name, measure);
 }

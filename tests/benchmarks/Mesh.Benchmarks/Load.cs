@@ -5,14 +5,19 @@ using System.Text.RegularExpressions;
 
 namespace Mesh.Benchmarks;
 
-/// <summary>The load tools: wrk for throughput (cost per request), fortio for latency at a constant rate.</summary>
+/// <summary>The load tools: wrk for throughput (cost per request), fortio for latency at a constant rate, our own for one TCP stream.</summary>
 internal static partial class Load
 {
-    /// <summary>Runs wrk and returns the number of completed requests; throws when any answer was not 2xx.</summary>
-    public static long Wrk(string cores, int port, int connections, int seconds)
+    /// <summary>
+    /// Runs wrk and returns the number of completed requests; throws when any answer was not 2xx, or a connection broke. Without reuse every request has
+    /// a connection of its own.
+    /// </summary>
+    public static long Wrk(string cores, int port, int connections, int seconds, bool reuse = true)
     {
-        var output = Run("taskset", "-c", cores, "wrk", "-t1", $"-c{connections}", $"-d{seconds}s", $"http://127.0.0.1:{port}/");
+        string[] close = reuse ? [] : ["-H", "Connection: close"];
+        var output = Run(["taskset", "-c", cores, "wrk", "-t1", $"-c{connections}", $"-d{seconds}s", .. close, $"http://127.0.0.1:{port}/"]);
         if (output.Contains("Non-2xx", StringComparison.Ordinal)) throw new InvalidOperationException("answers other than 2xx:\n" + output);
+        if (output.Contains("Socket errors", StringComparison.Ordinal)) throw new InvalidOperationException("connections broke:\n" + output);
         return long.Parse(Requests().Match(output).Groups["n"].ValueSpan, CultureInfo.InvariantCulture);
     }
 
@@ -21,9 +26,9 @@ internal static partial class Load
     {
         var fortio = Environment.GetEnvironmentVariable("MESH_BENCH_FORTIO");
         if (string.IsNullOrEmpty(fortio)) return null;
-        var json = Run(
+        var json = Run([
             "taskset", "-c", cores, fortio, "load", "-quiet", "-qps", $"{rate}", "-c", $"{connections}", "-uniform", "-nocatchup=false",
-            "-t", $"{seconds}s", "-r", "0.00001", "-p", "50,99", "-json", "-", $"http://127.0.0.1:{port}/");
+            "-t", $"{seconds}s", "-r", "0.00001", "-p", "50,99", "-json", "-", $"http://127.0.0.1:{port}/"]);
         using var document = JsonDocument.Parse(json[json.IndexOf('{', StringComparison.Ordinal)..]);
         var codes = document.RootElement.GetProperty("RetCodes").EnumerateObject().ToList();
         if (codes.Any(c => c.Name != "200")) throw new InvalidOperationException("answers other than 200: " + string.Join(' ', codes));
@@ -32,13 +37,17 @@ internal static partial class Load
         return (percentiles[0], percentiles[1]);
     }
 
-    private static string Run(string file, params string[] arguments)
+    /// <summary>Runs one TCP stream (<see cref="StreamLoad"/>) through a proxy to the sink; the bytes that came through.</summary>
+    public static long Stream(string cores, int sink, int port, int seconds) => long.Parse(
+        Run(["taskset", "-c", cores, Environment.ProcessPath!, typeof(Load).Assembly.Location, "--stream", $"{sink}", $"{port}", $"{seconds}"]), CultureInfo.InvariantCulture);
+
+    private static string Run(string[] command)
     {
-        using var process = Process.Start(new ProcessStartInfo(file, arguments) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using var process = Process.Start(new ProcessStartInfo(command[0], command[1..]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true })!;
         var errors = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
-        if (process.ExitCode != 0) throw new InvalidOperationException($"{file} {string.Join(' ', arguments)} failed: {output} {errors.GetAwaiter().GetResult()}");
+        if (process.ExitCode != 0) throw new InvalidOperationException($"{string.Join(' ', command)} failed: {output} {errors.GetAwaiter().GetResult()}");
         return output;
     }
 

@@ -1,10 +1,11 @@
 using Mesh.Benchmarks;
 
+if (args is ["--stream", _, _, _]) return StreamLoad.Run(args);
 var json = args.Contains("--json");
 var only = Value("--only");
 var rounds = int.Parse(Value("--rounds") ?? "5");
 var seconds = int.Parse(Value("--seconds") ?? "5");
-string[] known = [HopHttp1.Name, ConfigPush.Name];
+string[] known = [HopHttp1.Name, MtlsPair.Name, ConfigPush.Name];
 if (only is not null && !known.Contains(only))
 {
     Console.Error.WriteLine($"no bench '{only}'; there are: {string.Join(' ', known)}");
@@ -13,6 +14,7 @@ if (only is not null && !known.Contains(only))
 
 var figures = Enumerable.Empty<Figure>();
 if (only is null or HopHttp1.Name) figures = figures.Concat(new HopHttp1(rounds, seconds).Run());
+if (only is null or MtlsPair.Name) figures = figures.Concat(new MtlsPair(rounds, seconds).Run());
 if (only is null or ConfigPush.Name) figures = figures.Concat(await new ConfigPush(rounds).RunAsync());
 foreach (var figure in figures) Console.WriteLine(json ? figure.ToJson() : figure.ToRow());
 return 0;

@@ -36,8 +36,9 @@ internal sealed class Subject : IDisposable
     }
 
     /// <summary>Waits until the port answers HTTP with 200; returns the time since <paramref name="since"/> in ms.</summary>
-    public double WaitForFirstResponse(Stopwatch since, string path = "/")
+    public double WaitForFirstResponse(Stopwatch since, string path = "/", int? port = null)
     {
+        var at = port ?? Port;
         var request = System.Text.Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         var buffer = new byte[256];
         while (since.Elapsed < TimeSpan.FromSeconds(20))
@@ -46,7 +47,7 @@ internal sealed class Subject : IDisposable
             try
             {
                 using var client = new TcpClient { NoDelay = true, ReceiveTimeout = 5000 };
-                client.Connect("127.0.0.1", Port);
+                client.Connect("127.0.0.1", at);
                 client.GetStream().Write(request);
                 var read = client.GetStream().Read(buffer);
                 if (System.Text.Encoding.ASCII.GetString(buffer, 0, read).Contains(" 200 ", StringComparison.Ordinal)) return since.Elapsed.TotalMilliseconds;
@@ -59,7 +60,7 @@ internal sealed class Subject : IDisposable
             Thread.Sleep(1);
         }
 
-        throw new TimeoutException($"{Name} did not answer on port {Port} within 20 s");
+        throw new TimeoutException($"{Name} did not answer on port {at} within 20 s");
     }
 
     /// <summary>CPU time of all its threads and children so far, in microseconds.</summary>

@@ -1,0 +1,64 @@
+namespace Mesh.Benchmarks;
+
+/// <summary>An end of a pair as xDS resources: the same for our sidecar (<c>--static</c>) and for Envoy, but for what only Envoy has to be told.</summary>
+internal static class PairResources
+{
+    // Envoy's default circuit breakers (1024) would speak up under load; ours has none yet.
+    private const string NoLimits =
+        """ "circuit_breakers": { "thresholds": [ { "max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000 } ] }, """;
+
+    public static string Write(string end, IReadOnlyList<Leg> legs, PairCertificates certificates, bool forEnvoy) => $$"""
+        { "static_resources": {
+          "listeners": [ {{string.Join(",\n    ", legs.Select(l => Listener(l, end, certificates, forEnvoy)))}} ],
+          "clusters": [ {{string.Join(",\n    ", legs.Select(l => Cluster(l, end, certificates, forEnvoy)))}} ] } }
+        """;
+
+    private static string Listener(Leg leg, string end, PairCertificates certificates, bool forEnvoy) => $$"""
+        { "name": "{{leg.Name}}", "traffic_direction": "{{(end == "server" ? "INBOUND" : "OUTBOUND")}}",
+            "address": { "socket_address": { "address": "127.0.0.1", "port_value": {{leg.Listen}} } },
+            "filter_chains": [ { {{(leg.TlsIn ? Downstream(leg, end, certificates, forEnvoy) : "")}}"filters": [ {{(leg.IsHttp ? Http(leg) : Tcp(leg))}} ] } ] }
+        """;
+
+    private static string Http(Leg leg) => $$"""
+        { "name": "hcm", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+              "stat_prefix": "{{leg.Name}}",
+              "http_filters": [ { "name": "router", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } } ],
+              "route_config": { "name": "{{leg.Name}}", "virtual_hosts": [ { "name": "all", "domains": ["*"],
+                "routes": [ { "match": { "prefix": "/" }, "route": { "cluster": "{{leg.Name}}", "timeout": "0s" } } ] } ] } } }
+        """;
+
+    private static string Tcp(Leg leg) => $$"""
+        { "name": "tcp", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+              "stat_prefix": "{{leg.Name}}", "cluster": "{{leg.Name}}" } }
+        """;
+
+    private static string Cluster(Leg leg, string end, PairCertificates certificates, bool forEnvoy) => $$"""
+        { "name": "{{leg.Name}}", "type": "STATIC", "connect_timeout": "5s",{{(forEnvoy ? NoLimits : "")}}{{(leg.TlsOut ? Upstream(leg, end, certificates, forEnvoy) : "")}}
+            "load_assignment": { "cluster_name": "{{leg.Name}}", "endpoints": [ { "lb_endpoints": [
+              { "endpoint": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": {{leg.Target}} } } } } ] } ] } }
+        """;
+
+    private static string Downstream(Leg leg, string end, PairCertificates certificates, bool forEnvoy) => $$"""
+        "transport_socket": { "name": "envoy.transport_sockets.tls", "typed_config": {
+              "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+              {{(forEnvoy ? "\"disable_stateless_session_resumption\": true, \"disable_stateful_session_resumption\": true," : "")}}
+              "require_client_certificate": true, {{Common(leg, end, PairCertificates.ClientId, certificates)}} } },
+        """;
+
+    private static string Upstream(Leg leg, string end, PairCertificates certificates, bool forEnvoy) => $$"""
+        "transport_socket": { "name": "envoy.transport_sockets.tls", "typed_config": {
+              "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+              {{(forEnvoy ? "\"max_session_keys\": 0," : "")}}
+              "sni": "{{PairCertificates.ServerName}}", {{Common(leg, end, PairCertificates.ServerId, certificates)}} } },
+        """;
+
+    // Envoy's upstream default ends at TLS 1.2.
+    private static string Common(Leg leg, string end, string peer, PairCertificates certificates) => $$"""
+        "common_tls_context": {
+              "tls_params": { "tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3" },
+              "alpn_protocols": [ "{{(leg.IsHttp ? "istio-http/1.1" : "istio")}}" ],
+              "tls_certificates": [ { "certificate_chain": { "filename": "{{certificates.Chain(end)}}" }, "private_key": { "filename": "{{certificates.Key(end)}}" } } ],
+              "validation_context": { "trusted_ca": { "filename": "{{certificates.Roots}}" },
+                "match_typed_subject_alt_names": [ { "san_type": "URI", "matcher": { "exact": "{{peer}}" } } ] } }
+        """;
+}
