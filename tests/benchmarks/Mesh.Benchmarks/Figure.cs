@@ -20,5 +20,5 @@ internal sealed record Figure(string Bench, string Peer, string Metric, double V
 
     public string ToRow() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Bench,-10} {Metric,-24} mesh {Value,10:F2}   {Peer,-8} {PeerValue,10:F2}   ratio {Ratio,6:F2}");
+        $"{Bench,-10} {Metric,-40} mesh {Value,10:F2}   {Peer,-8} {PeerValue,10:F2}   ratio {Ratio,6:F2}");
 }

@@ -9,26 +9,23 @@ namespace Mesh.Benchmarks;
 internal sealed class HopHttp1(int rounds, int seconds)
 {
     public const string Name = "hop-http1";
-    private const string ProxyCore = "0";
     private const int Connections = 32;
-    private static readonly string LoadCores = Environment.ProcessorCount > 2 ? "1-2" : "1";
-    private static readonly string BackendCores = Environment.ProcessorCount > 3 ? "3" : "1";
     private readonly string folder = Directory.CreateTempSubdirectory("mesh-bench-").FullName;
 
     public IEnumerable<Figure> Run()
     {
-        using var backend = Hops.StartBackend(BackendCores, folder);
+        using var backend = Hops.StartBackend(Cores.Backend, folder);
         backend.WaitForFirstResponse(Stopwatch.StartNew());
         var starts = Hops.Available.ToDictionary(n => n, n => Stats.Median(Enumerable.Range(0, 7).Select(_ => StartOnce(n, backend.Port))));
-        var subjects = Hops.Available.Select(n => Hops.Start(n, backend.Port, ProxyCore, folder)).ToList();
+        var subjects = Hops.Available.Select(n => Hops.Start(n, backend.Port, Cores.Proxy, folder)).ToList();
         try
         {
             foreach (var s in subjects) s.WaitForFirstResponse(Stopwatch.StartNew());
             var idle = subjects.ToDictionary(s => s.Name, s => s.Memory());
-            foreach (var s in subjects) Load.Wrk(LoadCores, s.Port, Connections, Math.Max(5, seconds)); // Warm-up: JIT, pools, caches.
+            foreach (var s in subjects) Load.Wrk(Cores.Load, s.Port, Connections, Math.Max(5, seconds)); // Warm-up: JIT, pools, caches.
             var cpu = Interleave(subjects, s => CpuPerRequest(s));
             var loaded = subjects.ToDictionary(s => s.Name, s => s.Memory());
-            var added = Interleave(subjects.Prepend(backend).ToList(), s => Load.Fortio(LoadCores, s.Port, 1000, 16, seconds) ?? (double.NaN, double.NaN));
+            var added = Interleave(subjects.Prepend(backend).ToList(), s => Load.Fortio(Cores.Load, s.Port, 1000, 16, seconds) ?? (double.NaN, double.NaN));
             return Figures(starts, idle, cpu, loaded, added).ToList();
         }
         finally
@@ -62,14 +59,14 @@ internal sealed class HopHttp1(int rounds, int seconds)
     private double StartOnce(string name, int backend)
     {
         var watch = Stopwatch.StartNew();
-        using var subject = Hops.Start(name, backend, ProxyCore, folder);
+        using var subject = Hops.Start(name, backend, Cores.Proxy, folder);
         return subject.WaitForFirstResponse(watch);
     }
 
     private double CpuPerRequest(Subject subject)
     {
         var before = subject.CpuMicroseconds();
-        var requests = Load.Wrk(LoadCores, subject.Port, Connections, seconds);
+        var requests = Load.Wrk(Cores.Load, subject.Port, Connections, seconds);
         return (subject.CpuMicroseconds() - before) / requests;
     }
 

@@ -9,30 +9,28 @@ namespace Mesh.Benchmarks;
 internal sealed class MtlsPair(int rounds, int seconds)
 {
     public const string Name = "mtls-pair";
-    private const string ProxyCore = "0";
     private const int Connections = 32;
     private const int Rate = 1000;
     private const int RateConnections = 16;
-    private static readonly string LoadCores = Environment.ProcessorCount > 2 ? "1-2" : "1";
-    private static readonly string BackendCores = Environment.ProcessorCount > 3 ? "3" : "1";
     private readonly string folder = Directory.CreateTempSubdirectory("mesh-bench-").FullName;
     private readonly int sink = Ports.Free();
 
     public IEnumerable<Figure> Run()
     {
         var certificates = new PairCertificates(Path.Combine(folder, "certificates"));
-        using var backend = Hops.StartBackend(BackendCores, folder);
+        using var backend = Hops.StartBackend(Cores.Backend, folder);
         backend.WaitForFirstResponse(Stopwatch.StartNew());
         var pairs = new List<Pair>();
         try
         {
-            foreach (var name in PairPrograms.Available) pairs.Add(Pair.Start(name, backend.Port, sink, ProxyCore, folder, certificates));
+            foreach (var name in PairPrograms.Available) pairs.Add(Pair.Start(name, backend.Port, sink, Cores.Proxy, folder, certificates));
             pairs.ForEach(WarmUp);
             var cpu = Interleave("CPU per request", pairs, CpuPerRequest);
             var added = Latency(backend, pairs);
             var handshakes = Interleave("handshakes", pairs, Handshakes);
             var streams = Interleave("stream, mutual TLS", pairs, p => CpuPerMebibyte(p, p.Stream));
             var plain = Interleave("stream, plaintext", pairs, p => CpuPerMebibyte(p, p.Plain));
+            Directory.Delete(folder, recursive: true); // With the keys. What failed leaves its logs.
             return Figures(cpu, added, handshakes, streams, plain).ToList();
         }
         finally
@@ -70,16 +68,16 @@ internal sealed class MtlsPair(int rounds, int seconds)
     /// <summary>JIT, pools, caches, on every way that is measured.</summary>
     private void WarmUp(Pair pair)
     {
-        Load.Wrk(LoadCores, pair.Http, Connections, Math.Max(3, seconds));
-        Load.Wrk(LoadCores, pair.Connect, Connections, Math.Max(2, seconds / 2), reuse: false);
-        Load.Stream(LoadCores, sink, pair.Stream, 1);
-        Load.Stream(LoadCores, sink, pair.Plain, 1);
+        Load.Wrk(Cores.Load, pair.Http, Connections, Math.Max(3, seconds));
+        Load.Wrk(Cores.Load, pair.Connect, Connections, Math.Max(2, seconds / 2), reuse: false);
+        Load.Stream(Cores.Load, sink, pair.Stream, 1);
+        Load.Stream(Cores.Load, sink, pair.Plain, 1);
     }
 
     private double CpuPerRequest(Pair pair)
     {
         var before = pair.CpuMicroseconds();
-        var requests = Load.Wrk(LoadCores, pair.Http, Connections, seconds);
+        var requests = Load.Wrk(Cores.Load, pair.Http, Connections, seconds);
         return (pair.CpuMicroseconds() - before) / requests;
     }
 
@@ -87,7 +85,7 @@ internal sealed class MtlsPair(int rounds, int seconds)
     {
         var ports = pairs.Select(p => (p.Name, Port: p.Http)).Prepend((backend.Name, backend.Port)).ToList();
         Console.Error.WriteLine("delay");
-        return Rounds.Interleave(rounds, ports, p => p.Name, p => Load.Fortio(LoadCores, p.Port, Rate, RateConnections, seconds) ?? (double.NaN, double.NaN));
+        return Rounds.Interleave(rounds, ports, p => p.Name, p => Load.Fortio(Cores.Load, p.Port, Rate, RateConnections, seconds) ?? (double.NaN, double.NaN));
     }
 
     /// <summary>
@@ -98,14 +96,14 @@ internal sealed class MtlsPair(int rounds, int seconds)
     {
         var before = pair.CpuMicroseconds();
         var watch = Stopwatch.StartNew();
-        var count = Load.Wrk(LoadCores, pair.Connect, Connections, seconds, reuse: false);
+        var count = Load.Wrk(Cores.Load, pair.Connect, Connections, seconds, reuse: false);
         return (count / watch.Elapsed.TotalSeconds, (pair.CpuMicroseconds() - before) / count);
     }
 
     private double CpuPerMebibyte(Pair pair, int port)
     {
         var before = pair.CpuMicroseconds();
-        var bytes = Load.Stream(LoadCores, sink, port, Math.Max(1, seconds / 2));
+        var bytes = Load.Stream(Cores.Load, sink, port, Math.Max(1, seconds / 2));
         return (pair.CpuMicroseconds() - before) / (bytes / 1048576.0);
     }
 

@@ -38,16 +38,16 @@ internal sealed class Pair : IDisposable
     /// <summary>Starts both ends and waits until every way answers.</summary>
     public static Pair Start(string name, int backend, int sink, string cores, string folder, PairCertificates certificates)
     {
-        Leg[] server =
+        Leg[] farther =
         [
             new("http", true, Ports.Free(), backend, TlsIn: true),
             new("connect", false, Ports.Free(), backend, TlsIn: true),
             new("stream", false, Ports.Free(), sink, TlsIn: true),
             new("plain", false, Ports.Free(), sink),
         ];
-        var client = server.Select(l => new Leg(l.Name, l.IsHttp, Ports.Free(), l.Listen, TlsOut: l.TlsIn)).ToArray();
-        var ends = (Server: StartEnd("server", server), Client: StartEnd("client", client));
-        var pair = new Pair(name, ends.Client, ends.Server, client);
+        var nearer = farther.Select(l => new Leg(l.Name, l.IsHttp, Ports.Free(), l.Listen, TlsOut: l.TlsIn)).ToArray();
+        var ends = (Server: StartEnd("server", farther), Client: StartEnd("client", nearer));
+        var pair = new Pair(name, ends.Client, ends.Server, nearer);
         foreach (var port in new[] { pair.Http, pair.Connect }) ends.Client.WaitForFirstResponse(System.Diagnostics.Stopwatch.StartNew(), port: port);
         return pair;
 

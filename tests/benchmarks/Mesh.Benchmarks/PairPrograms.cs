@@ -17,26 +17,36 @@ internal static class PairPrograms
     /// <summary>Starts an end ("client" or "server").</summary>
     public static Subject Start(string name, string end, IReadOnlyList<Leg> legs, string cores, string folder, PairCertificates certificates)
     {
-        var log = Path.Combine(folder, "log");
-        string Config(string text)
+        switch (name)
         {
-            var path = Path.Combine(folder, "config.yaml");
-            File.WriteAllText(path, text);
-            return path;
+            case "haproxy":
+                return Subject.Start(name, 0, cores, Log(folder), "haproxy", "-f", Config(folder, Haproxy(end, legs, certificates)));
+            case "nginx":
+                return Subject.Start(name, 0, cores, Log(folder), "nginx", "-p", folder, "-c", Config(folder, Nginx(folder, end, legs, certificates)));
+            default:
+                return StartStatic(name, folder, cores, PairResources.Write(end, legs, certificates, name == "envoy"));
         }
+    }
 
-        return name switch
-        {
-            "mesh" => Subject.Start(
-                name, 0, cores, log, Environment.GetEnvironmentVariable("MESH_BENCH_SIDECAR")!, "--static", Config(PairResources.Write(end, legs, certificates, forEnvoy: false)),
-                "--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--readiness", "127.0.0.1:0", "--access-log", "off"),
-            "haproxy" => Subject.Start(name, 0, cores, log, "haproxy", "-f", Config(Haproxy(end, legs, certificates))),
-            "nginx" => Subject.Start(name, 0, cores, log, "nginx", "-p", folder, "-c", Config(Nginx(folder, end, legs, certificates))),
-            "envoy" => Subject.Start(
-                name, 0, cores, log, Environment.GetEnvironmentVariable("MESH_BENCH_ENVOY")!, "-c", Config(PairResources.Write(end, legs, certificates, forEnvoy: true)),
-                "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warn"),
-            _ => throw new ArgumentOutOfRangeException(nameof(name), name, "no such program"),
-        };
+    /// <summary>Starts one of the two programs that read xDS resources.</summary>
+    public static Subject StartStatic(string name, string folder, string cores, string resources) => name switch
+    {
+        "mesh" => Subject.Start(
+            name, 0, cores, Log(folder), Environment.GetEnvironmentVariable("MESH_BENCH_SIDECAR")!, "--static", Config(folder, resources),
+            "--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--readiness", "127.0.0.1:0", "--access-log", "off"),
+        "envoy" => Subject.Start(
+            name, 0, cores, Log(folder), Environment.GetEnvironmentVariable("MESH_BENCH_ENVOY")!, "-c", Config(folder, resources),
+            "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warn"),
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, "no such program"),
+    };
+
+    private static string Log(string folder) => Path.Combine(folder, "log");
+
+    private static string Config(string folder, string text)
+    {
+        var path = Path.Combine(folder, "config.yaml");
+        File.WriteAllText(path, text);
+        return path;
     }
 
     private static string Haproxy(string end, IReadOnlyList<Leg> legs, PairCertificates certificates)

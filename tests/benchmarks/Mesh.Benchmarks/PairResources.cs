@@ -7,22 +7,23 @@ internal static class PairResources
     private const string NoLimits =
         """ "circuit_breakers": { "thresholds": [ { "max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000 } ] }, """;
 
-    public static string Write(string end, IReadOnlyList<Leg> legs, PairCertificates certificates, bool forEnvoy) => $$"""
+    /// <summary>The resources; <paramref name="filters"/> gives the HTTP filters of a leg before the router, each with a comma behind it.</summary>
+    public static string Write(string end, IReadOnlyList<Leg> legs, PairCertificates? certificates, bool forEnvoy, Func<Leg, string>? filters = null) => $$"""
         { "static_resources": {
-          "listeners": [ {{string.Join(",\n    ", legs.Select(l => Listener(l, end, certificates, forEnvoy)))}} ],
-          "clusters": [ {{string.Join(",\n    ", legs.Select(l => Cluster(l, end, certificates, forEnvoy)))}} ] } }
+          "listeners": [ {{string.Join(",\n    ", legs.Select(l => Listener(l, end, certificates!, forEnvoy, filters?.Invoke(l) ?? "")))}} ],
+          "clusters": [ {{string.Join(",\n    ", legs.Select(l => Cluster(l, end, certificates!, forEnvoy)))}} ] } }
         """;
 
-    private static string Listener(Leg leg, string end, PairCertificates certificates, bool forEnvoy) => $$"""
+    private static string Listener(Leg leg, string end, PairCertificates certificates, bool forEnvoy, string filters) => $$"""
         { "name": "{{leg.Name}}", "traffic_direction": "{{(end == "server" ? "INBOUND" : "OUTBOUND")}}",
             "address": { "socket_address": { "address": "127.0.0.1", "port_value": {{leg.Listen}} } },
-            "filter_chains": [ { {{(leg.TlsIn ? Downstream(leg, end, certificates, forEnvoy) : "")}}"filters": [ {{(leg.IsHttp ? Http(leg) : Tcp(leg))}} ] } ] }
+            "filter_chains": [ { {{(leg.TlsIn ? Downstream(leg, end, certificates, forEnvoy) : "")}}"filters": [ {{(leg.IsHttp ? Http(leg, filters) : Tcp(leg))}} ] } ] }
         """;
 
-    private static string Http(Leg leg) => $$"""
+    private static string Http(Leg leg, string filters) => $$"""
         { "name": "hcm", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
               "stat_prefix": "{{leg.Name}}",
-              "http_filters": [ { "name": "router", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } } ],
+              "http_filters": [ {{filters}} { "name": "router", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } } ],
               "route_config": { "name": "{{leg.Name}}", "virtual_hosts": [ { "name": "all", "domains": ["*"],
                 "routes": [ { "match": { "prefix": "/" }, "route": { "cluster": "{{leg.Name}}", "timeout": "0s" } } ] } ] } } }
         """;

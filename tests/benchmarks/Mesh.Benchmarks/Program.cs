@@ -5,7 +5,7 @@ var json = args.Contains("--json");
 var only = Value("--only");
 var rounds = int.Parse(Value("--rounds") ?? "5");
 var seconds = int.Parse(Value("--seconds") ?? "5");
-string[] known = [HopHttp1.Name, MtlsPair.Name, ConfigPush.Name];
+string[] known = [HopHttp1.Name, MtlsPair.Name, RbacHop.Name, ConfigPush.Name];
 if (only is not null && !known.Contains(only))
 {
     Console.Error.WriteLine($"no bench '{only}'; there are: {string.Join(' ', known)}");
@@ -15,6 +15,7 @@ if (only is not null && !known.Contains(only))
 var figures = Enumerable.Empty<Figure>();
 if (only is null or HopHttp1.Name) figures = figures.Concat(new HopHttp1(rounds, seconds).Run());
 if (only is null or MtlsPair.Name) figures = figures.Concat(new MtlsPair(rounds, seconds).Run());
+if (only is null or RbacHop.Name) figures = figures.Concat(new RbacHop(rounds, seconds).Run());
 if (only is null or ConfigPush.Name) figures = figures.Concat(await new ConfigPush(rounds).RunAsync());
 foreach (var figure in figures) Console.WriteLine(json ? figure.ToJson() : figure.ToRow());
 return 0;
