@@ -78,20 +78,20 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     {
         var logs = new LogAdapter(log);
         var builtIn = options.Consul is null ? await Composition.StartRegistryAsync(options, time, logs) : null;
-        var store = new WorldStore();
-        MeshIdentity? identity = null;
+        var world = new WorldStore();
+        MeshIdentity? credentials = null;
         ControlPlaneProgram? program = null;
         try
         {
-            identity = await Composition.StartIdentityAsync(options, store, time, log.For("identity"));
-            program = new ControlPlaneProgram(options, builtIn, (store, identity), time, log);
+            credentials = await Composition.StartIdentityAsync(options, world, time, log.For("identity"));
+            program = new ControlPlaneProgram(options, builtIn, (world, credentials), time, log);
             await program.ServeAsync(logs);
             program.StartLoops();
             return program;
         }
         catch (Exception e)
         {
-            if (program is null) identity?.Dispose();
+            if (program is null) credentials?.Dispose();
             if (program is not null) await program.DisposeAsync();
             else if (builtIn is not null) await builtIn.DisposeAsync();
             throw e is IOException or UnauthorizedAccessException ? new StartException(e.Message, e) : e;

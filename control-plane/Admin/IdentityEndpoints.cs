@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Mesh.Api.Identity;
 using Mesh.Api.Operators;
 using Mesh.ControlPlane.Admin.Login;

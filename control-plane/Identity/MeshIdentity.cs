@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Mesh.Api.Identity;
 using Mesh.Api.Logging;
 using Mesh.ControlPlane.Identity.Access;
@@ -93,8 +92,8 @@ internal sealed class MeshIdentity : IDisposable
             var kubernetes = options.KubernetesKeys is { } keys ? new KubernetesTokens(keys, options.KubernetesIssuer, options.TrustDomain, time, log) : null;
             var holders = new Holders(store, time, log);
             var audit = new AuditLog(Path.Combine(data, Folder), log);
-            var issuing = new IssuingContext(authority, revocations, audit, new IssuingMetrics(authority, revocations), time, log) { OnIssued = holders.Note };
-            return new MeshIdentity(issuing, (tokens, grants, holders), kubernetes, keepers, world);
+            var context = new IssuingContext(authority, revocations, audit, new IssuingMetrics(authority, revocations), time, log) { OnIssued = holders.Note };
+            return new MeshIdentity(context, (tokens, grants, holders), kubernetes, keepers, world);
         }
         catch (Exception e) when (e is StoreException or IssuingException or IOException or UnauthorizedAccessException)
         {

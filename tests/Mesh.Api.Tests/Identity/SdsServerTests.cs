@@ -141,7 +141,9 @@ public sealed class SdsServerTests : IAsyncLifetime
         var (first, _) = await client.NextAsync();
         await client.SendAsync(new DiscoveryRequest
         {
-            ResourceNames = { "default" }, ResponseNonce = first.Nonce, ErrorDetail = new Status { Code = 3, Message = "unusable\nkey" },
+            ResourceNames = { "default" },
+            ResponseNonce = first.Nonce,
+            ErrorDetail = new Status { Code = 3, Message = "unusable\nkey" },
         });
         await Eventually.TrueAsync(() => lines.Has("unusable\\nkey"));
         agent.Agent.RenewSoon();
@@ -238,7 +240,10 @@ public sealed class SdsServerTests : IAsyncLifetime
 
         public Task AckAsync(DiscoveryResponse response, params string[] names) => SendAsync(new DiscoveryRequest
         {
-            TypeUrl = TypeUrls.Secret, ResourceNames = { names }, ResponseNonce = response.Nonce, VersionInfo = response.VersionInfo,
+            TypeUrl = TypeUrls.Secret,
+            ResourceNames = { names },
+            ResponseNonce = response.Nonce,
+            VersionInfo = response.VersionInfo,
         });
 
         public async Task<(DiscoveryResponse Response, Dictionary<string, Secret> Secrets)> NextAsync()
