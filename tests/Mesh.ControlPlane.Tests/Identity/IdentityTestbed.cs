@@ -1,6 +1,5 @@
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
-using Mesh.Api.Grpc;
 using Mesh.Api.Identity;
 using Mesh.Api.Operators;
 using Mesh.Tests;

@@ -4,7 +4,6 @@ using Mesh.Api.Logging;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Xds;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Mesh.ControlPlane.Tests.Xds;
 

@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using Envoy.Service.Discovery.V3;
 using Mesh.Api.Grpc;
 using Mesh.Api.Identity;
 using Mesh.Api.Identity.Agent;
@@ -8,7 +7,6 @@ using Mesh.Api.Operators;
 using Mesh.Api.V1;
 using Mesh.Api.Workloads;
 using Mesh.ControlPlane.Tests.Xds;
-using Mesh.Tests;
 
 namespace Mesh.ControlPlane.Tests.Identity.Issuing;
 

@@ -237,7 +237,12 @@ public sealed class KubernetesTokensTests : IDisposable
         var now = time.GetUtcNow().ToUnixTimeSeconds();
         var claims = new Dictionary<string, object?>(StringComparer.Ordinal)
         {
-            ["iss"] = Issuer, ["sub"] = "system:serviceaccount:shop:cart", ["aud"] = new[] { "mesh-ca" }, ["exp"] = now + 3600, ["nbf"] = now, ["iat"] = now,
+            ["iss"] = Issuer,
+            ["sub"] = "system:serviceaccount:shop:cart",
+            ["aud"] = new[] { "mesh-ca" },
+            ["exp"] = now + 3600,
+            ["nbf"] = now,
+            ["iat"] = now,
         };
         foreach (var (name, value) in changes)
         {
