@@ -12,7 +12,21 @@ public readonly ref struct RbacRequest
     public CanonicalPath Path { get; init; }
 
     /// <summary>Host and port as sent, from the target or the Host field. Its case and the dot behind an absolute name do not count.</summary>
-    public string Authority { get; init; }
+    public string Authority
+    {
+        get;
+        init
+        {
+            field = value;
+            var port = value.LastIndexOf(':');
+            var name = port < 0 || value[^1] == ']' ? value : value.AsSpan(0, port);
+            if (name.IsEmpty || name[^1] != '.') Host = value;
+            else Host = name.Length == value.Length ? name[..^1] : string.Concat(name[..^1], value.AsSpan(port));
+        }
+    }
+
+    /// <summary>The same without the dot behind an absolute name.</summary>
+    internal ReadOnlySpan<char> Host { get; private init; }
 
     /// <summary>Header fields as the application will get them; null when there are none.</summary>
     public IRbacFields? Fields { get; init; }

@@ -28,16 +28,8 @@ internal sealed class MethodIs(StringTest test) : Condition
 /// <summary>The host with its port, if one was sent. Names of hosts have no case, and the dot behind an absolute name says nothing.</summary>
 internal sealed class AuthorityIs(StringTest test) : Condition
 {
-    public override Truth Holds(scoped in RbacRequest request)
-    {
-        var authority = request.Authority.AsSpan();
-        // Nobody knows who decodes a name: maybe it is that one.
-        if (authority.Contains('%')) return Truth.Maybe;
-        var port = authority.LastIndexOf(':');
-        var name = port < 0 || authority[^1] == ']' ? authority : authority[..port];
-        if (name.IsEmpty || name[^1] != '.') return test.Test(authority);
-        return name.Length == authority.Length ? test.Test(name[..^1]) : test.Test(string.Concat(name[..^1], authority[port..]));
-    }
+    // Nobody knows who decodes a name with % in it: maybe it is that one.
+    public override Truth Holds(scoped in RbacRequest request) => request.Host.Contains('%') ? Truth.Maybe : test.Test(request.Host);
 }
 
 /// <summary>

@@ -16,6 +16,7 @@ var figures = Enumerable.Empty<Figure>();
 if (only is null or HopHttp1.Name) figures = figures.Concat(new HopHttp1(rounds, seconds).Run());
 if (only is null or MtlsPair.Name) figures = figures.Concat(new MtlsPair(rounds, seconds).Run());
 if (only is null or RbacHop.Name) figures = figures.Concat(new RbacHop(rounds, seconds).Run());
+if (only is null or RbacHop.Name) figures = figures.Concat(new RbacDecision(rounds).Run());
 if (only is null or ConfigPush.Name) figures = figures.Concat(await new ConfigPush(rounds).RunAsync());
 foreach (var figure in figures) Console.WriteLine(json ? figure.ToJson() : figure.ToRow());
 return 0;
