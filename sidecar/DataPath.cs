@@ -61,7 +61,7 @@ internal sealed class DataPath : IAsyncDisposable
         var tcp = new TcpProxy(dialer, time, random, settings.Self, sink, authorizer) { MaxAge = settings.MaxTcpAge };
         var connect = new ConnectTunnel(snapshots, tcp, dialer, time);
         var feed = new ConnectionFeed();
-        handOver = new HttpHandOver(feed, MakeWrapper());
+        handOver = new HttpHandOver(feed, MakeWrapper(), time);
         server = new HttpServer(http, feed, time, new KestrelLog(sink.Own, log.For("http")));
         acceptors = new Acceptors(sockets, new AcceptorParts
         {
@@ -69,6 +69,7 @@ internal sealed class DataPath : IAsyncDisposable
             Tcp = tcp.ServeAsync,
             Connect = connect.ServeAsync,
             Http = handOver.ServeAsync,
+            SecuredHttp = handOver.ServeSecuredAsync,
             Limit = ConnectionLimit.For(settings.MostConnections),
             Security = settings.Security,
             Metrics = sink.Own,

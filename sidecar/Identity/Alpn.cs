@@ -18,8 +18,13 @@ internal static class Alpn
     private const string Http1 = "http/1.1";
     private const string Http2 = "h2";
 
-    /// <summary>True for the names of HTTP/2.</summary>
-    public static bool IsHttp2(string protocol) => protocol is MeshHttp2 or Http2;
+    /// <summary>Whether a connection of this protocol is HTTP/2; null when its name does not say.</summary>
+    public static bool? SaysHttp2(string protocol) => protocol switch
+    {
+        MeshHttp2 or Http2 => true,
+        MeshHttp1 or Http1 => false,
+        _ => null,
+    };
 
     /// <summary>
     /// What a client offers. Between sidecars the name says what is carried now: a port whose protocol is found by detection carries HTTP/1

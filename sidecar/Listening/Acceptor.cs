@@ -183,13 +183,17 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         };
         if (chain.Tcp is { } tcp) await parts.Tcp(secured ?? (ITransport)new SocketTransport(accepted), facts, tcp);
         else if (chain.Http is not { } http) accepted.Dispose();
-        else if (secured is not null) await parts.Http(connection, facts, IsHttp2(http.Codec, secured.Protocol), secured);
+        else if (secured is not null) await parts.SecuredHttp(connection, facts, IsHttp2(http.Codec, secured.Protocol), secured);
         else if (words.Detected == Detected.Connect) await parts.Connect(accepted, facts, http);
-        else await parts.Http(connection, facts, http.Codec == HttpCodec.Http2 || (http.Codec == HttpCodec.Auto && words.Detected == Detected.Http2), null);
+        else await parts.Http(connection, facts, http.Codec == HttpCodec.Http2 || (http.Codec == HttpCodec.Auto && words.Detected == Detected.Http2));
     }
 
-    private static bool IsHttp2(HttpCodec codec, string protocol) =>
-        codec == HttpCodec.Http2 || (codec == HttpCodec.Auto && Alpn.IsHttp2(protocol));
+    private static bool? IsHttp2(HttpCodec codec, string protocol) => codec switch
+    {
+        HttpCodec.Http1 => false,
+        HttpCodec.Http2 => true,
+        _ => Alpn.SaysHttp2(protocol),
+    };
 
     /// <summary>No chain is for it, or it never said enough.</summary>
     private void Refuse(Socket accepted, Listener listener, in FirstWords words)

@@ -18,8 +18,11 @@ internal sealed record AcceptorParts
     /// <summary>Serves a connection that begins with CONNECT to its end.</summary>
     public required Func<Socket, ConnectionFacts, HttpConnectionManager, Task> Connect { get; init; }
 
-    /// <summary>Serves an HTTP connection to its end; the last arguments say HTTP/2, and TLS when it ended here.</summary>
-    public required Func<OpenConnection, ConnectionFacts, bool, TlsTransport?, Task> Http { get; init; }
+    /// <summary>Serves an HTTP connection in plaintext to its end; the last argument says HTTP/2.</summary>
+    public required Func<OpenConnection, ConnectionFacts, bool, Task> Http { get; init; }
+
+    /// <summary>Serves an HTTP connection whose TLS ended here to its end; whether it is HTTP/2, null when nobody knows yet.</summary>
+    public required Func<OpenConnection, ConnectionFacts, bool?, TlsTransport, Task> SecuredHttp { get; init; }
 
     /// <summary>What handshakes need.</summary>
     public required Security Security { get; init; }

@@ -27,7 +27,8 @@ internal readonly record struct FirstWords(Detected Detected, ClientHello? Hello
 /// </summary>
 internal sealed class FirstBytes(TimeProvider time)
 {
-    private static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
+    /// <summary>How long a client may take for what tells its protocol.</summary>
+    public static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(50);
 

@@ -5,14 +5,26 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 namespace Mesh.Sidecar.Listening;
 
 /// <summary>Wraps accepted sockets for Kestrel's engines and hands them over. Thread safe; owned by the data path.</summary>
-internal sealed class HttpHandOver(ConnectionFeed feed, SocketConnectionContextFactory wrapper) : IDisposable
+internal sealed class HttpHandOver(ConnectionFeed feed, SocketConnectionContextFactory wrapper, TimeProvider time) : IDisposable
 {
     private readonly BlockPool blocks = new();
 
-    /// <summary>Hands a connection to an engine; the task ends with the connection. It is plaintext unless it was <paramref name="secured"/>.</summary>
-    public async Task ServeAsync(OpenConnection open, ConnectionFacts facts, bool http2, TlsTransport? secured)
+    /// <summary>Hands a connection in plaintext to an engine; the task ends with the connection.</summary>
+    public Task ServeAsync(OpenConnection open, ConnectionFacts facts, bool http2) => ServeAsync(open, wrapper.Create(open.Socket), facts, http2);
+
+    /// <summary>
+    /// Hands a secured connection to an engine; the task ends with the connection. Where neither configuration nor handshake say which HTTP it
+    /// is (<paramref name="http2"/> null), its first bytes do.
+    /// </summary>
+    public async Task ServeSecuredAsync(OpenConnection open, ConnectionFacts facts, bool? http2, TlsTransport secured)
     {
-        ConnectionContext connection = secured is null ? wrapper.Create(open.Socket) : Wrap(secured);
+        var connection = new SecuredConnection(secured, blocks);
+        connection.Start();
+        await ServeAsync(open, connection, facts, http2 ?? await connection.SpeaksHttp2Async(FirstBytes.HeadBound, time));
+    }
+
+    private async Task ServeAsync(OpenConnection open, ConnectionContext connection, ConnectionFacts facts, bool http2)
+    {
         connection.Features.Set(facts);
         var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var ending = connection.ConnectionClosed.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), closed);
@@ -26,12 +38,5 @@ internal sealed class HttpHandOver(ConnectionFeed feed, SocketConnectionContextF
     {
         wrapper.Dispose();
         blocks.Dispose();
-    }
-
-    private SecuredConnection Wrap(TlsTransport secured)
-    {
-        var connection = new SecuredConnection(secured, blocks);
-        connection.Start();
-        return connection;
     }
 }

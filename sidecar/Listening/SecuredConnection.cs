@@ -59,6 +59,20 @@ internal sealed class SecuredConnection : ConnectionContext, IConnectionLifetime
         sending = SendAsync();
     }
 
+    /// <summary>Whether its first bytes are HTTP/2's; they stay where they are. Who says nothing in time is closed.</summary>
+    public async ValueTask<bool> SpeaksHttp2Async(TimeSpan bound, TimeProvider time)
+    {
+        using var timer = time.CreateTimer(static self => ((SecuredConnection)self!).Abort(), this, bound, Timeout.InfiniteTimeSpan);
+        while (true)
+        {
+            var read = await incoming.Reader.ReadAsync();
+            var detected = Look(read.Buffer);
+            var enough = detected != Detected.NeedMore || read.IsCompleted;
+            incoming.Reader.AdvanceTo(read.Buffer.Start, enough ? read.Buffer.Start : read.Buffer.End);
+            if (enough) return detected == Detected.Http2;
+        }
+    }
+
     /// <inheritdoc/>
     public override void Abort(ConnectionAbortedException abortReason)
     {
@@ -79,6 +93,8 @@ internal sealed class SecuredConnection : ConnectionContext, IConnectionLifetime
         await sending;
         transport.Dispose();
     }
+
+    private static Detected Look(ReadOnlySequence<byte> bytes) => Detection.Look(bytes.IsSingleSegment ? bytes.FirstSpan : bytes.ToArray());
 
     private PipeOptions Options(long most) => new(
         pool, PipeScheduler.Inline, PipeScheduler.Inline, pauseWriterThreshold: most, resumeWriterThreshold: most / 2, useSynchronizationContext: false);

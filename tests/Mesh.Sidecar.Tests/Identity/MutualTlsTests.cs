@@ -89,6 +89,34 @@ public sealed class MutualTlsTests
         Assert.InRange(pair.ServerSecurity.Connections.Open, 1, 4);
     }
 
+    [Theory]
+    [InlineData("1.1")]
+    [InlineData("2.0")]
+    public async Task WithoutAlpnTheFirstBytesTellWhichHttpItIs(string version)
+    {
+        await using var http1 = await KestrelOrigin.StartAsync(c => c.Response.WriteAsync(c.Request.Protocol), Microsoft.AspNetCore.Server.Kestrel.Core.HttpProtocols.Http1);
+        await using var http2 = await KestrelOrigin.StartAsync(c => c.Response.WriteAsync(c.Request.Protocol));
+        var app = version == "2.0" ? http2.Address : http1.Address;
+        await using var pair = await Pair.HttpAsync(app);
+        var any = Pair.Chain("mtls-http") with { Http = new HttpConnectionManager { Routes = Bed.Table(Bed.Cluster(UpstreamProtocol.Downstream, app)) } };
+        pair.Server.Snapshots.Publish(Bed.Snap(Pair.MutualListener(pair.Server.Port, Bed.Table(Bed.Cluster(app)), any)));
+        var own = pair.Authority.For(Authority.Web);
+        using var client = new HttpMessageInvoker(new SocketsHttpHandler
+        {
+            ConnectCallback = async (_, cancel) =>
+            {
+                var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+                await socket.ConnectAsync(pair.Server.Port, cancel);
+                var tls = new System.Net.Security.SslStream(new NetworkStream(socket, ownsSocket: true));
+                await tls.AuthenticateAsClientAsync(new() { TargetHost = "cart", ClientCertificateContext = own.Svid.TlsContext, RemoteCertificateValidationCallback = (_, _, _, _) => true }, cancel);
+                return tls;
+            },
+        });
+        using var message = new HttpRequestMessage(HttpMethod.Get, $"http://{pair.Server.Port}/") { Version = new Version(version), VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        using var answer = await client.SendAsync(message, CancellationToken.None);
+        Assert.Equal(version == "2.0" ? "HTTP/2" : "HTTP/1.1", await answer.Content.ReadAsStringAsync());
+    }
+
     [Fact]
     public async Task ConnectionsThatEndedAreForgotten()
     {
