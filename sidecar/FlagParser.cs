@@ -43,11 +43,11 @@ internal sealed class FlagParser
         new("ports-file", "FILE", "write the bound addresses to this file, as JSON", (p, v) => p.flags = p.flags with { PortsFile = v }),
         new("label", "KEY=VALUE", "a label of the workload. Repeatable", (p, v) => p.flags = p.flags with { Labels = p.Label(v) }),
         new("zone", "NAME", "zone of the workload", (p, v) => p.flags = p.flags with { Zone = v }),
-        new("access-log", "off|errors|all", "what is logged of requests, to stdout; default errors", (p, v) => p.flags = p.flags with { AccessLog = p.Choice("--access-log", v, AccessLogMode.Off, AccessLogMode.Errors, AccessLogMode.All) }),
-        new("access-log-format", "text|json", "default text", (p, v) => p.flags = p.flags with { AccessLogFormat = p.Choice("--access-log-format", v, AccessLogFormat.Text, AccessLogFormat.Json) }),
+        new("access-log", "off|errors|all", "what is logged of requests, to stdout; default errors", (p, v) => p.flags = p.flags with { AccessLog = (AccessLogMode)p.Choice("--access-log", v, "off", "errors", "all") }),
+        new("access-log-format", "text|json", "default text", (p, v) => p.flags = p.flags with { AccessLogFormat = (AccessLogFormat)p.Choice("--access-log-format", v, "text", "json") }),
         new("otlp", "URL", "send metrics and spans to this OpenTelemetry collector", (p, v) => p.flags = p.flags with { Otlp = v }),
         new("drain-time", "SECONDS", "longest a graceful stop may take, default 30", (p, v) => p.flags = p.flags with { DrainTime = TimeSpan.FromSeconds(p.Number("--drain-time", v, 0, 86_400)) }),
-        new("discover", "all|declared", "know every service, or only those of --upstream; default all", (p, v) => p.flags = p.flags with { DiscoverAll = p.Choice("--discover", v, "declared", "all") == "all" }),
+        new("discover", "all|declared", "know every service, or only those of --upstream; default all", (p, v) => p.flags = p.flags with { DiscoverAll = p.Choice("--discover", v, "declared", "all") == 1 }),
         new("log-level", "debug|info|warn|error", "default info", (p, v) => p.flags = p.flags with { LogLevel = p.LogLevel(v) }),
         new("health-path", "PATH", "check the application with GET PATH instead of a connection", (p, v) => p.flags = p.flags with { HealthPath = p.Path(v) }),
         new("workers", "N", "threads that wait for sockets, default one a processor", (p, v) => p.flags = p.flags with { Workers = (int)p.Number("--workers", v, 1, 1024) }),
@@ -95,7 +95,11 @@ internal sealed class FlagParser
 
         if (flags.Inbound.Length > flags.Ports.Length) errors.Add($"--inbound is given {flags.Inbound.Length} times and --port {flags.Ports.Length} times: each --inbound belongs to a --port");
         if (flags.Ports.Length > 0 && flags.Service.Length == 0) errors.Add("--port needs --service: the service that other workloads call");
-        foreach (var twice in flags.Ports.GroupBy(p => p.Port).Where(g => g.Skip(1).Any())) errors.Add($"--port {twice.Key} is given twice");
+        var (once, twice) = (new HashSet<int>(), new HashSet<int>());
+        foreach (var port in flags.Ports)
+        {
+            if (!once.Add(port.Port) && twice.Add(port.Port)) errors.Add($"--port {port.Port} is given twice");
+        }
     }
 
     private bool IsSecured()
@@ -183,15 +187,16 @@ internal sealed class FlagParser
         return least;
     }
 
-    private T Choice<T>(string flag, string text, params ReadOnlySpan<T> choices)
+    /// <summary>Index of the choice. Names instead of the enum's values: what an enum calls its values is reflection.</summary>
+    private int Choice(string flag, string text, params ReadOnlySpan<string> choices)
     {
-        foreach (var choice in choices)
+        for (var i = 0; i < choices.Length; i++)
         {
-            if (string.Equals(choice!.ToString(), text, StringComparison.OrdinalIgnoreCase)) return choice;
+            if (string.Equals(choices[i], text, StringComparison.OrdinalIgnoreCase)) return i;
         }
 
-        errors.Add($"{flag}: \"{text}\" is not one of {string.Join(", ", choices.ToArray()).ToLowerInvariant()}");
-        return choices[0];
+        errors.Add($"{flag}: \"{text}\" is not one of {string.Join(", ", choices)}");
+        return 0;
     }
 
     private Level LogLevel(string text)

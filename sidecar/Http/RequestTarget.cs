@@ -8,7 +8,7 @@ namespace Mesh.Sidecar.Http;
 internal static class RequestTarget
 {
     private static readonly SearchValues<char> TargetChars = SearchValues.Create(
-        [.. Enumerable.Range(0x21, 0x7f - 0x21).Where(c => c != '#').Select(c => (char)c)]);
+        "!\"$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~");
 
     // unreserved, sub-delims without the comma (two hosts in one field) and percent-encoding
     private static readonly SearchValues<char> HostChars = SearchValues.Create(

@@ -14,10 +14,10 @@ internal sealed class Bounds
         [0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000];
 
     /// <summary><see cref="Istio"/> as Prometheus writes them.</summary>
-    public static readonly string[] IstioText = [.. Istio.Select(bound => bound.ToString("R", CultureInfo.InvariantCulture))];
+    public static readonly string[] IstioText = Array.ConvertAll(Istio, bound => bound.ToString("R", CultureInfo.InvariantCulture));
 
     /// <summary><see cref="Istio"/> for whole bytes.</summary>
-    public static readonly long[] Bytes = [.. Istio.Select(bound => (long)Math.Floor(bound))];
+    public static readonly long[] Bytes = Array.ConvertAll(Istio, bound => (long)Math.Floor(bound));
 
     private static readonly int[] CoarseOf = MapLatencyToIstio();
 
