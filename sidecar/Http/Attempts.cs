@@ -20,7 +20,7 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
     /// then it is to be closed, and the endpoint's stats are to be told.
     /// </summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<(IUpstreamCall? Call, CallResult Result)> RunAsync(Exchange x, Route route, Cluster cluster)
+    public async ValueTask<Opened> RunAsync(Exchange x, Route route, Cluster cluster)
     {
         var retry = route.Retry;
         var most = Math.Min(1 + retry.MaxRetries, MostTries);
@@ -34,26 +34,26 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
             for (var number = 1; ; number++)
             {
                 var endpoint = cluster.Balanced.Pick(cluster.Policy, cluster.State.NextCursor(), time.GetTimestamp(), random, tried[..(number - 1)]);
-                if (endpoint is null) return (null, new CallResult(Failure.NoEndpoint, $"cluster {cluster.Name} has no healthy endpoint"));
+                if (endpoint is null) return new(null, new CallResult(Failure.NoEndpoint, $"cluster {cluster.Name} has no healthy endpoint"));
                 tried[number - 1] = endpoint;
                 var (call, result) = await TryAsync(x, route, cluster, endpoint);
                 untouched &= result.NothingProcessed;
                 if (number == most || x.Stopped != Failure.None || !MaySendAgain(x, call) || !IsWorthRetrying(retry, call, result))
-                    return (call, number == most && number > 1 ? Exhausted(call, result, number, untouched) : result);
+                    return new(call, number == most && number > 1 ? Exhausted(call, result, number, untouched) : result);
                 if (!budgeted && !(budgeted = cluster.State.Budget.TryRetry()))
                 {
                     metrics.RetriesOverBudget.Add();
-                    return (call, result);
+                    return new(call, result);
                 }
 
                 x.Running(null);
                 if (call is not null) await GiveUpAsync(call, endpoint);
                 // Until the try was ended its body went on, perhaps beyond what is kept.
-                if (!x.Body.Rewindable) return (null, new CallResult(Failure.UpstreamReset, $"{endpoint.Authority} refused the request, and its body is too large to send again"));
+                if (!x.Body.Rewindable) return new(null, new CallResult(Failure.UpstreamReset, $"{endpoint.Authority} refused the request, and its body is too large to send again"));
                 metrics.Retries.Add();
                 x.Body.Rewind();
                 await Task.Delay(Backoff.FullJitter(number, retry.BackoffBase, retry.BackoffMax, random), time, CancellationToken.None);
-                if (x.Stopped != Failure.None) return (null, new CallResult(x.Stopped));
+                if (x.Stopped != Failure.None) return new(null, new CallResult(x.Stopped));
             }
         }
         finally
@@ -92,7 +92,7 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<(IUpstreamCall? Call, CallResult Result)> TryAsync(Exchange x, Route route, Cluster cluster, Endpoint endpoint)
+    private async ValueTask<Opened> TryAsync(Exchange x, Route route, Cluster cluster, Endpoint endpoint)
     {
         x.Facts.Endpoint = endpoint;
         x.Facts.Attempts++;
@@ -107,7 +107,7 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
             if (result.Failure == Failure.None)
             {
                 x.Facts.UpstreamTicks = time.GetTimestamp() - started;
-                return (call, Heard(x, call, endpoint));
+                return new(call, Heard(x, call, endpoint));
             }
 
             x.Running(null);
@@ -115,8 +115,8 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
         }
 
         endpoint.Stats.End();
-        if (x.Stopped != Failure.None) return (null, new CallResult(x.Stopped, result.Detail));
-        return (null, bound is { Fired: true } ? new CallResult(Failure.TryTimeout, $"{endpoint.Authority} did not answer in {route.Retry.PerTryTimeout}") : result);
+        if (x.Stopped != Failure.None) return new(null, new CallResult(x.Stopped, result.Detail));
+        return new(null, bound is { Fired: true } ? new CallResult(Failure.TryTimeout, $"{endpoint.Authority} did not answer in {route.Retry.PerTryTimeout}") : result);
     }
 
     /// <summary>What an answer says of its endpoint: an inbound sidecar whose application is gone is as good as a refused connection.</summary>

@@ -56,7 +56,7 @@ internal sealed class Dialer(Snapshots snapshots, Security security, TimeProvide
     private bool LeadsBack(Socket socket, Direction direction) =>
         socket.RemoteEndPoint is IPEndPoint named && OwnAddresses.LeadsBack(snapshots.Current, named, direction);
 
-    private static async ValueTask<(Socket? Socket, Failure Failure, string Detail)> TryConnectAsync(Endpoint endpoint, CancellationToken cancel)
+    private static async ValueTask<Reached> TryConnectAsync(Endpoint endpoint, CancellationToken cancel)
     {
         Socket? socket = null;
         try
@@ -67,17 +67,17 @@ internal sealed class Dialer(Snapshots snapshots, Security security, TimeProvide
             socket.NoDelay = true;
             if (endpoint.Address is not null) await socket.ConnectAsync(endpoint.Address, cancel);
             else await socket.ConnectAsync(endpoint.Host, endpoint.Port, cancel);
-            return (socket, Failure.None, "");
+            return new(socket, Failure.None, "");
         }
         catch (OperationCanceledException)
         {
             socket?.Dispose();
-            return (null, Failure.ConnectTimeout, $"connecting to {endpoint.Authority} took too long");
+            return new(null, Failure.ConnectTimeout, $"connecting to {endpoint.Authority} took too long");
         }
         catch (SocketException e)
         {
             socket?.Dispose();
-            return (null, Failure.ConnectFailure, $"connecting to {endpoint.Authority}: {e.Message}");
+            return new(null, Failure.ConnectFailure, $"connecting to {endpoint.Authority}: {e.Message}");
         }
     }
 
@@ -90,6 +90,9 @@ internal sealed class Dialer(Snapshots snapshots, Security security, TimeProvide
             ? new(result.Transport, Failure.None, "")
             : new(null, Failure.TlsFailure, $"{dial.Endpoint.Authority}: {result.Text}");
     }
+
+    /// <summary>A socket that is connected, or why there is none. Not a tuple, see <c>Opened</c>.</summary>
+    private readonly record struct Reached(Socket? Socket, Failure Failure, string Detail);
 }
 
 /// <summary>A connection to be made.</summary>

@@ -47,12 +47,12 @@ internal sealed class Http1Pool(TimeProvider time, Dialer dialer, SidecarMetrics
     }
 
     /// <summary>Makes a connection. Throws when cancelled.</summary>
-    public async ValueTask<(Http1Connection? Connection, CallResult Result)> ConnectAsync(Dial dial, CancellationToken cancel)
+    public async ValueTask<Opened> ConnectAsync(Dial dial, CancellationToken cancel)
     {
         var (transport, failure, detail) = await dialer.ConnectAsync(dial, cancel);
-        if (transport is null) return (null, new CallResult(failure, detail));
+        if (transport is null) return new(null, new CallResult(failure, detail));
         metrics.UpstreamOpen.Add(1);
-        return (new Http1Connection(this, transport, dial.Terms), CallResult.Ok);
+        return new(new Http1Connection(this, transport, dial.Terms), CallResult.Ok);
     }
 
     /// <summary>Takes a parked connection; closes it when there are enough.</summary>

@@ -52,3 +52,11 @@ internal readonly record struct CallResult(Failure Failure, string Detail = "", 
     /// <summary>True when the application behind the endpoint provably never saw the request.</summary>
     public bool NothingProcessed => Untouched != RetryOn.None || Failure is Failure.ConnectFailure or Failure.ConnectTimeout or Failure.TlsFailure or Failure.NoEndpoint;
 }
+
+/// <summary>
+/// A call that was opened, or why there is none. Not a tuple: what is asynchronous with a tuple of references for its result cannot be compiled
+/// ahead, and the first request would wait for that.
+/// </summary>
+/// <param name="Call">The call.</param>
+/// <param name="Result">How it went so far.</param>
+internal readonly record struct Opened(IUpstreamCall? Call, CallResult Result);

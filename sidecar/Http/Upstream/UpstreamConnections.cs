@@ -34,19 +34,19 @@ internal sealed class UpstreamConnections : IDisposable
     }
 
     /// <summary>A call to the endpoint, ready to send; or why there is none.</summary>
-    public ValueTask<(IUpstreamCall? Call, CallResult Result)> OpenAsync(Exchange x, Cluster cluster, Endpoint endpoint, TryBound? bound)
+    public ValueTask<Opened> OpenAsync(Exchange x, Cluster cluster, Endpoint endpoint, TryBound? bound)
     {
         var http2 = cluster.Protocol == UpstreamProtocol.Http2 || (cluster.Protocol == UpstreamProtocol.Downstream && x.Http2);
         var terms = dialer.TermsOf(endpoint);
         if (http2 && !x.WebSocket)
         {
             var clients = cluster.State.Http2(() => new Http2Clients(t => Http2Pool.Make(dialer, metrics, t, cluster.ConnectTimeout), Retire));
-            return new((new Http2Call(clients.On(terms), endpoint), CallResult.Ok));
+            return new(new Opened(new Http2Call(clients.On(terms), endpoint), CallResult.Ok));
         }
 
         var pool = endpoint.Stats.Connections(makePool);
         var idle = pool.TryTake(terms);
-        if (idle is not null) return new((idle, CallResult.Ok));
+        if (idle is not null) return new(new Opened(idle, CallResult.Ok));
         return ConnectAsync(x, pool, new Dial(endpoint, terms, Carried.Http1, x.Facts.Direction, cluster.ConnectTimeout), bound);
     }
 
@@ -97,7 +97,7 @@ internal sealed class UpstreamConnections : IDisposable
         lock (gate) waiting.RemoveAll(pool => pool.Retire(olderThan));
     }
 
-    private static async ValueTask<(IUpstreamCall? Call, CallResult Result)> ConnectAsync(
+    private static async ValueTask<Opened> ConnectAsync(
         Exchange x, Http1Pool pool, Dial dial, TryBound? bound)
     {
         // Not disposed, it holds nothing: a timer that fires as the connect ends may still cancel it, and must not fail.
@@ -105,12 +105,12 @@ internal sealed class UpstreamConnections : IDisposable
         bound?.Now(cancel);
         try
         {
-            if (!x.Running(cancel)) return (null, new CallResult(x.Stopped));
+            if (!x.Running(cancel)) return new(null, new CallResult(x.Stopped));
             return await pool.ConnectAsync(dial, cancel.Token);
         }
         catch (OperationCanceledException)
         {
-            return (null, new CallResult(x.Stopped == Failure.None ? Failure.TryTimeout : x.Stopped, $"while connecting to {dial.Endpoint.Authority}"));
+            return new(null, new CallResult(x.Stopped == Failure.None ? Failure.TryTimeout : x.Stopped, $"while connecting to {dial.Endpoint.Authority}"));
         }
         finally
         {
