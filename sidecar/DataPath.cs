@@ -32,7 +32,7 @@ internal sealed record DataPathSettings
     public Security Security { get; init; } = new(TimeProvider.System);
 
     /// <summary>Seed of balancing, jitter and identifiers.</summary>
-    public ulong Seed { get; init; } = BitConverter.ToUInt64(System.Security.Cryptography.RandomNumberGenerator.GetBytes(8));
+    public ulong Seed { get; init; } = Randomness.NewSeed();
 }
 
 /// <summary>

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Net.Sockets;
-using System.Security.Cryptography;
 using Google.Protobuf;
 using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
@@ -34,7 +33,7 @@ internal sealed class Sidecar : IAsyncDisposable
     private readonly TimeProvider time;
     private readonly Log log;
     private readonly Life life = new();
-    private readonly Randomness random = new(BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)));
+    private readonly Randomness random = new(Randomness.NewSeed());
     private readonly CancellationTokenSource stop = new();
     private readonly BoundSockets sockets = new();
     private readonly Snapshots snapshots = new();
@@ -102,11 +101,12 @@ internal sealed class Sidecar : IAsyncDisposable
         // 3. The surfaces for people and machines; readiness says why not yet.
         await using var data = new DataPath(snapshots, sockets, new DataPathSettings { Self = self, DrainBound = flags.DrainTime, MaxTcpAge = flags.MaxConnectionAge, Security = security }, sink, time, log);
         await using var admin = new AdminServer(new AdminAddresses(flags.Admin, flags.Metrics, flags.Readiness), Sources(workload, traffic, data));
+        // Traffic first: who started the application waits for that.
+        await data.StartAsync(stop.Token);
         await StartAsync(admin);
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
 
-        // 4. Traffic, as soon as there is a configuration.
-        await data.StartAsync(stop.Token);
+        // 4. Whom to listen to.
         life.HearSignals(reload: () => file?.Reload());
         List<Task> loops = [.. Follow(workload), new MemoryTrim(time).RunAsync(stop.Token)];
         await using var edges = new EdgeReporter(channel is null ? null : CertifiedChannelAsync(), traffic, workload.NodeId, time, random, log.For("telemetry"));
@@ -247,5 +247,5 @@ internal sealed class Sidecar : IAsyncDisposable
     }
 
     private string MakeId() =>
-        string.Create(CultureInfo.InvariantCulture, $"{(flags.Service.Length > 0 ? flags.Service : "client")}-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4))}");
+        string.Create(CultureInfo.InvariantCulture, $"{(flags.Service.Length > 0 ? flags.Service : "client")}-{(uint)random.NextBits():x8}");
 }

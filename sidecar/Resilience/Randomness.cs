@@ -9,6 +9,16 @@ public sealed class Randomness(ulong seed)
     private const ulong GoldenGamma = 0x9E3779B97F4A7C15;
     private ulong state = seed;
 
+    /// <summary>
+    /// A seed of the kernel's randomness. By way of a Guid: a generator for secrets would load OpenSSL, 3 MB that a sidecar without TLS never needs.
+    /// </summary>
+    public static ulong NewSeed()
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        Guid.NewGuid().TryWriteBytes(bytes);
+        return BitConverter.ToUInt64(bytes) ^ BitConverter.ToUInt64(bytes[8..]);
+    }
+
     /// <summary>The next 64 random bits.</summary>
     public ulong NextBits()
     {
