@@ -1,0 +1,199 @@
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
+using Mesh.Sidecar.Tests.Testbed;
+using Mesh.Tests;
+
+namespace Mesh.Sidecar.Tests.Identity;
+
+/// <summary>
+/// Somebody else answers at an endpoint's address. The request must not reach him, not even in part; the caller is told whom we expected and
+/// who was there.
+/// </summary>
+public sealed class OutboundAttackTests
+{
+    private const string Get = "GET /secret HTTP/1.1\r\nHost: cart\r\n\r\n";
+
+    [Theory]
+    [InlineData(UpstreamProtocol.Http1)]
+    [InlineData(UpstreamProtocol.Http2)]
+    internal async Task AValidCertificateOfAnotherServiceIsRefused(UpstreamProtocol protocol)
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address, protocol);
+        pair.ServerSecurity.Own.Set(pair.Authority.For("spiffe://cluster.local/ns/shop/sa/mallory"));
+        var answer = await pair.Client.AskAsync(Get);
+        Assert.Equal(503, answer!.Status);
+        Assert.Contains("expected was spiffe://cluster.local/ns/shop/sa/cart, shown was spiffe://cluster.local/ns/shop/sa/mallory", answer.Body, StringComparison.Ordinal);
+        Assert.Equal(["URX"], answer.Values("x-mesh-failure")); // tried three times, as any refused connection
+        Assert.Empty(origin.Connections);
+        Assert.InRange(pair.Client.Sink.Own.HandshakeFailures.ValueOf("outbound", "unexpected_peer"), 1, 9);
+    }
+
+    [Theory]
+    [InlineData("cart2")]
+    [InlineData("car")]
+    [InlineData("Cart")]
+    [InlineData("cart/x")]
+    public async Task NamesAreComparedLetterByLetter(string almost)
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        pair.ServerSecurity.Own.Set(pair.Authority.For("spiffe://cluster.local/ns/shop/sa/" + almost));
+        Assert.Equal(503, (await pair.Client.AskAsync(Get))!.Status);
+        Assert.Empty(origin.Connections);
+    }
+
+    [Fact]
+    public async Task TheRightNameOfAnotherTrustDomainIsRefused()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        var other = new Authority(trustDomain: "other.local");
+        pair.ServerSecurity.Own.Set(other.For("spiffe://other.local/ns/shop/sa/cart"));
+        var answer = await pair.Client.AskAsync(Get);
+        Assert.Equal(503, answer!.Status);
+        Assert.Contains("trust domain", answer.Body, StringComparison.Ordinal);
+        Assert.Empty(origin.Connections);
+    }
+
+    [Fact]
+    public async Task AnAuthorityThatOnlyHasTheSameNameIsRefused()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        pair.ServerSecurity.Own.Set(new Authority().For(Authority.Cart));
+        Assert.Equal(503, (await pair.Client.AskAsync(Get))!.Status);
+        Assert.Empty(origin.Connections);
+        Assert.InRange(pair.Client.Sink.Own.HandshakeFailures.ValueOf("outbound", "unknown_authority"), 1, 9);
+    }
+
+    [Theory]
+    [InlineData(-25, -1)]
+    [InlineData(1, 24)]
+    public async Task ACertificateOutOfItsTimeIsRefused(int fromHours, int toHours)
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        var now = DateTimeOffset.UtcNow;
+        pair.ServerSecurity.Own.Set(pair.Authority.For(Authority.Cart, r => (r.NotBefore, r.NotAfter) = (now.AddHours(fromHours), now.AddHours(toHours))));
+        var answer = await pair.Client.AskAsync(Get);
+        Assert.Equal(503, answer!.Status);
+        Assert.Contains(toHours < 0 ? "ended at" : "begins at", answer.Body, StringComparison.Ordinal);
+        Assert.Empty(origin.Connections);
+    }
+
+    [Fact]
+    public async Task APlaintextServerAtTheAddressGetsAHelloAndNothingElse()
+    {
+        // It answers anything with what it takes for HTTP.
+        await using var plain = new RecordingOrigin(async c =>
+        {
+            await c.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nphish");
+            await c.ReadToEndAsync();
+        });
+        var (bed, _) = await ClientOf(plain.Address);
+        await using var client = bed;
+        var answer = await client.AskAsync(Get);
+        Assert.Equal(503, answer!.Status);
+        Assert.NotEmpty(plain.AllBytes);
+        Assert.DoesNotContain("GET", plain.AllBytes, StringComparison.Ordinal);
+        Assert.DoesNotContain("secret", plain.AllBytes, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task WithoutACertificateNothingIsSentNotEvenInPlaintext()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        var (bed, security) = await ClientOf(origin.Address, certified: false);
+        await using var client = bed;
+        var answer = await client.AskAsync(Get);
+        Assert.Equal(503, answer!.Status);
+        Assert.Contains("no certificate yet", answer.Body, StringComparison.Ordinal);
+        Assert.Empty(origin.Connections);
+        Assert.Null(security.Own.Current);
+    }
+
+    [Theory]
+    [InlineData(SslProtocols.Tls12, true)]
+    [InlineData(SslProtocols.Tls13, false)]
+    public async Task AServerOfOlderTlsOrWithoutOurProtocolIsRefused(SslProtocols version, bool knowsProtocol)
+    {
+        var authority = new Authority();
+        var own = authority.For(Authority.Cart);
+        var read = -1;
+        await using var server = new RecordingOrigin(async c =>
+        {
+            await using var tls = new SslStream(new NetworkStream(c.Socket));
+            await tls.AuthenticateAsServerAsync(new SslServerAuthenticationOptions
+            {
+                ServerCertificateContext = own.Svid.TlsContext,
+                EnabledSslProtocols = version,
+                ApplicationProtocols = knowsProtocol ? [new("istio-http/1.1")] : null,
+            });
+            read = await tls.ReadAsync(new byte[100]);
+        });
+        var (bed, _) = await ClientOf(server.Address, authority: authority);
+        await using var client = bed;
+        Assert.Equal(503, (await client.AskAsync(Get))!.Status);
+        Assert.True(read <= 0, "the request was sent");
+    }
+
+    [Fact]
+    public async Task WhoIsSomebodyElseIsPassedOverForOneWhoIsRight()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        await using var stolen = RecordingOrigin.Friendly("stolen");
+        await using var mallory = await Pair.HttpAsync(stolen.Address, authority: pair.Authority);
+        mallory.ServerSecurity.Own.Set(pair.Authority.For("spiffe://cluster.local/ns/shop/sa/mallory"));
+        var both = Pair.ClusterAt(mallory.Server.Port, Pair.Expecting(Authority.Cart), UpstreamProtocol.Http1);
+        var two = new Cluster
+        {
+            Name = both.Name,
+            Kind = both.Kind,
+            Policy = both.Policy,
+            Endpoints = [both.Endpoints[0], pair.Cluster.Endpoints[0]],
+            Service = both.Service,
+            State = new ClusterState(),
+        };
+        pair.Client.Snapshots.Publish(Bed.Snap(Bed.HttpListener(pair.Client.Port, Bed.Table(two))));
+        for (var i = 0; i < 10; i++) Assert.Equal("hello", (await pair.Client.AskAsync(Get))!.Body);
+        Assert.Empty(stolen.Connections);
+    }
+
+    [Fact]
+    public async Task AServerThatNeverShakesHandsIsGivenUpWithTheConnectTimeout()
+    {
+        await using var silent = new RecordingOrigin(c => c.ReadToEndAsync());
+        var authority = new Authority();
+        var (bed, _) = await ClientOf(silent.Address, authority: authority, timeout: TimeSpan.FromMilliseconds(300));
+        await using var client = bed;
+        var answer = await client.AskAsync(Get);
+        Assert.Equal(503, answer!.Status);
+        Assert.Contains("took too long", answer.Body, StringComparison.Ordinal);
+    }
+
+    private static async Task<(Bed Bed, Security Security)> ClientOf(
+        IPEndPoint server, bool certified = true, Authority? authority = null, TimeSpan? timeout = null)
+    {
+        var security = new Security(TimeProvider.System);
+        if (certified) security.Own.Set((authority ?? new Authority()).For(Authority.Web));
+        var like = Pair.ClusterAt(server, Pair.Expecting(Authority.Cart), UpstreamProtocol.Http1);
+        var cluster = new Cluster
+        {
+            Name = like.Name,
+            Kind = like.Kind,
+            Policy = like.Policy,
+            ConnectTimeout = timeout ?? TimeSpan.FromSeconds(5),
+            Endpoints = like.Endpoints,
+            Service = like.Service,
+            State = new ClusterState(),
+        };
+        var settings = new DataPathSettings { Self = new("web-1", "shop", "web", "v1"), Seed = 42, Security = security };
+        return (await Bed.StartAsync(at => Bed.Snap(Bed.HttpListener(at, Bed.Table(cluster))), settings: settings), security);
+    }
+}
