@@ -1,4 +1,5 @@
 using System.Reflection;
+using Mesh.Api.Identity;
 using Mesh.Api.Logging;
 
 namespace Mesh.Sidecar;
@@ -21,6 +22,8 @@ internal static class Program
 
         // Before the first socket: both are read once, when the socket engine starts.
         DataPath.TuneRuntime();
+        // Peers and control plane are judged by the mesh's roots; only a collector of telemetry may be known by the machine's.
+        if (flags.Otlp?.StartsWith("https:", StringComparison.OrdinalIgnoreCase) is not true) SystemRoots.LeaveOut();
         if (flags.Workers > 0) Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_THREAD_COUNT", $"{flags.Workers}");
 
         var log = Log.To(Console.Error, flags.LogLevel, TimeProvider.System);

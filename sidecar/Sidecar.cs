@@ -104,6 +104,7 @@ internal sealed class Sidecar : IAsyncDisposable
         // Traffic first: who started the application waits for that.
         await data.StartAsync(stop.Token);
         await StartAsync(admin);
+        if (identity is not null) await identity.ShareAsync();
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
 
         // 4. Whom to listen to.

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Text;
 using Mesh.Api.Grpc;
 using Mesh.Api.Identity;
@@ -18,15 +19,17 @@ internal sealed class WorkloadIdentity : IAsyncDisposable
     private const string TokenVariable = "MESH_JOIN_TOKEN";
     private readonly Security security;
     private readonly IdentityAgent agent;
+    private readonly string? socket;
     private readonly TimeProvider time;
     private readonly Log log;
+    private SdsServer? shared;
     private long certificates;
     private long ended;
 
     /// <summary>Made from flags; throws <see cref="IOException"/> in words where they cannot be used.</summary>
     public WorkloadIdentity(Flags flags, Security security, TimeProvider time, Random random, Log log)
     {
-        (this.security, this.time, this.log) = (security, time, log);
+        (this.security, this.time, this.log, socket) = (security, time, log, flags.Sds);
         try
         {
             agent = new IdentityAgent(Options(flags), log, time, random);
@@ -68,17 +71,28 @@ internal sealed class WorkloadIdentity : IAsyncDisposable
         if (cut > 0) log.Warn("connections of revoked identities ended", ("connections", cut), ("revoked", trust.Revoked.Length));
     }
 
-    /// <summary>Obtains and renews until cancelled; shares the identity on the socket that is wanted.</summary>
-    public async Task RunAsync(CancellationToken stop)
+    /// <summary>Shares the identity with local programs where a socket is wanted; throws <see cref="IOException"/> in words where it cannot be had.</summary>
+    public async Task ShareAsync()
     {
-        await agent.RunAsync(stop);
+        if (socket is null) return;
+        try
+        {
+            shared = await SdsServer.StartAsync(socket, agent, log.For("sds"));
+        }
+        catch (Exception e) when (e is IOException or SocketException or UnauthorizedAccessException)
+        {
+            throw new IOException($"cannot listen on --sds {socket}: {(e.InnerException ?? e).Message}", e);
+        }
     }
 
+    /// <summary>Obtains and renews until cancelled.</summary>
+    public Task RunAsync(CancellationToken stop) => agent.RunAsync(stop);
+
     /// <inheritdoc/>
-    public ValueTask DisposeAsync()
+    public async ValueTask DisposeAsync()
     {
         agent.Changed -= Take;
-        return default;
+        if (shared is not null) await shared.DisposeAsync();
     }
 
     private void Take()
