@@ -5,8 +5,11 @@ using Envoy.Type.Matcher.V3;
 
 namespace Mesh.Api.Tests.Rbac;
 
-/// <summary>Random rules and requests over a small world, so that they meet. The same seed gives the same ones.</summary>
-internal sealed class RandomRbac(int seed)
+/// <summary>
+/// Random rules and requests over a small world, so that they meet. The same seed gives the same ones. <paramref name="plain"/>: only what every
+/// implementation of RBAC reads alike: one reading of each request, in canonical form, by a local caller without identity.
+/// </summary>
+internal sealed class RandomRbac(int seed, bool plain = false)
 {
     private static readonly string[] Segments = ["a", "b", "admin", "x y", "é", "A", ".w", "v1"];
     private static readonly string[] Written = ["/a", "/b", "/a/b", "/admin", "/admin/", "/a/admin", "/x y", "/v1/é", "/A", "/.w", "/"];
@@ -14,6 +17,7 @@ internal sealed class RandomRbac(int seed)
     private static readonly string[] Ends = ["/b", "n", "admin", "/admin/", "é", "/"];
     private static readonly string[] Ids = ["spiffe://t/ns/shop/sa/cart", "spiffe://t/ns/shop/sa/web", "spiffe://t/ns/shop/sa/web2", "spiffe://t/ns/bank/sa/cart"];
     private static readonly string[] Addresses = ["10.0.0.1", "10.0.0.9", "10.1.0.1", "192.168.0.1", "fd00::1", "fd01::1"];
+    private static readonly string[] LocalAddresses = ["127.0.0.1", "127.0.0.9", "126.0.0.1", "::1"];
     private readonly Random random = new(seed);
 
     public RBAC Rules()
@@ -28,18 +32,19 @@ internal sealed class RandomRbac(int seed)
     public (Decision Sent, NaiveRbac.Request Meant) Request()
     {
         var (target, paths) = Path();
-        var headers = Enumerable.Range(0, random.Next(4)).Select(_ => (One("x-a", "x-b"), One("1", "2", "12", ""))).ToArray();
-        var host = One("web", "Web:80", "admin.shop", "admin.shop:80");
-        var dotted = random.Next(5) == 0 ? (host.Contains(':', StringComparison.Ordinal) ? host.Replace(":", ".:", StringComparison.Ordinal) : host + ".") : host;
+        var headers = Enumerable.Range(0, random.Next(4)).Select(_ => (Name: One("x-a", "x-b"), One("1", "2", "12", ""))).ToArray();
+        if (plain) headers = [.. headers.DistinctBy(h => h.Name)];
+        var host = One("web", plain ? "web:80" : "Web:80", "admin.shop", "admin.shop:80");
+        var dotted = !plain && random.Next(5) == 0 ? (host.Contains(':', StringComparison.Ordinal) ? host.Replace(":", ".:", StringComparison.Ordinal) : host + ".") : host;
         var sent = new Decision
         {
             Method = One("GET", "GET", "POST", "PUT"),
             Target = target,
             Authority = dotted,
             Headers = headers,
-            Principal = random.Next(4) == 0 ? null : One(Ids),
-            Source = One(Addresses),
-            Destination = One(Addresses),
+            Principal = plain || random.Next(4) == 0 ? null : One(Ids),
+            Source = plain ? LocalAddresses[0] : One(Addresses),
+            Destination = plain ? LocalAddresses[0] : One(Addresses),
             Port = random.Next(80, 84),
         };
         return (sent, new NaiveRbac.Request(sent.Method, paths, host, headers, sent.Principal, sent.Source, sent.Destination, sent.Port));
@@ -51,26 +56,29 @@ internal sealed class RandomRbac(int seed)
         var (sent, exact, stripped) = ("", "", "");
         for (var i = random.Next(1, 4); i > 0; i--)
         {
-            var segment = random.Next(12) == 0 ? "" : One(Segments);
-            var parameter = random.Next(10) == 0 ? One(";", ";v=1", ";a;b") : "";
+            var segment = !plain && random.Next(12) == 0 ? "" : One(Segments);
+            var parameter = !plain && random.Next(10) == 0 ? One(";", ";v=1", ";a;b") : "";
             sent += "/" + Encoded(segment) + parameter;
             exact += "/" + Canonical(segment) + parameter;
             stripped += "/" + Canonical(segment);
         }
 
         var readings = new[] { exact, stripped, Merged(exact), Merged(stripped) }.Distinct().ToArray();
-        return (sent + One("", "", "?q=/a/../b;c"), readings);
+        return (sent + One("", "", plain ? "?q=/a" : "?q=/a/../b;c"), readings);
     }
 
     private static string Canonical(string text) => text.Replace(" ", "%20", StringComparison.Ordinal).Replace("é", "%C3%A9", StringComparison.Ordinal);
 
-    private string Encoded(string text) => string.Concat(text.Select(c => c switch
+    private string Encoded(string text) => plain ? Canonical(text) : string.Concat(text.Select(c => c switch
     {
         'é' => One("%c3%a9", "%C3%A9"),
         ' ' => "%20",
         _ when random.Next(6) == 0 => $"%{(int)c:x2}",
         _ => c.ToString(),
     }));
+
+    /// <summary>As people write it; for others as it is on the wire.</summary>
+    private string Wire(string text) => plain ? Canonical(text) : text;
 
     private static string Merged(string path)
     {
@@ -125,11 +133,11 @@ internal sealed class RandomRbac(int seed)
     {
         Path = random.Next(8) switch
         {
-            0 or 1 => new StringMatcher { Prefix = One(Beginnings), IgnoreCase = random.Next(8) == 0 },
-            2 => new StringMatcher { Suffix = One(Ends), IgnoreCase = random.Next(8) == 0 },
-            3 => new StringMatcher { Contains = One("a", "/b", "dm", "%C3") == "%C3" ? "é" : One("a", "/b", "dm") },
+            0 or 1 => new StringMatcher { Prefix = Wire(One(Beginnings)), IgnoreCase = random.Next(8) == 0 },
+            2 => new StringMatcher { Suffix = Wire(One(Ends)), IgnoreCase = random.Next(8) == 0 },
+            3 => new StringMatcher { Contains = Wire(One("a", "/b", "dm", "é")) },
             4 => new StringMatcher { SafeRegex = new RegexMatcher { Regex = One("/[^/]+", "/a(/.*)?", ".*admin.*", "/v1/%C3%A9") } },
-            _ => new StringMatcher { Exact = One(Written), IgnoreCase = random.Next(8) == 0 },
+            _ => new StringMatcher { Exact = Wire(One(Written)), IgnoreCase = random.Next(8) == 0 },
         },
     };
 
@@ -154,7 +162,7 @@ internal sealed class RandomRbac(int seed)
 
     private CidrRange Range()
     {
-        var address = One(Addresses);
+        var address = One(plain ? LocalAddresses : Addresses);
         return new CidrRange { AddressPrefix = address, PrefixLen = address.Contains(':', StringComparison.Ordinal) ? One(0u, 16u, 128u) : One(0u, 8u, 16u, 24u, 30u, 32u) };
     }
 
