@@ -35,6 +35,7 @@ internal sealed class InboundCompiler
         (this.node, this.port, this.policies, this.trustDomain) = (node, port, policies, trustDomain);
         listener = ListenerParts.Empty(XdsNames.InboundListener(port.Port), port.Listen, TrafficDirection.Inbound);
         if (policies.Locations is { } locations) listener.Metadata = new Metadata { FilterMetadata = { ["mesh.policies"] = locations } };
+        if (policies.TellsClient) listener.Metadata.FilterMetadata["mesh.authz"] = new Struct { Fields = { ["denied_by_header"] = Value.ForBool(true) } };
     }
 
     private string Cluster => XdsNames.InboundCluster(port.Port);

@@ -25,6 +25,7 @@ internal sealed class PortPolicies
         var enforced = policies.Where(policy => !policy.DryRun && policy.Action != PolicyAction.Audit).SelectMany(policy => policy.Rules).ToArray();
         HttpOnly = enforced.Any(rule => RuleCompiler.LooksAtHttp(rule, port));
         LooksAtPath = policies.SelectMany(policy => policy.Rules).Any(rule => RuleCompiler.LooksAtPath(rule, port));
+        TellsClient = policies.Any(policy => policy.TellsClient && !policy.DryRun);
         Http = Compile(new RuleScope(trustDomain, port, Http: true, dialect), HttpFilterOf);
         Network = dialect == EmitterKind.Grpc ? [] : Compile(new RuleScope(trustDomain, port, Http: false, dialect), NetworkFilterOf);
         Locations = LocationsOf(policies);
@@ -38,6 +39,9 @@ internal sealed class PortPolicies
 
     /// <summary>True when a rule looks at the path.</summary>
     public bool LooksAtPath { get; }
+
+    /// <summary>True when clients are told which policy refused them.</summary>
+    public bool TellsClient { get; }
 
     /// <summary>Filters for an HTTP connection manager, before its router.</summary>
     public ImmutableArray<HttpFilter> Http { get; }

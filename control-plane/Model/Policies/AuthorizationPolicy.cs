@@ -23,6 +23,9 @@ public sealed record AuthorizationPolicy
     /// <summary>True when it only reports what it would do.</summary>
     public bool DryRun { get; init; }
 
+    /// <summary>True when a client that is refused on its ports is told which policy did it (x-mesh-denied-by).</summary>
+    public bool TellsClient { get; init; }
+
     /// <summary>Where it was written.</summary>
     public required Provenance Source { get; init; }
 
@@ -35,6 +38,7 @@ public sealed record AuthorizationPolicy
             && Action == other.Action
             && Sequence.Same(Rules, other.Rules)
             && DryRun == other.DryRun
+            && TellsClient == other.TellsClient
             && Source == other.Source);
 
     /// <inheritdoc/>

@@ -10,6 +10,7 @@ namespace Mesh.ControlPlane.Rules.Policies;
 internal static class AuthorizationPolicyReader
 {
     private const string DryRun = "istio.io/dry-run";
+    private const string TellsClient = "policy.mesh/tells-client";
     private const int MostRules = 512;
     private const int MostTargets = 16;
 
@@ -22,7 +23,8 @@ internal static class AuthorizationPolicyReader
         var policy = new AuthorizationPolicy
         {
             Name = meta.FullName,
-            DryRun = ReadDryRun(document, meta),
+            DryRun = Switch(document, meta, DryRun),
+            TellsClient = Switch(document, meta, TellsClient),
             Source = new Provenance("AuthorizationPolicy", meta.Namespace, meta.Name, $"{document.Findings.File}:{document.Line}"),
         };
         if (spec is null) return policy;
@@ -43,11 +45,11 @@ internal static class AuthorizationPolicyReader
         return policy;
     }
 
-    private static bool ReadDryRun(Fields document, ObjectMeta meta)
+    private static bool Switch(Fields document, ObjectMeta meta, string annotation)
     {
-        if (!meta.Annotations.TryGetValue(DryRun, out var text)) return false;
+        if (!meta.Annotations.TryGetValue(annotation, out var text)) return false;
         if (text is "true" or "false") return text == "true";
-        document.Error("metadata", $"annotation {DryRun} must be \"true\" or \"false\", is \"{text}\"");
+        document.Error("metadata", $"annotation {annotation} must be \"true\" or \"false\", is \"{text}\"");
         return false;
     }
 

@@ -16,15 +16,19 @@ public sealed class AllocationTests
     private const int Most = 900;
 #endif
 
-    [Fact]
-    public async Task AKeptAliveRequestAllocatesLittle()
+    /// <summary>Policies, even a thousand, cost no memory a request.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1000)]
+    public async Task AKeptAliveRequestAllocatesLittle(int policies)
     {
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen();
         var origin = new Thread(() => Answer(listener)) { IsBackground = true };
         origin.Start();
-        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster((IPEndPoint)listener.LocalEndPoint!)));
+        var app = (IPEndPoint)listener.LocalEndPoint!;
+        await using var bed = await (policies == 0 ? Bed.HttpAsync(Bed.Table(Bed.Cluster(app))) : Bed.StartAsync(at => Guarded.Http(at, app, Guarded.Rules("ALLOW", Many(policies)))));
         using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         client.Connect(bed.Port);
         Ask(client, 500);
@@ -32,6 +36,12 @@ public sealed class AllocationTests
         Ask(client, Requests);
         var each = (GC.GetTotalAllocatedBytes(precise: true) - before) / Requests;
         Assert.True(each < Most, $"{each} bytes a request");
+    }
+
+    private static string Many(int policies)
+    {
+        var all = Enumerable.Range(0, policies).Select(i => Guarded.Policy($"p{i:d4}", i == policies - 1 ? Guarded.Path("/path") : Guarded.Path($"/{i}"))[1..^1]);
+        return $"{{{string.Join(',', all)}}}";
     }
 
     private static void Ask(Socket client, int times)

@@ -139,6 +139,19 @@ public sealed class ForwardedIdentityTests
     }
 
     [Fact]
+    public async Task TrailersTellNothingOfTheCaller()
+    {
+        await using var app = RecordingOrigin.Friendly();
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(app.Address)), Direction.Inbound);
+        using var client = await bed.ConnectAsync();
+        await client.SendAsync("POST / HTTP/1.1\r\nHost: web\r\nTransfer-Encoding: chunked\r\nTrailer: x-forwarded-client-cert\r\n\r\n2\r\nhi\r\n0\r\nx-forwarded-client-cert: URI=spiffe://evil\r\nx-mesh-source: a;b;c;d\r\n\r\n");
+        Assert.Equal(200, (await client.ReadAnswerAsync())!.Status);
+        Assert.Equal("hi", Assert.Single(app.Requests).Body);
+        Assert.DoesNotContain("evil", app.AllBytes, StringComparison.Ordinal);
+        Assert.DoesNotContain("a;b;c;d", app.AllBytes, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task AnApplicationCannotSpeakForTheMesh()
     {
         await using var app = new RecordingOrigin(async c =>

@@ -90,6 +90,17 @@ public sealed class InboundListenerTests
             string.Join(", ", listener.Metadata.FilterMetadata["mesh.policies"].Fields.Select(field => $"{field.Key}={field.Value.StringValue}")));
     }
 
+    [Theory]
+    [InlineData("policy.mesh/tells-client: \"true\"", true)]
+    [InlineData("policy.mesh/tells-client: \"false\"", false)]
+    [InlineData("policy.mesh/tells-client: \"true\", istio.io/dry-run: \"true\"", false)]
+    public void Clients_are_told_which_policy_refused_them_only_where_one_says_so(string annotations, bool told)
+    {
+        var rules = Authorization("deny", "action: DENY, rules: [{}]").Replace("namespace: shop}", $"namespace: shop, annotations: {{{annotations}}}}}", StringComparison.Ordinal);
+        var listener = Inbound(AppProtocol.Http, true, rules);
+        Assert.Equal(told, listener.Metadata.FilterMetadata.TryGetValue("mesh.authz", out var authz) && authz.Fields["denied_by_header"].BoolValue);
+    }
+
     [Fact]
     public void Only_mutual_TLS_sets_the_client_certificate_header()
     {
