@@ -11,14 +11,14 @@ public static partial class SystemRoots
     private const string Nowhere = "/nonexistent";
 
     /// <summary>
-    /// Keeps the list from being loaded. Call before the first TLS connection, and only where nothing is to be judged by it. Paths that
-    /// somebody set in the environment stay.
+    /// Keeps the list from being loaded. Call before the first TLS connection, and only where nothing is to be judged by it: whatever
+    /// paths the environment names, as container images often do, are not looked at.
     /// </summary>
     public static void LeaveOut()
     {
         // The native library reads the process's own environment, which Environment.SetEnvironmentVariable does not change.
-        _ = SetVariable("SSL_CERT_DIR", Nowhere, overwrite: 0);
-        _ = SetVariable("SSL_CERT_FILE", Nowhere, overwrite: 0);
+        _ = SetVariable("SSL_CERT_DIR", Nowhere, overwrite: 1);
+        _ = SetVariable("SSL_CERT_FILE", Nowhere, overwrite: 1);
     }
 
     [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
