@@ -60,6 +60,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         discovery = Composition.StartDiscovery(options, registry?.Url, store, rules?.FirstGood ?? Task.CompletedTask, new SourceClock(time, new Random()), log);
         feed = new ConfigFeed(store, time, log.For("xds"));
         nodes = new ConnectedNodes(store, feed);
+        if (identity.Rotation is { } rotation) rotation.Connected = roots => nodes.Holders(roots);
         xdsMetrics = new XdsMetrics(() => nodes.Count);
         ads = new AdsServer(new AdsServices(feed, xdsMetrics, options.ReplicaId, time, log.For("xds")), nodes);
         traffic = new TrafficWindow(time);
@@ -171,6 +172,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private void MapOperatorsApi(WebApplication application)
     {
         application.Use(OperatorsEndpoints.ReadsOnlyAsync);
+        new AuthorityEndpoints(identity, time).Map(application);
         new IdentityEndpoints(identity, new IdentityReport(identity, store, nodes), time).Map(application);
         var world = new WorldReport(store, () => Composition.SourcesReport(options, discovery, rules));
         new OperatorsEndpoints(store, nodes, feed, traffic, world).Map(application);

@@ -66,6 +66,7 @@ internal sealed class WorkloadIdentity : IAsyncDisposable
     public void Follow(MeshTrust trust)
     {
         if (!trust.Roots.IsEmpty && agent.Current is { } now) agent.UpdateBundle(new TrustBundle(now.Bundle.TrustDomain, trust.Roots));
+        if (trust.IssuingRoot.Length > 0) agent.RenewUnder(trust.IssuingRoot);
         var cut = security.Connections.Revoke(trust.Revoked);
         Interlocked.Add(ref ended, cut);
         if (cut > 0) log.Warn("connections of revoked identities ended", ("connections", cut), ("revoked", trust.Revoked.Length));

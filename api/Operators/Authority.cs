@@ -47,19 +47,19 @@ public sealed record AuthorityCertificate
 /// <summary>How far a rotation of the root is. Immutable.</summary>
 public sealed record RotationStatus
 {
-    /// <summary>add, wait, switch, drain, drop or done; "failed" when it stopped.</summary>
+    /// <summary>distribute, renew or done; rehearsed when nothing was changed.</summary>
     public required string Phase { get; init; }
 
     /// <summary>Whether it has ended, one way or the other.</summary>
     public bool Done { get; init; }
 
-    /// <summary>Whether it only goes through the steps and ends with the root it began with.</summary>
+    /// <summary>Whether it only says how a rotation would go.</summary>
     public bool Rehearsal { get; init; }
 
     /// <summary>When it began.</summary>
     public DateTimeOffset Started { get; init; }
 
-    /// <summary>The nodes whose ACK it waits for.</summary>
+    /// <summary>Who holds it up (rehearsed: who would): node ids, or identities with holder and address.</summary>
     public IReadOnlyList<string> WaitingFor { get; init; } = [];
 
     /// <summary>The same in words.</summary>
@@ -67,4 +67,6 @@ public sealed record RotationStatus
 }
 
 /// <summary>A rotation that is asked for. Immutable.</summary>
-public sealed record RotationRequest(bool Rehearse);
+/// <param name="Rehearse">Only to say how it would go, how long it would take and who would hold it up.</param>
+/// <param name="Force">Not to wait any longer for those who hold the present phase up.</param>
+public sealed record RotationRequest(bool Rehearse, bool Force = false);

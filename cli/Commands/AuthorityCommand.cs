@@ -31,19 +31,20 @@ internal static class AuthorityCommand
 
     private static Command Rotate()
     {
-        var rehearse = new Option<bool>("--rehearse") { Description = "go through all steps and end with the root of before" };
+        var rehearse = new Option<bool>("--rehearse") { Description = "only say how it would go, how long it would take and who would hold it up" };
+        var force = new Option<bool>("--force") { Description = "do not wait any longer for those who hold the present phase up; what they show or expect is refused then" };
         var noWait = new Option<bool>("--no-wait") { Description = "start it and return; `meshctl ca status` shows how far it is" };
         var operators = new OperatorsOptions();
         var command = new Command("rotate",
             "Replaces the root without a failed request: adds the new one, waits until every node believes it, switches the issuer, drops the old one. Goes on with a rotation that was interrupted.")
         {
-            rehearse, noWait,
+            rehearse, force, noWait,
         };
         operators.AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
         {
             using var client = operators.Open(parsed);
-            var status = await client.PostAsync(OperatorsApi.Rotation, new RotationRequest(parsed.GetValue(rehearse)),
+            var status = await client.PostAsync(OperatorsApi.Rotation, new RotationRequest(parsed.GetValue(rehearse), parsed.GetValue(force)),
                 OperatorsJson.Default.RotationRequest, OperatorsJson.Default.AuthorityStatus, cancellation);
             return await FollowAsync(client, status, !parsed.GetValue(noWait), cancellation);
         });

@@ -5,6 +5,7 @@ using Mesh.ControlPlane.Identity.Authority;
 using Mesh.ControlPlane.Identity.Issuing;
 using Mesh.ControlPlane.Identity.Joining;
 using Mesh.ControlPlane.Identity.Records;
+using Mesh.ControlPlane.Identity.Rotation;
 using Mesh.ControlPlane.Identity.Stores;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Model.Policies;
@@ -26,16 +27,15 @@ internal sealed class MeshIdentity : IDisposable
     private readonly TimeProvider time;
     private readonly Log log;
     private readonly MeshAuthority? ours;
-    private readonly OperatorAuthority? operators;
     private readonly OwnCertificate own;
     private readonly CallerConnections connections;
     private readonly IssuingContext issuing;
     private readonly CertificateEndpoint endpoint;
     private readonly Lock publishing = new();
 
-    private MeshIdentity(IssuingContext issuing, (JoinTokens Tokens, Grants Grants, Holders Holders) records, KubernetesTokens? kubernetes, (MeshAuthority?, OperatorAuthority?) keepers, WorldStore world)
+    private MeshIdentity(IssuingContext issuing, (JoinTokens Tokens, Grants Grants, Holders Holders) records, KubernetesTokens? kubernetes, (MeshAuthority? Ours, OperatorAuthority? Operators, RootRotation? Rotation) keepers, WorldStore world)
     {
-        (this.issuing, (Tokens, Grants, Holders), this.world, (ours, operators)) = (issuing, records, world, keepers);
+        (this.issuing, (Tokens, Grants, Holders), this.world, (ours, Operators, Rotation)) = (issuing, records, world, keepers);
         (time, log) = (issuing.Time, issuing.Log);
         own = new OwnCertificate(issuing.Authority, time, new Random(), log);
         connections = new CallerConnections(issuing.Revocations);
@@ -49,6 +49,15 @@ internal sealed class MeshIdentity : IDisposable
 
     /// <summary>The authority.</summary>
     public CertificateAuthority Authority => issuing.Authority;
+
+    /// <summary>The operator's own authority; null where the mesh has its own.</summary>
+    public OperatorAuthority? Operators { get; }
+
+    /// <summary>Changes the root of the mesh's own authority; null where the operator brings his.</summary>
+    public RootRotation? Rotation { get; }
+
+    /// <summary>Where the authority is kept, for people.</summary>
+    public required string KeptIn { get; init; }
 
     /// <summary>Makes and takes join tokens.</summary>
     public JoinTokens Tokens { get; }
@@ -82,9 +91,8 @@ internal sealed class MeshIdentity : IDisposable
         try
         {
             var authority = new CertificateAuthority(options.TrustDomain, options.Lifetimes, time);
-            var keepers = options.AuthorityFolder is { } folder
-                ? ((MeshAuthority?)null, new OperatorAuthority(authority, folder, time, log))
-                : (await MeshAuthority.OpenAsync(authority, store, time, log, stop), (OperatorAuthority?)null);
+            var operators = options.AuthorityFolder is { } folder ? new OperatorAuthority(authority, folder, time, log) : null;
+            var ours = operators is null ? await MeshAuthority.OpenAsync(authority, store, time, log, stop) : null;
             var (revocations, grants) = (new Revocations(store, time, log), new Grants(store, time, log));
             await revocations.LoadAsync(stop);
             await grants.LoadAsync(stop);
@@ -93,7 +101,11 @@ internal sealed class MeshIdentity : IDisposable
             var holders = new Holders(store, time, log);
             var audit = new AuditLog(Path.Combine(data, Folder), log);
             var context = new IssuingContext(authority, revocations, audit, new IssuingMetrics(authority, revocations), time, log) { OnIssued = holders.Note };
-            return new MeshIdentity(context, (tokens, grants, holders), kubernetes, keepers, world);
+            var rotation = ours is null ? null : new RootRotation(ours, authority, holders, store, clock);
+            return new MeshIdentity(context, (tokens, grants, holders), kubernetes, (ours, operators, rotation), world)
+            {
+                KeptIn = options.AuthorityFolder is { } files ? $"operator's files in {files}" : store.Place,
+            };
         }
         catch (Exception e) when (e is StoreException or IssuingException or IOException or UnauthorizedAccessException)
         {
@@ -111,7 +123,7 @@ internal sealed class MeshIdentity : IDisposable
 
     /// <summary>Runs until <paramref name="stop"/>.</summary>
     public Task RunAsync(CancellationToken stop) => Task.WhenAll(
-        ours?.RunAsync(stop) ?? operators!.RunAsync(stop),
+        ours?.RunAsync(stop) ?? Operators!.RunAsync(stop), Rotation?.RunAsync(stop) ?? Task.CompletedTask,
         own.RunAsync(stop), Revocations.RunAsync(stop), Grants.RunAsync(stop), Holders.RunAsync(stop), SweepAsync(stop));
 
     /// <inheritdoc/>
@@ -137,6 +149,7 @@ internal sealed class MeshIdentity : IDisposable
                 RootsPem = Authority.Current.Bundle.ToPem(),
                 Revoked = [.. Revocations.All.Select(revoked => revoked.Identity)],
                 Grants = Grants.Current,
+                IssuingRoot = Authority.Current.Issuer.RootId,
             });
         }
     }

@@ -1,6 +1,7 @@
 using Envoy.Service.Discovery.V3;
 using Mesh.Api.Grpc;
 using Mesh.ControlPlane.Compilation;
+using Mesh.ControlPlane.Identity.Authority;
 using Mesh.ControlPlane.Model;
 using Microsoft.AspNetCore.Routing;
 
@@ -63,7 +64,7 @@ internal sealed class AdsServer : IDisposable
         using var end = CancellationTokenSource.CreateLinkedTokenSource(context.Cancellation, stopping.Token);
         var first = await FirstAsync(requests, end.Token);
         var node = await AdmitAsync(Describe(first), context, end.Token);
-        using var stream = new AdsStream(node, $"{Interlocked.Increment(ref streams):x}", services) { AdmittedAt = nodes.World.Version };
+        using var stream = new AdsStream(node, $"{Interlocked.Increment(ref streams):x}", services) { AdmittedAt = nodes.World.Version, Holder = HolderOf(context) };
         var log = services.Log;
         log.Info("a node connected", ("node", node.Id), ("client", node.UserAgent));
         nodes.Add(stream);
@@ -151,6 +152,9 @@ internal sealed class AdsServer : IDisposable
         services.Log.Warn("a node is refused", ("node", node.Id), ("identity", caller.Id), ("reason", refusal.Reason), ("error", refusal.Text));
         throw new GrpcException(GrpcStatusCode.PermissionDenied, refusal.Text);
     }
+
+    private static string? HolderOf(ServerCallContext context) =>
+        context.Http.Connection.ClientCertificate is { } certificate && Holder.TryRead(certificate, out var holder) ? holder.Id : null;
 
     private GrpcException Refused(string error, string node)
     {

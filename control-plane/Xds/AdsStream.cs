@@ -45,6 +45,9 @@ internal sealed class AdsStream : IDisposable
     /// <summary>Version of the world by which it was let in; older ones may not know yet what it may.</summary>
     public long AdmittedAt { get; init; }
 
+    /// <summary>Who holds the certificate of its connection; null where there is none, or it was not issued here.</summary>
+    public string? Holder { get; init; }
+
     /// <summary>Since when.</summary>
     public DateTimeOffset ConnectedSince { get; }
 
@@ -52,6 +55,12 @@ internal sealed class AdsStream : IDisposable
     public IReadOnlyList<string> NamesOf(ResourceKind kind)
     {
         lock (gate) return [.. state.Subscriptions.FirstOrDefault(s => s.Kind == kind)?.Names ?? []];
+    }
+
+    /// <summary>Whether the node has acknowledged this very set.</summary>
+    public bool HasAcknowledged(ResourceKind kind, ResourceSet set)
+    {
+        lock (gate) return state.Subscriptions.FirstOrDefault(s => s.Kind == kind)?.Acked == set.Version;
     }
 
     /// <summary>What the node was sent and what it said to it, as of now.</summary>

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using Mesh.Api.Operators;
 using Mesh.ControlPlane.Compilation;
+using Mesh.ControlPlane.Identity.Rotation;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Xds;
@@ -72,6 +73,20 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed)
     /// <summary>The nodes that proved who they are, with their ids.</summary>
     public IEnumerable<(string Identity, string Id)> Identities() =>
         from stream in streams.Keys where stream.Node.Identity is not null select (stream.Node.Identity, stream.Node.Id);
+
+    /// <summary>The holders of certificates among them, and whether each has acknowledged these roots (PEM).</summary>
+    public IReadOnlyList<ConnectedHolder> Holders(string roots)
+    {
+        var trust = feed.Current is { } config && config.Compiled.World.Trust.RootsPem == roots ? config.Compiled.Trust : null;
+        var holders = new List<ConnectedHolder>();
+        foreach (var (stream, _) in streams)
+        {
+            if (stream is { Holder: { } holder, Node: { Identity: { } identity, Id: var id } })
+                holders.Add(new ConnectedHolder(holder, identity, id, trust is not null && stream.HasAcknowledged(ResourceKind.Secrets, trust.Secrets)));
+        }
+
+        return holders;
+    }
 
     /// <summary>The nodes by id, with what they were sent.</summary>
     public IReadOnlyList<NodeStatus> List() => [.. streams.Keys.OrderBy(s => s.Node.Id, StringComparer.Ordinal).Select(StatusOf)];

@@ -29,7 +29,7 @@ internal sealed record ResourceSet
     public ImmutableDictionary<string, Accepted<ImmutableArray<X509Certificate2>>> Roots { get; init; } = ImmutableDictionary<string, Accepted<ImmutableArray<X509Certificate2>>>.Empty;
 
     /// <summary>The revoked identities, under the one name they have; none until they come.</summary>
-    public ImmutableDictionary<string, Accepted<ImmutableArray<string>>> Revoked { get; init; } = ImmutableDictionary<string, Accepted<ImmutableArray<string>>>.Empty;
+    public ImmutableDictionary<string, Accepted<Revocations>> Revoked { get; init; } = ImmutableDictionary<string, Accepted<Revocations>>.Empty;
 
     /// <summary>Version of each type as last accepted, by type URL.</summary>
     public ImmutableSortedDictionary<string, string> Versions { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
@@ -55,3 +55,8 @@ internal sealed record ResourceSet
 
 /// <summary>A resource that was accepted: what it says, and the bytes it came as (the same bytes again are not built again).</summary>
 internal sealed record Accepted<T>(string Name, Any Raw, T Value);
+
+/// <summary>Whom not to believe any more, and under which root certificates are issued now. Immutable.</summary>
+/// <param name="Identities">SPIFFE IDs, sorted.</param>
+/// <param name="IssuingRoot">SHA-256 of the root, hex; empty when nothing was said of it.</param>
+internal sealed record Revocations(ImmutableArray<string> Identities, string IssuingRoot);

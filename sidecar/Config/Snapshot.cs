@@ -33,7 +33,8 @@ public sealed class Snapshot
 /// </summary>
 /// <param name="Roots">The roots; empty when it sent none.</param>
 /// <param name="Revoked">Identities that are revoked, sorted.</param>
-public sealed record MeshTrust(ImmutableArray<X509Certificate2> Roots, ImmutableArray<string> Revoked)
+/// <param name="IssuingRoot">SHA-256 (hex) of the root under which certificates are issued now; empty when it did not say.</param>
+public sealed record MeshTrust(ImmutableArray<X509Certificate2> Roots, ImmutableArray<string> Revoked, string IssuingRoot = "")
 {
     /// <summary>Nothing said.</summary>
     public static MeshTrust None { get; } = new([], []);

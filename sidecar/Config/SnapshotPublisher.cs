@@ -17,7 +17,7 @@ internal sealed class SnapshotPublisher(Snapshots snapshots, TimeProvider time)
 
     private readonly Linker linker = new();
     private readonly Queue<(long Due, ClusterState State)> retired = [];
-    private (Accepted<ImmutableArray<X509Certificate2>>? Roots, Accepted<ImmutableArray<string>>? Revoked) told;
+    private (Accepted<ImmutableArray<X509Certificate2>>? Roots, Accepted<Revocations>? Revoked) told;
     private volatile ResourceSet serving = ResourceSet.Empty;
 
     /// <summary>The resources behind the snapshot that serves. Safe from any thread.</summary>
@@ -38,7 +38,7 @@ internal sealed class SnapshotPublisher(Snapshots snapshots, TimeProvider time)
         var (roots, revoked) = (set.Roots.Values.FirstOrDefault(), set.Revoked.Values.FirstOrDefault());
         if (ReferenceEquals(roots, told.Roots) && ReferenceEquals(revoked, told.Revoked)) return;
         told = (roots, revoked);
-        snapshots.Tell(new MeshTrust(roots?.Value ?? [], revoked?.Value ?? []));
+        snapshots.Tell(new MeshTrust(roots?.Value ?? [], revoked?.Value.Identities ?? [], revoked?.Value.IssuingRoot ?? ""));
     }
 
     private void Retire()

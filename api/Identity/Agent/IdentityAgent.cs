@@ -24,7 +24,9 @@ public sealed class IdentityAgent
     private readonly TaskCompletionSource<Credentials> certified = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Channel<bool> wakes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private volatile bool renewSoon;
+    private volatile bool renewSpread;
     private volatile bool keepSoon;
+    private volatile string? askedUnder;
     private volatile Credentials? current;
     private TrustBundle? pushed;
     private ECDsa? pendingKey;
@@ -100,6 +102,22 @@ public sealed class IdentityAgent
     }
 
     /// <summary>
+    /// Asks soon for a new certificate if the one held is not under this root (SHA-256 in hex): the mesh issues under another one now, and waits
+    /// for those who have not renewed.
+    /// </summary>
+    public void RenewUnder(string root)
+    {
+        if (current is not { } now || string.Equals(askedUnder, root, StringComparison.Ordinal)) return;
+        // A root that is not believed yet is no news: roots come with a word of their own, and this one is said again.
+        if (now.Bundle.Roots.FirstOrDefault(r => string.Equals(TrustBundle.Sha256(r), root, StringComparison.Ordinal)) is not { } under) return;
+        askedUnder = root;
+        if (Vouches(new TrustBundle(now.Bundle.TrustDomain, [under]), now.Svid)) return;
+        log.Info("certificates are issued under another root now; a new one is asked for soon", ("root", root[..12]));
+        renewSpread = true;
+        wakes.Writer.TryWrite(true);
+    }
+
+    /// <summary>
     /// TLS towards the control plane with the certificate and roots of this moment, its SPIFFE ID checked: for
     /// <c>GrpcChannelOptions.Tls</c> of ADS, registration and telemetry.
     /// </summary>
@@ -117,6 +135,12 @@ public sealed class IdentityAgent
         {
             keepSoon = false;
             Keep(current!);
+        }
+
+        if (renewSpread)
+        {
+            renewSpread = false;
+            schedule.Soon();
         }
 
         if (!renewSoon) return;

@@ -9,6 +9,9 @@ internal sealed class RenewalSchedule(TimeProvider time, Random random)
     public static readonly TimeSpan FirstPause = TimeSpan.FromSeconds(1);
     public static readonly TimeSpan LongestPause = TimeSpan.FromMinutes(1);
 
+    /// <summary>What "soon" is at most.</summary>
+    public static readonly TimeSpan SoonWithin = TimeSpan.FromSeconds(30);
+
     /// <summary>A suspended machine's timers stand still while its clock goes on: it is looked at this often.</summary>
     private static readonly TimeSpan Look = TimeSpan.FromMinutes(1);
 
@@ -29,6 +32,13 @@ internal sealed class RenewalSchedule(TimeProvider time, Random random)
 
     /// <summary>Ask at once.</summary>
     public void Now() => Due = time.GetUtcNow();
+
+    /// <summary>Ask soon, not all at one instant: within half a minute, and sooner than it was to be.</summary>
+    public void Soon()
+    {
+        var left = (Due - time.GetUtcNow()) / 2;
+        if (left > TimeSpan.Zero) Due = time.GetUtcNow() + ((left < SoonWithin ? left : SoonWithin) * random.NextDouble());
+    }
 
     /// <summary>A certificate came, or was kept.</summary>
     public void Obtained(Svid svid) => (failures, Due) = (0, svid.RenewAt(random));

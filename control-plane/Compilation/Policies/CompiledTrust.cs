@@ -13,7 +13,7 @@ internal sealed class CompiledTrust
     {
         this.trust = trust;
         Secrets = trust.RootsPem.Length == 0 ? ResourceSet.Empty : ResourceSet.From([Resource.Of(TlsCompiler.RootsName, TlsCompiler.Roots(trust.RootsPem))], previous?.Secrets);
-        Revocations = ResourceSet.From([Resource.Of(TypeUrls.RevocationsName, new IdentityRevocations { Identities = { trust.Revoked } })], previous?.Revocations);
+        Revocations = ResourceSet.From([Resource.Of(TypeUrls.RevocationsName, new IdentityRevocations { Identities = { trust.Revoked }, IssuingRoot = trust.IssuingRoot })], previous?.Revocations);
     }
 
     /// <summary>The roots.</summary>

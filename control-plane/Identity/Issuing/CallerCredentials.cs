@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using Mesh.ControlPlane.Identity.Authority;
 using Mesh.ControlPlane.Identity.Joining;
 using Mesh.ControlPlane.Model;
@@ -15,8 +17,8 @@ internal sealed class CallerCredentials(JoinTokens tokens, KubernetesTokens? kub
 {
     private const string Scheme = "Bearer ";
 
-    /// <summary>The credential of a call, or why there is none.</summary>
-    public async Task<(Credential? Credential, Refusal? Refusal)> ReadAsync(HttpContext http, CancellationToken stop)
+    /// <summary>The credential of a call that asks for a certificate of this key, or why there is none.</summary>
+    public async Task<(Credential? Credential, Refusal? Refusal)> ReadAsync(HttpContext http, PublicKey key, CancellationToken stop)
     {
         var header = http.Request.Headers.Authorization;
         if (header.Count > 1) return Refused("credential", "there is more than one authorization header");
@@ -24,7 +26,7 @@ internal sealed class CallerCredentials(JoinTokens tokens, KubernetesTokens? kub
         var text = header.ToString();
         if (!text.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) return Refused("credential", "the authorization header holds no bearer token");
         var token = text[Scheme.Length..].Trim();
-        return token.StartsWith("mesh1.", StringComparison.Ordinal) ? await OfJoinTokenAsync(token, stop) : OfKubernetes(token);
+        return token.StartsWith("mesh1.", StringComparison.Ordinal) ? await OfJoinTokenAsync(token, key, stop) : OfKubernetes(token);
     }
 
     private static (Credential?, Refusal?) OfCertificate(HttpContext http)
@@ -35,9 +37,9 @@ internal sealed class CallerCredentials(JoinTokens tokens, KubernetesTokens? kub
         return (new Credential(caller.Id, "certificate", certificate is not null && Holder.TryRead(certificate, out var holder) ? holder : Holder.New()), null);
     }
 
-    private async Task<(Credential?, Refusal?)> OfJoinTokenAsync(string text, CancellationToken stop)
+    private async Task<(Credential?, Refusal?)> OfJoinTokenAsync(string text, PublicKey key, CancellationToken stop)
     {
-        var (token, problem) = await tokens.ConsumeAsync(text, stop);
+        var (token, problem) = await tokens.ConsumeAsync(text, Convert.ToHexStringLower(SHA256.HashData(key.ExportSubjectPublicKeyInfo())), stop);
         return token is null ? Refused("token", problem!) : (new Credential(token.Identity, "token", Holder.New()), null);
     }
 

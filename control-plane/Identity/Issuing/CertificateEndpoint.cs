@@ -46,7 +46,7 @@ internal sealed class CertificateEndpoint(IssuingContext context, CallerCredenti
 
         // The key first: a token is not used up by a request that could not be granted.
         if (!Csr.TryReadKey(request.Csr, out var key, out var problem)) throw Refuse(call, null, new Refusal("csr", problem), GrpcStatusCode.InvalidArgument);
-        var credential = await CredentialAsync(call);
+        var credential = await CredentialAsync(call, key);
         if (context.Revocations.Contains(credential.Id))
             throw Refuse(call, credential, new Refusal("revoked", $"{credential.Id} is revoked: it gets no certificate until that is taken back"), GrpcStatusCode.PermissionDenied);
         if (credential.Id == ControlPlaneId.Of(context.Authority.TrustDomain))
@@ -54,11 +54,11 @@ internal sealed class CertificateEndpoint(IssuingContext context, CallerCredenti
         return Issue(call, credential, key, request.ValidityDuration);
     }
 
-    private async Task<Credential> CredentialAsync(ServerCallContext call)
+    private async Task<Credential> CredentialAsync(ServerCallContext call, PublicKey key)
     {
         try
         {
-            var (credential, refusal) = await credentials.ReadAsync(call.Http, call.Cancellation);
+            var (credential, refusal) = await credentials.ReadAsync(call.Http, key, call.Cancellation);
             return credential ?? throw Refuse(call, null, refusal!, GrpcStatusCode.Unauthenticated);
         }
         catch (StoreException e)

@@ -31,11 +31,11 @@ internal sealed class JoinTokens
 
     private readonly IAuthorityStore store;
     private readonly Grants grants;
-    private readonly ReadOnlyMemory<byte> key;
+    private readonly ReadOnlyMemory<byte> signing;
     private readonly TimeProvider time;
 
-    private JoinTokens(IAuthorityStore store, Grants grants, ReadOnlyMemory<byte> key, TimeProvider time) =>
-        (this.store, this.grants, this.key, this.time) = (store, grants, key, time);
+    private JoinTokens(IAuthorityStore store, Grants grants, ReadOnlyMemory<byte> signing, TimeProvider time) =>
+        (this.store, this.grants, this.signing, this.time) = (store, grants, signing, time);
 
     /// <summary>Opens the key that all control planes of the store sign tokens with, and makes it when there is none.</summary>
     public static async Task<JoinTokens> OpenAsync(IAuthorityStore store, Grants grants, TimeProvider time, CancellationToken stop)
@@ -63,7 +63,7 @@ internal sealed class JoinTokens
         if (life <= TimeSpan.Zero || life > LongestLife) throw new FormatException($"ttlSeconds: 1 to {LongestLife.TotalSeconds:0}");
         try
         {
-            return JoinToken.Create(identity, serves, addresses, time.GetUtcNow() + life, root, key.Span);
+            return JoinToken.Create(identity, serves, addresses, time.GetUtcNow() + life, root, signing.Span);
         }
         catch (ArgumentException e)
         {
@@ -71,26 +71,35 @@ internal sealed class JoinTokens
         }
     }
 
-    /// <summary>Takes a token, once: records that it was used and what it grants. Null with the problem when it is refused.</summary>
+    /// <summary>
+    /// Takes a token, once: records that it was used and what it grants. Null with the problem when it is refused. Whoever got no answer may
+    /// show it again with the same key: nobody else has that.
+    /// </summary>
+    /// <param name="text">The token.</param>
+    /// <param name="key">SHA-256 of the key the certificate is asked for, hex.</param>
+    /// <param name="stop">Gives up.</param>
     /// <exception cref="StoreException">Whether it was used cannot be recorded; it is not taken then.</exception>
-    public async Task<(JoinToken? Token, string? Problem)> ConsumeAsync(string text, CancellationToken stop)
+    public async Task<(JoinToken? Token, string? Problem)> ConsumeAsync(string text, string key, CancellationToken stop)
     {
-        var (token, _, problem) = JoinToken.Verify(text, [key], time.GetUtcNow());
+        var (token, _, problem) = JoinToken.Verify(text, [signing], time.GetUtcNow());
         if (token is null) return (null, problem);
         if (token.Identity.Account is null) return (null, "the join token names no workload");
-        var until = token.Expires.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture);
-        if (!await store.CreateAsync($"{Consumed}/{token.Id}", Encoding.ASCII.GetBytes(until), stop))
+        var (name, used) = ($"{Consumed}/{token.Id}", string.Create(CultureInfo.InvariantCulture, $"{token.Expires.ToUnixTimeSeconds()} {key}"));
+        if (!await store.CreateAsync(name, Encoding.ASCII.GetBytes(used), stop) && !await WasAsync(name, used, stop))
             return (null, "the join token was used already; each is good for one workload: make another (meshctl token create)");
         await grants.AddAsync(token.Identity, token.Serves, token.Addresses, stop);
         return (token, null);
     }
+
+    private async Task<bool> WasAsync(string name, string used, CancellationToken stop) =>
+        await store.ReadAsync(name, stop) is { } entry && Encoding.ASCII.GetString(entry.Content.Span) == used;
 
     /// <summary>Forgets used tokens that nobody could use any more.</summary>
     public async Task SweepAsync(CancellationToken stop)
     {
         foreach (var entry in await store.ReadAllAsync(Consumed, stop))
         {
-            var isOver = long.TryParse(Encoding.ASCII.GetString(entry.Content.Span), NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
+            var isOver = long.TryParse(Encoding.ASCII.GetString(entry.Content.Span).Split(' ')[0], NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
                 && DateTimeOffset.FromUnixTimeSeconds(seconds) + RememberedFor < time.GetUtcNow();
             if (isOver) await store.DeleteAsync(entry.Name, stop);
         }

@@ -29,6 +29,7 @@ internal sealed class Holders(IAuthorityStore store, TimeProvider time, Log log)
         if (pending.Count >= MostPending) return;
         pending[credential.Holder.Id] = new IssuedRecord(credential.Holder.Id, credential.Id.ToString(), issued.Leaf.SerialNumber.ToLowerInvariant(), issued.RootId)
         {
+            Bundle = issued.Bundle.Fingerprint,
             IssuedAt = time.GetUtcNow(),
             NotBefore = new DateTimeOffset(issued.Leaf.NotBefore.ToUniversalTime(), TimeSpan.Zero),
             NotAfter = issued.NotAfter,

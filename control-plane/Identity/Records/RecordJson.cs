@@ -14,6 +14,9 @@ internal sealed record RevocationRecord(string Identity, string Reason, string B
 /// <summary>The newest certificate of a holder, as kept. Immutable.</summary>
 internal sealed record IssuedRecord(string Holder, string Identity, string Serial, string Root)
 {
+    /// <summary>Fingerprint of the bundle that came with it.</summary>
+    public string Bundle { get; init; } = "";
+
     /// <summary>When it was issued.</summary>
     public DateTimeOffset IssuedAt { get; init; }
 

@@ -20,6 +20,9 @@ public sealed record Trust
     /// <summary>The root certificates in force, PEM; empty without an authority.</summary>
     public string RootsPem { get; init; } = "";
 
+    /// <summary>SHA-256 (hex) of the root under which certificates are issued now; who holds one under another is to renew soon.</summary>
+    public string IssuingRoot { get; init; } = "";
+
     /// <summary>Identities whose certificates no longer count, as SPIFFE IDs, sorted.</summary>
     public ImmutableArray<string> Revoked { get; init; } = [];
 
@@ -31,6 +34,7 @@ public sealed record Trust
         ReferenceEquals(this, other) || (other is not null
             && Domain == other.Domain
             && RootsPem == other.RootsPem
+            && IssuingRoot == other.IssuingRoot
             && Sequence.Same(Revoked, other.Revoked)
             && Sequence.Same(Grants, other.Grants));
 

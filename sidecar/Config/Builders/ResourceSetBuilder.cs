@@ -24,7 +24,7 @@ internal static class ResourceSetBuilder
             TypeUrls.RouteConfiguration => set with { Routes = Merge(set.Routes, Tables.Read(resources, set.Routes, errors), set.RoutesWanted) },
             TypeUrls.ClusterLoadAssignment => set with { Endpoints = Merge(set.Endpoints, Assignments.Read(resources, set.Endpoints, errors), set.EndpointsWanted) },
             TypeUrls.Secret => set with { Roots = Roots.Read(resources, set.Roots, errors) },
-            TypeUrls.IdentityRevocations => set with { Revoked = Revocations.Read(resources, set.Revoked, errors) },
+            TypeUrls.IdentityRevocations => set with { Revoked = RevocationsReader.Read(resources, set.Revoked, errors) },
             _ => Unknown(set, typeUrl, errors),
         };
         return errors.Count > 0 ? set : next with { Versions = set.Versions.SetItem(typeUrl, version) };
@@ -45,7 +45,7 @@ internal static class ResourceSetBuilder
     private static readonly Reader<Envoy.Extensions.TransportSockets.Tls.V3.Secret, ImmutableArray<X509Certificate2>> Roots =
         new("Secret", TypeUrls.Secret, Envoy.Extensions.TransportSockets.Tls.V3.Secret.Parser, p => p.Name, SecretBuilder.Build) { Strictly = true };
 
-    private static readonly Reader<Mesh.Api.V1.IdentityRevocations, ImmutableArray<string>> Revocations =
+    private static readonly Reader<Mesh.Api.V1.IdentityRevocations, Revocations> RevocationsReader =
         new("IdentityRevocations", TypeUrls.IdentityRevocations, Mesh.Api.V1.IdentityRevocations.Parser, _ => TypeUrls.RevocationsName, RevocationsBuilder.Build) { Strictly = true };
 
     private static ResourceSet Unknown(ResourceSet set, string typeUrl, ConfigErrors errors)

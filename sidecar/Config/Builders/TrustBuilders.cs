@@ -49,14 +49,16 @@ internal static class SecretBuilder
 /// <summary>IdentityRevocations: the identities nobody believes any more. Pure.</summary>
 internal static class RevocationsBuilder
 {
-    /// <summary>The IDs, sorted.</summary>
-    public static ImmutableArray<string> Build(IdentityRevocations proto, Field field)
+    /// <summary>The IDs, sorted, and the root.</summary>
+    public static Revocations Build(IdentityRevocations proto, Field field)
     {
         for (var i = 0; i < proto.Identities.Count; i++)
         {
             if (!SpiffeId.TryParse(proto.Identities[i], out _, out var problem)) field.At("identities", i).Error(problem);
         }
 
-        return [.. proto.Identities.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+        if (proto.IssuingRoot.Length > 0 && (proto.IssuingRoot.Length != 64 || !proto.IssuingRoot.All(char.IsAsciiHexDigitLower)))
+            field.Error("issuing_root", "is no SHA-256 in lower-case hex");
+        return new Revocations([.. proto.Identities.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)], proto.IssuingRoot);
     }
 }
