@@ -42,7 +42,7 @@ public sealed class EndpointSet
     // By hand: a query with numbers for keys is compiled at the first request, and takes a hundredth of the start for it.
     private static ImmutableArray<Level> Arrange(ReadOnlySpan<Endpoint> endpoints)
     {
-        var levels = ImmutableArray.CreateBuilder<Level>(1);
+        var arranged = ImmutableArray.CreateBuilder<Level>(1);
         for (long priority = Next(endpoints, -1); priority < long.MaxValue; priority = Next(endpoints, priority))
         {
             var level = new List<Endpoint>(endpoints.Length);
@@ -51,10 +51,10 @@ public sealed class EndpointSet
                 if (endpoint.Priority == priority) level.Add(endpoint);
             }
 
-            levels.Add(new Level(level.ToArray()));
+            arranged.Add(new Level(level.ToArray()));
         }
 
-        return levels.ToImmutable();
+        return arranged.ToImmutable();
     }
 
     private static long Next(ReadOnlySpan<Endpoint> endpoints, long after)

@@ -43,10 +43,10 @@ public sealed partial class PolicyDocumentationTests
     private static List<string> Blocks([CallerFilePath] string here = "")
     {
         var page = File.ReadAllText(Path.Combine(Path.GetDirectoryName(here)!, "..", "..", "..", "..", "docs", "policies.md"));
-        return [.. Block().Matches(page).Select(match => match.Groups[1].Value)];
+        return [.. Block().Matches(page).Select(match => match.Groups["yaml"].Value)];
     }
 
-    [GeneratedRegex("```yaml\n(.*?)```", RegexOptions.Singleline, 1000)]
+    [GeneratedRegex("```yaml\n(?<yaml>.*?)```", RegexOptions.Singleline | RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex Block();
 
     [GeneratedRegex(@"^# (?<verdict>allowed|denied): (?<from>\S+) (?<method>\S+) (?<to>\S+)( (?<path>\S+))?( (?<header>[^=\s]+)=(?<value>\S+))?$", RegexOptions.Multiline | RegexOptions.ExplicitCapture, 1000)]
