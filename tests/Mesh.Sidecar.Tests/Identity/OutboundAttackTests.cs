@@ -5,7 +5,6 @@ using System.Security.Authentication;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Tests.Testbed;
-using Mesh.Tests;
 
 namespace Mesh.Sidecar.Tests.Identity;
 

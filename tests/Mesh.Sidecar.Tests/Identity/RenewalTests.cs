@@ -1,4 +1,3 @@
-using System.Net;
 using Mesh.Api.Identity;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Tests.Testbed;

@@ -1,7 +1,6 @@
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Tests;
-using Microsoft.AspNetCore.Http;
 
 namespace Mesh.Sidecar.Tests.Identity;
 
