@@ -139,7 +139,7 @@ public sealed class RenewalTests
         Assert.NotEqual(0, (await Task.WhenAll(load)).Sum());
         Assert.InRange(Handshakes(pair), 20, 2000);
         Assert.Equal(1, Handshakes(streams));
-        Assert.Equal(0, pair.Client.Sink.Own.HandshakeFailures.Members.Count());
+        Assert.Empty(pair.Client.Sink.Own.HandshakeFailures.Members);
     }
 
     private static async Task<int> LoadAsync(Pair pair, CancellationToken stop)
