@@ -37,12 +37,30 @@ public sealed class Endpoint
     public required EndpointStats Stats { get; init; }
 }
 
-/// <summary>What metrics and logs say about one side of a request. Immutable and interned: compared by reference on the hot path.</summary>
+/// <summary>What metrics and logs say about one side of a request. Immutable but for a cache, and interned: compared by reference on the hot path.</summary>
 public sealed record PeerLabels(string Workload, string Namespace, string Service, string Version)
 {
+    private volatile PeerLabels? proven;
+
     /// <summary>Nobody we know.</summary>
     public static PeerLabels Unknown { get; } = new("unknown", "unknown", "unknown", "unknown");
 
-    /// <summary>SPIFFE ID once identity exists; <c>unknown</c> until then.</summary>
+    /// <summary>SPIFFE ID it proved in the handshake; <c>unknown</c> when it proved none.</summary>
     public string Principal { get; init; } = "unknown";
+
+    /// <summary>The same with the ID it proved; the same object for the same ID, since those of a workload rarely change.</summary>
+    public PeerLabels As(string principal)
+    {
+        if (Principal == principal) return this;
+        var known = proven;
+        return known?.Principal == principal ? known : proven = this with { Principal = principal };
+    }
+
+    /// <inheritdoc/>
+    public bool Equals(PeerLabels? other) =>
+        ReferenceEquals(this, other)
+        || (other is not null && Workload == other.Workload && Namespace == other.Namespace && Service == other.Service && Version == other.Version && Principal == other.Principal);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Workload, Namespace, Service, Version, Principal);
 }

@@ -1,3 +1,4 @@
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Resilience;
 
 namespace Mesh.Sidecar.Balancing;
@@ -14,9 +15,17 @@ public sealed class EndpointStats
     private int refusals;
     private long ejectedUntil;
     private object? connections;
+    private PeerIdentity? proven;
 
     /// <summary>True when no later request will find this object: nothing that hangs on it needs keeping.</summary>
     public bool Passing { get; init; }
+
+    /// <summary>Who answered the last handshake with the address, for labels; null when none did.</summary>
+    internal PeerIdentity? Proven
+    {
+        get => Volatile.Read(ref proven);
+        set => Volatile.Write(ref proven, value);
+    }
 
     /// <summary>Requests in flight.</summary>
     public int Active => Volatile.Read(ref active);

@@ -200,6 +200,7 @@ internal sealed class Exchange
         f.Started = now;
         f.Ended = f.UpstreamTicks = f.RequestBytes = f.ResponseBytes = 0;
         f.Source = f.Destination = Balancing.PeerLabels.Unknown;
+        f.Security = ConnectionSecurity.Unknown;
         f.Service = ServiceLabels.None;
         f.Route = null;
         f.Cluster = null;

@@ -57,7 +57,6 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         }
 
         x.Facts.Source = listener.Direction == Direction.Outbound ? parts.Self : parts.Sources.Of(x.MeshSource, x.Connection);
-        if (listener.Direction == Direction.Inbound) x.Facts.Destination = parts.Self;
         if (chain?.Http is not { } manager) return new CallResult(Failure.NoRoute, $"listener {listener.Name} does not serve HTTP");
 
         x.IdleBound = manager.StreamIdleTimeout;
@@ -137,7 +136,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
     private void Observe(Exchange x)
     {
         x.Facts.Ended = time.GetTimestamp();
-        if (x.Facts is { Direction: Direction.Outbound, Endpoint: { } endpoint }) x.Facts.Destination = endpoint.Peer;
+        ProvenLabels.Put(x.Facts, x.Connection.Peer, parts.Self);
         x.Facts.RequestBytes += x.Body.Consumed;
         sink.Own.RequestsActive.Add(-1);
         sink.Request(x.Facts);

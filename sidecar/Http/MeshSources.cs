@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Listening;
+using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar.Http;
 
@@ -16,12 +17,13 @@ internal sealed class MeshSources
     /// <summary>The field a sidecar sends for its workload.</summary>
     public static string FieldOf(PeerLabels self) => $"{self.Workload};{self.Namespace};{self.Service};{self.Version}";
 
-    /// <summary>The labels of a field; the connection remembers the last one, since a connection's requests nearly always come from one workload.</summary>
+    /// <summary>The labels of a caller; the connection remembers the last ones, since a connection's requests nearly always come from one workload.</summary>
     public PeerLabels Of(string? field, ConnectionFacts connection)
     {
-        if (field is null) return PeerLabels.Unknown;
+        if (field is null) return connection.Caller;
         if (connection.LastSource is { } last && last.Field == field) return last.Labels;
         var labels = IsBelieved(field, connection) ? Find(field) : PeerLabels.Unknown;
+        labels = labels == PeerLabels.Unknown ? connection.Caller : ProvenLabels.Of(labels, connection.Peer?.Uri);
         connection.LastSource = new KnownSource(field, labels);
         return labels;
     }
@@ -32,7 +34,7 @@ internal sealed class MeshSources
     private static bool IsBelieved(string field, ConnectionFacts connection)
     {
         if (connection.Peer is not { } peer) return !connection.Listener.Chains.Any(c => c.Tls is not null);
-        return field.Split(';') is [_, var ns, ..] && peer.Uri.Contains($"/ns/{ns}/", StringComparison.Ordinal);
+        return field.Split(';') is [_, var ns, ..] && string.Equals(peer.Namespace, ns, StringComparison.Ordinal);
     }
 
     private PeerLabels Find(string field)

@@ -1,4 +1,5 @@
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Telemetry;
 using Microsoft.Extensions.Primitives;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text;
-using Mesh.Sidecar.Config;
+using Mesh.Api.Identity;
 
 namespace Mesh.Sidecar.Identity;
 
@@ -14,6 +14,9 @@ internal sealed class PeerIdentity
 
     /// <summary>The peer's SPIFFE ID, as it stands in its certificate.</summary>
     public required string Uri { get; init; }
+
+    /// <summary>Namespace in the peer's ID; <c>unknown</c> when its path is of another form.</summary>
+    public string Namespace => SpiffeId.TryParse(Uri, out var id, out _) ? id.Namespace ?? "unknown" : "unknown";
 
     /// <summary>SHA-256 of the peer's certificate (DER), 64 lower-case hexadecimal digits.</summary>
     public required string CertificateHash { get; init; }

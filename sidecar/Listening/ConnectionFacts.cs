@@ -16,12 +16,16 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     private string? remoteText;
     private string? localText;
     private ConnectionAddresses? addresses;
+    private PeerLabels? caller;
 
     /// <summary>The listener as it was when the connection came; newer ones are found by its slot.</summary>
     public Listener Listener => listener;
 
     /// <summary>Who the client is, from the handshake of mutual TLS; null on a plaintext connection, whose word proves nothing.</summary>
     public PeerIdentity? Peer { get; init; }
+
+    /// <summary>What the handshake alone says of the client, for labels: its ID and namespace; nothing of one that proved nothing.</summary>
+    public PeerLabels Caller => caller ??= Peer is null ? PeerLabels.Unknown : new PeerLabels("unknown", Peer.Namespace, "unknown", "unknown") { Principal = Peer.Uri };
 
     /// <summary>What the connection speaks, by which its filter chain is found in newer listeners, too.</summary>
     public Spoken Spoken { get; init; } = Spoken.Plain;

@@ -86,6 +86,7 @@ internal sealed class Dialer(Snapshots snapshots, Security security, TimeProvide
         if (dial.Terms is not { } terms) return new(new SocketTransport(socket), Failure.None, "");
         var result = await new Handshake(security).ConnectAsync(socket, terms, dial.Carried, bound);
         metrics.HandshakeDone(result.Problem, Direction.Outbound);
+        if (result.Transport is { } made) dial.Endpoint.Stats.Proven = made.Peer;
         return result.Transport is not null
             ? new(result.Transport, Failure.None, "")
             : new(null, Failure.TlsFailure, $"{dial.Endpoint.Authority}: {result.Text}");

@@ -46,8 +46,9 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
     {
         Direction = connection.Listener.Direction,
         Started = time.GetTimestamp(),
-        Source = connection.Listener.Direction == Direction.Outbound ? self : PeerLabels.Unknown,
-        Destination = connection.Listener.Direction == Direction.Inbound ? self : PeerLabels.Unknown,
+        Source = connection.Listener.Direction == Direction.Outbound ? self : connection.Caller,
+        Destination = connection.Listener.Direction == Direction.Inbound ? ProvenLabels.Of(self, connection.Peer?.OwnUri) : PeerLabels.Unknown,
+        Security = ProvenLabels.Inbound(connection.Listener.Direction, connection.Peer),
         Service = cluster?.Service ?? ServiceLabels.None,
         Cluster = cluster,
         DownstreamRemote = connection.Remote,
@@ -73,7 +74,7 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
     /// <summary>Carries bytes both ways until both ends are done.</summary>
     public async Task CarryAsync(ITransport client, ITransport upstream, TcpFacts facts, TimeSpan idle)
     {
-        if (facts.Direction == Direction.Outbound) facts.Destination = facts.Endpoint!.Peer;
+        ProvenLabels.Put(facts, self, upstream.Peer);
         facts.Endpoint!.Stats.Begin();
         sink.Own.UpstreamOpen.Add(1);
         sink.TcpOpened(facts);

@@ -82,7 +82,7 @@ internal sealed class EdgeDeltas(TrafficSeries traffic, string nodeId)
         // Refused before an endpoint was chosen: the service that was asked for is all that is known of the other side.
         if (key.Direction == Direction.Outbound && ReferenceEquals(destination, PeerLabels.Unknown))
             destination = destination with { Service = key.Service.Name, Namespace = key.Service.Namespace };
-        var name = new EdgeKey(key.Source, destination, key.Direction, key.Protocol);
+        var name = new EdgeKey(key.Source, destination, key.Direction, key.Protocol, key.Security == ConnectionSecurity.MutualTls);
         if (edges.TryGetValue(name, out var edge)) return edge;
         edge = new Edge
         {
@@ -90,6 +90,7 @@ internal sealed class EdgeDeltas(TrafficSeries traffic, string nodeId)
             Destination = Workload(destination),
             Reporter = key.Direction == Direction.Outbound ? "source" : "destination",
             Protocol = SeriesLabels.Protocol(key.Protocol),
+            Secured = name.Secured,
         };
         edges.Add(name, edge);
         return edge;
@@ -103,9 +104,9 @@ internal sealed class EdgeDeltas(TrafficSeries traffic, string nodeId)
         key.IsOther ? key.Status is 0 or >= 5 : key.Status is 0 or >= 500 || key.GrpcStatus is 2 or 4 or 12 or 13 or 14 or 15;
 
     private static Edge.Types.Workload Workload(PeerLabels peer) =>
-        new() { Workload_ = peer.Workload, Namespace = peer.Namespace, Service = peer.Service, Version = peer.Version };
+        new() { Workload_ = peer.Workload, Namespace = peer.Namespace, Service = peer.Service, Version = peer.Version, Identity = peer.Principal == "unknown" ? "" : peer.Principal };
 
-    private readonly record struct EdgeKey(PeerLabels Source, PeerLabels Destination, Direction Direction, SeriesProtocol Protocol);
+    private readonly record struct EdgeKey(PeerLabels Source, PeerLabels Destination, Direction Direction, SeriesProtocol Protocol, bool Secured);
 
     private sealed class RequestMark
     {

@@ -25,6 +25,9 @@ public sealed class RequestFacts
     /// <summary>Who answered (this workload when inbound).</summary>
     public PeerLabels Destination = PeerLabels.Unknown;
 
+    /// <summary>How the connection to the other side was protected.</summary>
+    public ConnectionSecurity Security;
+
     /// <summary>The service that was called.</summary>
     public ServiceLabels Service = ServiceLabels.None;
 

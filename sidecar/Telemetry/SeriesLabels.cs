@@ -40,8 +40,7 @@ internal static class SeriesLabels
         if (!tcp) labels.Add(("response_code", Code(key)));
         if (!tcp) labels.Add(("grpc_response_status", key.GrpcStatus < 0 ? "" : key.GrpcStatus.ToString(CultureInfo.InvariantCulture)));
         labels.Add(("response_flags", Failures.Of(key.Failure).Flag));
-        // Istio: the source cannot know what the destination accepted, hence "unknown" there.
-        labels.Add(("connection_security_policy", key.Direction == Direction.Outbound ? "unknown" : "none"));
+        labels.Add(("connection_security_policy", Security(key.Security)));
         return [.. labels];
     }
 
@@ -51,6 +50,13 @@ internal static class SeriesLabels
         SeriesProtocol.Grpc => "grpc",
         SeriesProtocol.Tcp => "tcp",
         _ => "http",
+    };
+
+    private static string Security(ConnectionSecurity security) => security switch
+    {
+        ConnectionSecurity.MutualTls => "mutual_tls",
+        ConnectionSecurity.None => "none",
+        _ => "unknown",
     };
 
     private static string Code(SeriesKey key) =>

@@ -40,7 +40,7 @@ internal sealed class TelemetrySink
     public void Request(RequestFacts facts)
     {
         var key = new SeriesKey(facts.Source, facts.Destination, facts.Service, facts.Direction,
-            facts.Grpc ? SeriesProtocol.Grpc : SeriesProtocol.Http, facts.Failure, (short)facts.Status, (short)facts.GrpcStatus);
+            facts.Grpc ? SeriesProtocol.Grpc : SeriesProtocol.Http, facts.Failure, (short)facts.Status, (short)facts.GrpcStatus, facts.Security);
         var series = traffic.Requests.Find(key);
         var ticks = facts.Ended - facts.Started;
         series.Latency.Record(ticks);

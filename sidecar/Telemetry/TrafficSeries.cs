@@ -70,5 +70,5 @@ internal sealed class TrafficSeries
     }
 
     private static SeriesKey Key(TcpFacts facts, Failure failure) =>
-        new(facts.Source, facts.Destination, facts.Service, facts.Direction, SeriesProtocol.Tcp, failure, 0, -1);
+        new(facts.Source, facts.Destination, facts.Service, facts.Direction, SeriesProtocol.Tcp, failure, 0, -1, facts.Security);
 }

@@ -44,7 +44,7 @@ public class TrafficMetricsTests
     {
         var sink = TelemetrySink.Plain(time);
         var facts = Samples.Request(time, status: status);
-        (facts.Direction, facts.Grpc, facts.GrpcStatus, facts.Failure) = (direction, grpc, grpcStatus, failure);
+        (facts.Direction, facts.Grpc, facts.GrpcStatus, facts.Failure, facts.Security) = (direction, grpc, grpcStatus, failure, ConnectionSecurity.None);
         sink.Request(facts);
         var line = (await Samples.ExposeAsync(sink)).Split('\n').Single(l => l.StartsWith("istio_requests_total", StringComparison.Ordinal));
         Assert.All(expected, part => Assert.Contains(part, line, StringComparison.Ordinal));
@@ -200,7 +200,7 @@ public class TrafficMetricsTests
     }
 
     private static SeriesKey Key(int i) =>
-        new(new PeerLabels($"w{i}", "x", "x", "x"), Samples.Cart, Samples.CartService, Direction.Outbound, SeriesProtocol.Http, Failure.None, 200, -1);
+        new(new PeerLabels($"w{i}", "x", "x", "x"), Samples.Cart, Samples.CartService, Direction.Outbound, SeriesProtocol.Http, Failure.None, 200, -1, ConnectionSecurity.None);
 
     private static long Bucket(string text, string name, string le) =>
         long.Parse(Regex.Match(text, name + @"_bucket\{[^}]*le=""" + Regex.Escape(le) + @"""\} (\d+)").Groups[1].Value,
