@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the shop of examples/shop in a mesh on this machine and shows who calls whom.
+# Runs the shop of examples/shop in a mesh on this machine, under mutual TLS throughout, and shows who calls whom.
 #   ./demo.sh                live table until Ctrl-C
 #   ./demo.sh --check        no terminal: goes through the events a mesh must survive, prints each check; exit code 0 when all passed
 #   ./demo.sh --build-only   builds the programs into artifacts/bin and runs nothing
@@ -85,7 +85,7 @@ start_control_plane() {
   local registry=(--registry "127.0.0.1:$registry_port")
   $consul && registry=(--consul "http://127.0.0.1:$consul_port")
   "$bin/Mesh.ControlPlane/release/mesh-control-plane" "${registry[@]}" --data "$folder/data" --rules "$folder/rules" --grace 3 \
-    --xds "127.0.0.1:$xds_port" --health "127.0.0.1:$health_port" --operators "127.0.0.1:$operators_port" >>"$folder/control-plane.log" 2>&1 &
+    --mesh-api "127.0.0.1:$mesh_port" --health "127.0.0.1:$health_port" --operators "127.0.0.1:$operators_port" >>"$folder/control-plane.log" 2>&1 &
   process[control-plane]=$!
   wait_for 20 answers "$operators_port" || fail_start "the control plane did not start: see $folder/control-plane.log"
 }
@@ -95,7 +95,7 @@ start() {
   local name=$1 service=$2 version=$3 protocol=$4 program=$5; shift 5
   free_port
   PATH=$PATH INSTANCE=$name VERSION=$version "$bin/Mesh.Cli/release/meshctl" run --service "$service" --version "$version" --workload "$name" \
-    --port "$REPLY:$protocol:$protocol" --control-plane "127.0.0.1:$xds_port" --sidecar-log "$folder/$name.sidecar.log" "$@" \
+    --port "$REPLY:$protocol:$protocol" --sidecar-log "$folder/$name.sidecar.log" "$@" \
     -- "$bin/$program" >"$folder/$name.log" 2>&1 &
   process[$name]=$!
 }
@@ -109,7 +109,7 @@ start_shop() {
   PAYMENTS_ADDRESS=127.0.0.1:$payments_port start cart cart v1 http Cart/release/cart --upstream "payments=127.0.0.1:$payments_port:grpc"
   start storefront storefront v1 http Storefront/release/storefront
   # The customers only call: a place in the mesh, kept open, whose proxy the load goes through.
-  "$bin/Mesh.Cli/release/meshctl" run --service customers --workload customers --control-plane "127.0.0.1:$xds_port" \
+  "$bin/Mesh.Cli/release/meshctl" run --service customers --workload customers \
     --sidecar-log "$folder/customers.sidecar.log" -- sh -c 'echo "$http_proxy" >"$0" && exec sleep 86400' "$folder/customers.proxy" >"$folder/customers.log" 2>&1 &
   process[customers]=$!
   wait_for 40 shop_is_open || { tail -n 3 "$folder"/*.log; fail_start "the shop did not open: see $folder/*.log"; }
@@ -120,7 +120,7 @@ shop_is_open() { [ -s "$folder/customers.proxy" ] && load --rps 10 --seconds 0.3
 # load [flags]: customers at the storefront; prints JSON
 load() { http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --json --in-flight 16 "$@" 2>>"$folder/load.log"; }
 
-meshctl() { "$bin/Mesh.Cli/release/meshctl" "$@" --control-plane "http://127.0.0.1:$operators_port" </dev/null; }
+meshctl() { "$bin/Mesh.Cli/release/meshctl" "$@" </dev/null; }
 
 number() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; } # number NAME: of a JSON object on one line
 
@@ -179,6 +179,10 @@ edges_are_there() {
   done
 }
 
+all_edges_are_secured() {
+  awk -F '  +' 'NR > 1 { n++; if ($5 != "yes" || $11 == "-" || $12 == "-") { print; bad = 1 } } END { if (n == 0 || bad) exit 1; print n " edges, each with both identities" }' <<<"$edges"
+}
+
 no_failures() { # no_failures JSON [AT_MOST]
   local failures requests; failures=$(number failures <<<"$1") requests=$(number requests <<<"$1")
   [ -n "$failures" ] && [ "$failures" -le "${2:-0}" ] || { say "$1"; return 1; }
@@ -192,6 +196,23 @@ split_is() { # split_is FROM TO: percent of v2
   share=$(share_of_v2 "$json")
   say "v2 got $share%"
   [ "$(number failures <<<"$json")" = 0 ] && awk -v s="$share" -v from="$1" -v to="$2" 'BEGIN { exit !(s >= from && s <= to) }' || { say "$json"; return 1; }
+}
+
+ask_catalog() { # customers go round the storefront; prints how many of how many failed
+  http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://catalog/ --json --in-flight 4 --rps 20 --seconds 0.5 2>>"$folder/load.log"
+}
+
+catalog_answers() { [ "$(ask_catalog | number failures)" = 0 ]; }
+
+catalog_refuses() { local json; json=$(ask_catalog); [ "$(number failures <<<"$json")" = "$(number requests <<<"$json")" ]; }
+
+forbid() { cp examples/shop/policies/catalog.yaml "$folder/rules/.catalog.yaml.new" && mv "$folder/rules/.catalog.yaml.new" "$folder/rules/catalog.yaml" && wait_for 10 catalog_refuses; }
+
+denial_is_explained() { # the answer of the policies, by the file and the line
+  local told; told=$(meshctl authz check --from ns/default/sa/customers --to catalog GET /); local code=$?
+  [ $code -eq 3 ] && grep -q 'catalog.yaml' <<<"$told" || { say "$told"; return 1; }
+  meshctl authz check --from ns/default/sa/storefront --to catalog GET / >/dev/null || { say "the storefront may not call it either"; return 1; }
+  head -1 <<<"$told"
 }
 
 shift_rules() { # shift_rules V1 V2
@@ -243,6 +264,12 @@ run_checks() {
   result "every sidecar has its configuration" wait_for 10 all_in_sync 7
   result "90/10 split: v2 gets 6 to 14%" split_is 6 14
   result "traffic flows through all sidecars, both sides tell" edges_are_there
+  result "every edge is under mutual TLS" all_edges_are_secured
+  catalog_answers; local answered=$?
+  under_load forbid; local forbidden=$?
+  result "one policy file forbids a call that went through before" [ "$answered$forbidden" = 00 ]
+  result "... and loses no other" no_failures "$loaded"
+  result "... and authz check says which rule it is" denial_is_explained
   under_load shift_and_wait; local shifted=$?
   result "a shift to 50/50 takes effect under load" [ $shifted -eq 0 ]
   result "... and loses no request" no_failures "$loaded"
@@ -274,7 +301,8 @@ $table
 
 Shift the canary: edit  ${folder#"$PWD"/}/rules/shop.yaml  (weight: 90 / weight: 10), for example
   sed -i 's/weight: 90/weight: 50/; s/weight: 10\$/weight: 50/' ${folder#"$PWD"/}/rules/shop.yaml
-More: $bin/Mesh.Cli/release/meshctl stat|services|nodes --control-plane http://127.0.0.1:$operators_port
+Forbid a call: cp examples/shop/policies/catalog.yaml ${folder#"$PWD"/}/rules/
+More, with  . ${folder#"$PWD"/}/env  first: $bin/Mesh.Cli/release/meshctl stat|services|nodes|identity list|ca status
 One request: curl -s -x $(cat "$folder/customers.proxy") http://storefront/      Ctrl-C ends it all.
 TABLE
     sleep "$([ -t 1 ] && echo 1 || echo 5)"
@@ -287,10 +315,14 @@ $build_only && { say "built: artifacts/bin/Mesh.{Cli,ControlPlane,Sidecar}/relea
 trap stop_all EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-free_port 15010; xds_port=$REPLY
+free_port 15012; mesh_port=$REPLY
 free_port 15014; health_port=$REPLY
 free_port 15015; operators_port=$REPLY
 free_port 8500; registry_port=$REPLY
+# How meshctl finds the control plane and logs in: the token file was made on its first start, for this user only.
+export MESH_CONTROL_PLANE=127.0.0.1:$mesh_port MESH_OPERATORS=http://127.0.0.1:$operators_port MESH_OPERATORS_TOKEN_FILE=$folder/data/operators/admin.token
+unset MESH_JOIN_TOKEN MESH_OPERATORS_TOKEN MESH_OPERATORS_CERTIFICATE
+printf 'export %s=%q\n' MESH_CONTROL_PLANE "$MESH_CONTROL_PLANE" MESH_OPERATORS "$MESH_OPERATORS" MESH_OPERATORS_TOKEN_FILE "$MESH_OPERATORS_TOKEN_FILE" >"$folder/env"
 began=$SECONDS
 $consul && start_consul
 start_control_plane

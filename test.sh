@@ -25,6 +25,8 @@ install_missing() {
     /usr/bin/python3 -c 'import grpc' 2> /dev/null || wanted+=(python3-grpcio)
     command -v promtool > /dev/null || wanted+=(prometheus)
     command -v npm > /dev/null || wanted+=(nodejs npm)
+    command -v openssl > /dev/null || wanted+=(openssl)
+    command -v testssl > /dev/null || wanted+=(testssl.sh)
     if [ ${#wanted[@]} -gt 0 ]; then
       echo "test.sh: installing ${wanted[*]}"
       { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}"; } > /dev/null 2>&1 ||

@@ -15,7 +15,7 @@ internal sealed class CommandLine(TimeSpan leastCertificateLifetime)
     private readonly Option<string> data = new("--data") { Description = "folder of what must survive: the authority's keys, the operators' tokens, the built-in registry", DefaultValueFactory = _ => DefaultData(), HelpName = "DIR" };
     private readonly Option<string?> rules = new("--rules") { Description = "folder of rule files, watched", HelpName = "DIR" };
     private readonly Option<ListenAddress[]> meshApi = Address<ListenAddress[]>("--mesh-api", "certificates, xDS, registration and telemetry over mutual TLS; may be repeated", Each, "0.0.0.0:15012");
-    private readonly Option<ListenAddress[]> xds = Address<ListenAddress[]>("--xds", "xDS, registration and telemetry: loopback or unix:/path only; may be repeated", Each, "127.0.0.1:15010");
+    private readonly Option<ListenAddress[]> xds = Address<ListenAddress[]>("--xds", "plaintext xDS for clients without an identity, such as 127.0.0.1:15010: loopback or unix:/path only, without registration, telemetry and roots; may be repeated; default none", Each, null);
     private readonly Option<ListenAddress> health = Address("--health", "health and metrics", One, "127.0.0.1:15014");
     private readonly Option<ListenAddress> operators = Address("--operators", "operators' API and /debug: loopback only", One, "127.0.0.1:15015");
     private readonly Option<ListenAddress> registry = Address("--registry", "the built-in registry, when there is no --consul", One, "127.0.0.1:8500");
@@ -75,7 +75,7 @@ internal sealed class CommandLine(TimeSpan leastCertificateLifetime)
             MeshApi = [.. parsed.GetValue(meshApi)!],
             Identity = identity.Read(parsed, hasConsul: parsed.GetValue(consul) is not null),
             OperatorCertificates = identity.ReadOperators(parsed),
-            Xds = [.. parsed.GetValue(xds)!.Select(a => Local(a, "--xds", "xDS and registration are served without authentication until workloads have identities, so whoever reaches the port could read the mesh's configuration and register any workload"))],
+            Xds = [.. (parsed.GetValue(xds) ?? []).Select(a => Local(a, "--xds", "it is served without authentication, so whoever reaches the port could read the mesh's configuration"))],
             Health = parsed.GetValue(health)!,
             Operators = Local(parsed.GetValue(operators)!, "--operators", "the operators' API has no login yet, so whoever reaches the port could read everything"),
             Registry = Local(parsed.GetValue(registry)!, "--registry", "the built-in registry has no access control, so whoever reaches the port could take over any service"),
@@ -98,9 +98,10 @@ internal sealed class CommandLine(TimeSpan leastCertificateLifetime)
     private static ListenAddress Local(ListenAddress address, string flag, string why) =>
         address.IsLocal ? address : throw new FormatException($"{flag}: {address} is refused, only loopback addresses (127.0.0.1, [::1]) and unix:/path are served: {why}");
 
-    private static Option<T> Address<T>(string name, string description, Func<ArgumentResult, T> read, string fallback)
+    private static Option<T> Address<T>(string name, string description, Func<ArgumentResult, T> read, string? fallback)
     {
-        var option = new Option<T>(name) { Description = description, HelpName = "ADDR", DefaultValueFactory = _ => Fallback<T>(fallback) };
+        var option = new Option<T>(name) { Description = description, HelpName = "ADDR" };
+        if (fallback is not null) option.DefaultValueFactory = _ => Fallback<T>(fallback);
         option.CustomParser = result =>
         {
             try

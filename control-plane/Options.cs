@@ -37,7 +37,7 @@ internal sealed record Options
     /// <summary>Roles of operators that log in with a certificate, by SPIFFE ID.</summary>
     public ImmutableDictionary<string, OperatorRole> OperatorCertificates { get; init; } = ImmutableDictionary<string, OperatorRole>.Empty;
 
-    /// <summary>Where xDS, registration and telemetry are served in plaintext.</summary>
+    /// <summary>Where xDS is served in plaintext, to whoever reaches it; usually nowhere.</summary>
     public required ImmutableArray<ListenAddress> Xds { get; init; }
 
     /// <summary>Where health and metrics are served.</summary>

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Net.Sockets;
 using System.Threading.Channels;
 using Mesh.Api.Identity;
 using Mesh.Api.Identity.Agent;
@@ -23,6 +24,23 @@ internal static class AgentCommands
             await WriteAsync(files, running.Current!);
             if (!parsed.GetValue(watch)) return;
             await foreach (var credentials in ChangesAsync(running, life)) await WriteAsync(files, credentials);
+        }, cancellation));
+        return command;
+    }
+
+    public static Command Serve()
+    {
+        var socket = new Option<string>("--socket") { Description = "unix socket (0600) that serves SDS: the secrets default and ROOTCA", HelpName = "PATH", Required = true };
+        var wait = Wait();
+        var agent = new AgentOptions();
+        var command = new Command("serve", "Gets a certificate, keeps it fresh and serves it to an Envoy by SDS, until Ctrl-C.") { socket, wait };
+        agent.AddTo(command);
+        command.SetAction((parsed, cancellation) => RunAsync(agent, parsed, parsed.GetValue(wait), async (running, life) =>
+        {
+            var path = parsed.GetRequiredValue(socket);
+            await using var server = await ListenAsync(path, running);
+            await Console.Error.WriteLineAsync($"{running.Current!.Svid.Id} is served at {path}");
+            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, life);
         }, cancellation));
         return command;
     }
@@ -58,6 +76,18 @@ internal static class AgentCommands
         {
             await life.CancelAsync();
             await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private static async Task<SdsServer> ListenAsync(string path, IdentityAgent agent)
+    {
+        try
+        {
+            return await SdsServer.StartAsync(path, agent, AgentOptions.Log);
+        }
+        catch (Exception e) when (e is IOException or SocketException)
+        {
+            throw new CliException($"cannot serve at {path}: {e.Message}");
         }
     }
 

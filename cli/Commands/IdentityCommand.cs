@@ -13,6 +13,7 @@ internal static class IdentityCommand
         List(),
         Show(),
         AgentCommands.Fetch(),
+        AgentCommands.Serve(),
         RevocationCommands.Revoke(),
         RevocationCommands.Unrevoke(),
         RevocationCommands.List(),

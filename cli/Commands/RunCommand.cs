@@ -6,16 +6,17 @@ namespace Mesh.Cli.Commands;
 /// <summary><c>meshctl run</c>: puts any program into the mesh.</summary>
 internal static class RunCommand
 {
-    private const string Variable = "MESH_CONTROL_PLANE";
-    private const string DefaultControlPlane = "127.0.0.1:15010";
-
     public static Command Make()
     {
         var options = new RunFlags();
         var command = new Command("run",
             "Runs a program in the mesh: starts a sidecar beside it on free ports, registers it, and points HTTP_PROXY at the sidecar.");
         options.AddTo(command);
-        command.SetAction((parsed, cancellation) => new Run(options.Read(parsed), TimeProvider.System).ToEndAsync(cancellation));
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            using var joining = options.ReadJoining(parsed);
+            return await new Run(options.Read(parsed, joining), TimeProvider.System).ToEndAsync(cancellation);
+        });
         return command;
     }
 
@@ -30,7 +31,7 @@ internal static class RunCommand
         private readonly Option<string?> _zone = new("--zone") { Description = "its zone" };
         private readonly Option<string[]> _labels = new("--label") { Description = "a label; repeatable", HelpName = "KEY=VALUE" };
         private readonly Option<string[]> _upstreams = new("--upstream") { Description = "a local address that leads to a service; repeatable", HelpName = "SERVICE=ADDRESS:PORT[:PROTOCOL]" };
-        private readonly Option<string?> _controlPlane = new("--control-plane") { Description = $"xDS address of the control plane ({Variable}; {DefaultControlPlane} if unset)", HelpName = "HOST:PORT|unix:PATH" };
+        private readonly JoinOptions _join = new();
         private readonly Option<string?> _healthPath = new("--health-path") { Description = "path of the program's health page; without: its first port must accept connections", HelpName = "PATH" };
         private readonly Option<string?> _sidecar = new("--sidecar") { Description = "the sidecar program (MESH_SIDECAR)", HelpName = "PATH" };
         private readonly Option<string?> _sidecarLog = new("--sidecar-log") { Description = "file for the sidecar's log (stderr)", HelpName = "FILE" };
@@ -44,9 +45,10 @@ internal static class RunCommand
 
         public void AddTo(Command command)
         {
-            foreach (var option in (Option[])[_service, _ports, _version, _namespace, _workload, _zone, _labels, _upstreams, _controlPlane,
+            foreach (var option in (Option[])[_service, _ports, _version, _namespace, _workload, _zone, _labels, _upstreams,
                 _healthPath, _sidecar, _sidecarLog, _sidecarFlags, _accessLog, _otlp, _ready, _stopDelay, _drain])
                 command.Add(option);
+            _join.AddTo(command);
             command.Add(_command);
             _command.Validators.Add(result =>
             {
@@ -57,7 +59,10 @@ internal static class RunCommand
             _upstreams.Validators.Add(result => CheckUpstreams(result.GetValueOrDefault<string[]>() ?? [], result.AddError));
         }
 
-        public RunOptions Read(ParseResult parsed)
+        public Joining ReadJoining(ParseResult parsed) =>
+            _join.Read(parsed, parsed.GetRequiredValue(_service), parsed.GetValue(_namespace) ?? "default");
+
+        public RunOptions Read(ParseResult parsed, Joining joining)
         {
             return new RunOptions
             {
@@ -66,6 +71,7 @@ internal static class RunCommand
                 Service = parsed.GetRequiredValue(_service),
                 Ports = parsed.GetValue(_ports) ?? [],
                 Upstreams = parsed.GetValue(_upstreams) ?? [],
+                Joining = joining,
                 SidecarFlags = [.. SidecarFlags(parsed)],
                 SidecarLog = parsed.GetValue(_sidecarLog),
                 ReadyTimeout = TimeSpan.FromSeconds(parsed.GetValue(_ready)),
@@ -76,10 +82,9 @@ internal static class RunCommand
 
         private IEnumerable<string> SidecarFlags(ParseResult parsed)
         {
-            var controlPlane = parsed.GetValue(_controlPlane) ?? Environment.GetEnvironmentVariable(Variable);
             // One id for the whole run: a sidecar that is started again is still the same workload.
             var workload = parsed.GetValue(_workload) ?? $"{parsed.GetRequiredValue(_service)}-{Guid.NewGuid().ToString("N")[..8]}";
-            List<string> flags = ["--control-plane", string.IsNullOrEmpty(controlPlane) ? DefaultControlPlane : controlPlane, "--workload", workload];
+            List<string> flags = ["--workload", workload];
             if (parsed.GetValue(_sidecarLog) is null)
                 flags.AddRange(["--log-level", "warn"]); // On the child's terminal only what matters.
             foreach (var (flag, option) in new (string, Option<string?>)[]

@@ -19,6 +19,9 @@ internal sealed class AgentOptions
     private readonly Option<string?> _identityDir = new("--identity-dir") { Description = "folder (0700) that keeps the certificate over a restart", HelpName = "DIR" };
     private readonly OperatorsOptions _operators = new("--operators");
 
+    /// <summary>What the agent has to say on its way.</summary>
+    public static Log Log { get; } = Api.Logging.Log.To(Console.Error, Level.Warn, TimeProvider.System);
+
     public void AddTo(Command command)
     {
         foreach (var option in (Option[])[_controlPlane, _identity, _tokenFile, _kubeTokenFile, _ca, _identityDir]) command.Add(option);
@@ -47,6 +50,13 @@ internal sealed class AgentOptions
                 $"--token-file FILE ({JoinTokens.Variable}), --kube-token-file FILE, or --identity-dir DIR of an earlier run", Usage.ExitCode);
         }
 
-        return new IdentityAgent(options, Log.To(Console.Error, Level.Warn, TimeProvider.System), TimeProvider.System, new Random());
+        try
+        {
+            return new IdentityAgent(options, Log, TimeProvider.System, new Random());
+        }
+        catch (Exception e) when (e is FormatException or IOException)
+        {
+            throw new CliException(e.Message);
+        }
     }
 }

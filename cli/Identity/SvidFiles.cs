@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 using Mesh.Api.Identity;
 
@@ -9,7 +10,7 @@ namespace Mesh.Cli.Identity;
 /// names, each a link through <c>..data</c> into a folder of one set, so that a change shows all three files at once, as Kubernetes does
 /// it. Used by one writer.
 /// </summary>
-internal sealed class SvidFiles(string folder)
+internal sealed partial class SvidFiles(string folder)
 {
     /// <summary>Leaf and intermediates.</summary>
     public const string Certificate = "tls.crt";
@@ -58,8 +59,13 @@ internal sealed class SvidFiles(string folder)
         var draft = In(name + ".new");
         File.Delete(draft);
         File.CreateSymbolicLink(draft, target);
-        File.Move(draft, In(name), overwrite: true);
+        // Not File.Move: that looks at what the link leads to.
+        if (Rename(draft, In(name)) != 0)
+            throw new IOException($"cannot make the link {In(name)}: {Marshal.GetPInvokeErrorMessage(Marshal.GetLastPInvokeError())}");
     }
+
+    [LibraryImport("libc", EntryPoint = "rename", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Rename(string from, string to);
 
     private string In(string name) => Path.Combine(folder, name);
 }

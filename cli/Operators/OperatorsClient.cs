@@ -43,6 +43,8 @@ internal sealed class OperatorsClient : IDisposable
         try
         {
             using var request = new HttpRequestMessage(method, new Uri(pathAndQuery, UriKind.Relative)) { Content = body };
+            // The port for workloads speaks HTTP/2 alone.
+            if (Address.Scheme == Uri.UriSchemeHttps) (request.Version, request.VersionPolicy) = (HttpVersion.Version20, HttpVersionPolicy.RequestVersionExact);
             using var response = await _http.SendAsync(request, cancellation);
             if (!response.IsSuccessStatusCode)
                 throw new CliException(await ExplainAsync(response, cancellation));

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Mesh.Cli.Operators;
 
 namespace Mesh.Cli.Running;
 
@@ -14,6 +15,8 @@ internal sealed class Child : IDisposable
         var start = new ProcessStartInfo(Programs.FindCommand(options.Command[0])) { UseShellExecute = false };
         foreach (var argument in options.Command.Skip(1))
             start.ArgumentList.Add(argument);
+        foreach (var secret in OperatorsToken.SecretVariables.Append(JoinTokens.Variable))
+            start.Environment.Remove(secret);
         foreach (var (name, value) in ChildEnvironment.Of(options, ports, Environment.GetEnvironmentVariable))
             start.Environment[name] = value;
         try

@@ -18,6 +18,9 @@ internal sealed record RunOptions
     /// <summary>Explicit upstreams, as <c>SERVICE=ADDRESS:PORT[:PROTOCOL]</c>.</summary>
     public IReadOnlyList<string> Upstreams { get; init; } = [];
 
+    /// <summary>How the sidecar reaches the control plane and proves who it is.</summary>
+    public required Joining Joining { get; init; }
+
     /// <summary>Flags handed to the sidecar as they are.</summary>
     public IReadOnlyList<string> SidecarFlags { get; init; } = [];
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Mesh.Cli.Operators;
 
 namespace Mesh.Cli.Running;
 
@@ -26,7 +27,7 @@ internal sealed class Sidecar : IDisposable
     public async Task StartAsync(CancellationToken cancellation)
     {
         File.Delete(_portsFile);
-        var process = _process = Launch();
+        var process = _process = Launch(await _options.Joining.TokenAsync(again: _process is not null, cancellation));
         using var bound = new CancellationTokenSource(_options.ReadyTimeout, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancellation);
         try
@@ -134,7 +135,7 @@ internal sealed class Sidecar : IDisposable
         }
     }
 
-    private Process Launch()
+    private Process Launch(string? joinToken)
     {
         // In a session of its own: Ctrl-C at the terminal is for the child; the sidecar must outlive it.
         var setsid = Programs.OnPath("setsid");
@@ -149,6 +150,9 @@ internal sealed class Sidecar : IDisposable
             start.ArgumentList.Add(_options.Sidecar);
         foreach (var argument in SidecarArguments.Of(_options, Ports, _portsFile))
             start.ArgumentList.Add(argument);
+        foreach (var secret in OperatorsToken.SecretVariables)
+            start.Environment.Remove(secret);
+        start.Environment[JoinTokens.Variable] = joinToken; // Null removes it. On the command line everybody could read it.
 
         var process = new Process { StartInfo = start };
         process.OutputDataReceived += (_, line) => _log.Add(line.Data);

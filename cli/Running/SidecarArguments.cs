@@ -22,6 +22,7 @@ internal static class SidecarArguments
             arguments.AddRange(["--port", port, "--inbound", before.Inbound.GetValueOrDefault(port.Split(':')[0]) ?? AnyPort]);
         foreach (var upstream in options.Upstreams)
             arguments.AddRange(["--upstream", Upstream(upstream, before)]);
+        arguments.AddRange(options.Joining.AllFlags);
         arguments.AddRange(options.SidecarFlags);
         return arguments;
     }

@@ -108,6 +108,7 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed)
         Id = stream.Node.Id,
         Service = stream.Node.Service,
         Namespace = stream.Node.Namespace,
+        Identity = stream.Node.Identity ?? "",
         Workload = stream.Node.Workload,
         Version = stream.Node.Version,
         UserAgent = stream.Node.UserAgent,

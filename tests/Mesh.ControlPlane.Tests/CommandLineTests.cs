@@ -9,7 +9,8 @@ public sealed class CommandLineTests
     public async Task Defaults_are_the_ports_of_the_design()
     {
         Assert.Equal(0, await RunAsync());
-        Assert.Equal("127.0.0.1:15010", Assert.Single(options!.Xds).ToString());
+        Assert.Equal("0.0.0.0:15012", Assert.Single(options!.MeshApi).ToString());
+        Assert.Empty(options.Xds);
         Assert.Equal(("127.0.0.1:15014", "127.0.0.1:15015", "127.0.0.1:8500"), ($"{options.Health}", $"{options.Operators}", $"{options.Registry}"));
         Assert.Equal(TimeSpan.FromSeconds(10), options.Grace);
     }
@@ -24,7 +25,7 @@ public sealed class CommandLineTests
     [Theory]
     [InlineData("--unknown", "--unknown")]
     [InlineData("stray", "stray")]
-    [InlineData("--xds 0.0.0.0:15010", "without authentication until workloads have identities")]
+    [InlineData("--xds 0.0.0.0:15010", "served without authentication")]
     [InlineData("--xds [::]:15010", "--xds: [::]:15010 is refused")]
     [InlineData("--xds 10.0.0.1:15010", "only loopback addresses")]
     [InlineData("--xds 127.0.0.1:0 --xds 0.0.0.0:0", "--xds: 0.0.0.0:0 is refused")]

@@ -4,8 +4,10 @@ using Envoy.Config.Route.V3;
 using Envoy.Service.Discovery.V3;
 using Mesh.Api.Grpc;
 using Mesh.Api.Operators;
+using Mesh.Api.Telemetry;
 using Mesh.Api.V1;
 using Mesh.Api.Workloads;
+using Mesh.ControlPlane.Tests.Identity;
 using Mesh.ControlPlane.Tests.Xds;
 using Mesh.Tests;
 
@@ -76,19 +78,18 @@ public sealed class WholeTests : IDisposable
     [Fact]
     public async Task A_restart_takes_no_workload_away()
     {
-        WriteRule(weight: 10);
-        var first = await StartAsync();
-        using (var channel = new GrpcChannel(first.Addresses["xds"]))
+        await using var mesh = await IdentityTestbed.StartAsync(o => o with { Rules = Rules });
+        using var own = await mesh.JoinAsync("ns/default/sa/web-v1", "web-v1");
+        using (var certified = mesh.Client(own))
         {
-            await using var workload = channel.Open(WorkloadMethods.Register, default, CancellationToken.None);
+            await using var workload = certified.Channel.Open(WorkloadMethods.Register, default, CancellationToken.None);
             await workload.WriteAsync(new WorkloadUpdate { Register = Registration() }, CancellationToken.None);
             Assert.Equal(WorkloadAck.Types.Status.Accepted, (await workload.ReadAsync(CancellationToken.None))!.Status);
-            await first.DisposeAsync();
+            await mesh.RestartAsync();
         }
 
         // Nobody has registered at the second one yet: what the first one wrote is what nodes are told.
-        await using var second = await StartAsync();
-        using var again = new GrpcChannel(second.Addresses["xds"]);
+        using var again = new GrpcChannel(mesh.Program.Addresses["xds"]);
         await using var client = new AdsClient(again);
         var node = new Follower(client);
         await Eventually.HoldsAsync(() => node.Ports("web-v1").Length > 0, "the workload");
@@ -98,24 +99,43 @@ public sealed class WholeTests : IDisposable
     [Fact]
     public async Task Reports_of_sidecars_become_edges_and_stat()
     {
-        await using var program = await StartAsync();
-        using var channel = new GrpcChannel(program.Addresses["xds"]);
-        var method = new GrpcMethod<EdgeReport, ReportSummary>("mesh.v1.TelemetryService", "Report", EdgeReport.Parser, ReportSummary.Parser);
-        await using var reports = channel.Open(method, default, CancellationToken.None);
+        await using var mesh = await IdentityTestbed.StartAsync();
+        using var own = await mesh.JoinAsync("ns/default/sa/shop", "shop");
+        using var certified = mesh.Client(own);
+        await using var reports = certified.Channel.Open(TelemetryMethods.Report, default, CancellationToken.None);
         var edge = new Edge
         {
-            Source = new Edge.Types.Workload { Workload_ = "shop", Namespace = "default", Service = "shop" },
+            Source = new Edge.Types.Workload { Workload_ = "shop", Namespace = "default", Service = "shop", Identity = own.Id.ToString() },
             Destination = new Edge.Types.Workload { Workload_ = "cart", Namespace = "default", Service = "cart" },
             Reporter = "source",
             Protocol = "http",
             Requests = 10,
+            Secured = true,
         };
-        await reports.WriteAsync(new EdgeReport { Edges = { edge } }, CancellationToken.None);
+        await reports.WriteAsync(new EdgeReport { NodeId = "sidecar~127.0.0.1~shop-1~default", Edges = { edge } }, CancellationToken.None);
+        using var operators = ProgramTests.Operator(mesh.Program);
         await Eventually.HoldsAsync(
-            async () => (await http.GetFromJsonAsync($"http://{program.Addresses["operators"]}{OperatorsApi.Edges}?window=30s", OperatorsJson.Default.EdgeList))!.Edges is [{ Traffic.Requests: 10 }],
+            async () => (await operators.GetFromJsonAsync($"http://{mesh.Program.Addresses["operators"]}{OperatorsApi.Edges}?window=30s", OperatorsJson.Default.EdgeList))!.Edges is [{ Traffic.Requests: 10 } seen]
+                && seen.Secured && seen.Source.Identity == own.Id.ToString(),
             "the edge");
         reports.Complete();
         Assert.Equal(1UL, (await reports.ReadOnlyAsync(CancellationToken.None)).Reports);
+    }
+
+    [Fact]
+    public async Task Plaintext_xds_carries_neither_registration_nor_telemetry()
+    {
+        await using var program = await StartAsync();
+        using var channel = new GrpcChannel(program.Addresses["xds"]);
+        await using var workload = channel.Open(WorkloadMethods.Register, default, CancellationToken.None);
+        var refused = await Assert.ThrowsAsync<GrpcException>(async () =>
+        {
+            await workload.WriteAsync(new WorkloadUpdate { Register = Registration() }, CancellationToken.None);
+            await workload.ReadAsync(CancellationToken.None);
+        });
+        Assert.Equal(GrpcStatusCode.Unimplemented, refused.Code);
+        await using var reports = channel.Open(TelemetryMethods.Report, default, CancellationToken.None);
+        Assert.Equal(GrpcStatusCode.Unimplemented, (await Assert.ThrowsAsync<GrpcException>(async () => await reports.ReadOnlyAsync(CancellationToken.None))).Code);
     }
 
     [SkippableFact]

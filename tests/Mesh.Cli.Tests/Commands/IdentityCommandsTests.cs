@@ -114,7 +114,7 @@ public sealed class IdentityCommandsTests : IAsyncLifetime
 
         Assert.Equal(expected, code);
         Assert.Equal($"rehearsal: add\nrehearsal: wait (waiting for cart-1)\nrehearsal: switch\nrehearsal: {end}: the end\n", output);
-        Assert.Equal("{\"rehearse\":true}", server.Requests[0].Body);
+        Assert.Equal(new RotationRequest(Rehearse: true), JsonSerializer.Deserialize(server.Requests[0].Body, OperatorsJson.Default.RotationRequest));
     }
 
     [Fact]

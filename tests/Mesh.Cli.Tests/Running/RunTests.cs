@@ -15,6 +15,17 @@ public sealed class RunTests : IDisposable
 
     public void Dispose() => _folder.Delete(recursive: true);
 
+    /// <summary>The script that plays the sidecar, ready to start.</summary>
+    internal static string Script
+    {
+        get
+        {
+            var path = Path.Combine(AppContext.BaseDirectory, "sidecar.py");
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            return path;
+        }
+    }
+
     [SkippableTheory]
     [InlineData("exit 0", 0)]
     [InlineData("exit 7", 7)]
@@ -117,22 +128,12 @@ public sealed class RunTests : IDisposable
     [InlineData("/etc/hostname", 126)]
     public async Task A_command_that_cannot_run_has_the_code_of_a_shell(string command, int code)
     {
-        var ended = await Meshctl.RunAsync("run", "--service", "web", "--sidecar", Script, "--", command);
+        var ended = await Meshctl.RunAsync("run", "--service", "web", "--sidecar", Script, "--control-plane", "http://127.0.0.1:1", "--", command);
 
         Assert.Equal(code, ended.Code);
     }
 
     private string Ready => Path.Combine(_folder.FullName, "ready");
-
-    private static string Script
-    {
-        get
-        {
-            var path = Path.Combine(AppContext.BaseDirectory, "sidecar.py");
-            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-            return path;
-        }
-    }
 
     private Meshctl Start(string[] flags, string script, string behave = "")
     {
@@ -143,7 +144,7 @@ public sealed class RunTests : IDisposable
             ["BEHAVE"] = behave,
             ["NO_PROXY"] = "example.org",
         };
-        return Meshctl.Start(environment, ["run", "--service", "web", "--sidecar", Script, .. flags, "--", "sh", "-c", script]);
+        return Meshctl.Start(environment, ["run", "--service", "web", "--sidecar", Script, "--control-plane", "http://127.0.0.1:1", .. flags, "--", "sh", "-c", script]);
     }
 
     private async Task<(int Code, string Output, string Error)> RunAsync(string[] flags, string script, string behave = "")

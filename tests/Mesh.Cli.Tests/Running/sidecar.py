@@ -16,6 +16,7 @@ behave = os.environ.get("BEHAVE", "")
 say = lambda text: print(text, file=sys.stderr, flush=True)
 
 say("started with " + " ".join(args))
+say("environment " + " ".join(n + "=" + v for n, v in sorted(os.environ.items()) if n.startswith("MESH_")))
 if behave == "die":
     if os.fork() == 0:  # what is said arrives after the end, as it may on a busy machine
         time.sleep(0.4)
@@ -41,6 +42,9 @@ class Page(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+
+if "--identity-dir" in args:
+    os.makedirs(value("--identity-dir"), 0o700, exist_ok=True)
 
 servers = {}
 

@@ -11,7 +11,7 @@ public sealed class EnvoyTests
     public async Task Envoy_carries_traffic_out_and_in_and_follows_a_rule()
     {
         var envoy = ExternalProgram.Require("envoy");
-        await using var bed = await MeshTestbed.StartAsync();
+        await using var bed = await MeshTestbed.StartPlaintextAsync();
         await bed.RunAsync(async () =>
         {
             await using var web = await EchoApp.StartAsync("web-app");

@@ -15,7 +15,7 @@ public sealed class ForeignControlPlaneTests
         var xds = $"127.0.0.1:{JsonDocument.Parse(await ads.NextLineAsync()).RootElement.GetProperty("port").GetInt32()}";
         await using var one = await EchoApp.StartAsync("one");
         await using var two = await EchoApp.StartAsync("two");
-        await using var sidecar = await SidecarProcess.LaunchAsync("client-1", ["--control-plane", xds, "--service", "client"]);
+        await using var sidecar = await SidecarProcess.LaunchAsync("client-1", ["--control-plane", $"http://{xds}", "--service", "client"]);
         await ads.TellAsync(Config("1", sidecar.Outbound, one.Port));
         await sidecar.BecomeReadyAsync();
         using var http = sidecar.Client();

@@ -58,7 +58,7 @@ public sealed class SchemaGateTests
     public async Task Every_resource_is_valid_by_the_official_protos(string node, int listeners, int clusters)
     {
         await NodePackages.RequireAsync();
-        await using var bed = await MeshTestbed.StartAsync();
+        await using var bed = await MeshTestbed.StartPlaintextAsync();
         await bed.RunAsync(async () =>
         {
             await bed.ControlPlane.RegisterAsync("web", "web-1", 8080);

@@ -1,5 +1,8 @@
+using System.Globalization;
 using System.Net.Http.Json;
 using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Mesh.Api.Operators;
 using Mesh.Tests;
 
 namespace Mesh.EndToEnd.Tests.Testbed;
@@ -10,19 +13,21 @@ namespace Mesh.EndToEnd.Tests.Testbed;
 internal sealed class ControlPlaneProcess : IAsyncDisposable
 {
     private readonly TemporaryFolder folder = new();
-    private readonly string? consul;
-    private readonly string[] more;
+    private readonly ControlPlaneShape shape;
     private readonly List<string> past = [];
     private ChildProcess? process;
 
-    private ControlPlaneProcess(string? consul, string[] more)
+    private ControlPlaneProcess(ControlPlaneShape shape)
     {
-        (this.consul, this.more) = (consul, more);
+        this.shape = shape;
         Directory.CreateDirectory(folder["rules"]);
-        Directory.CreateDirectory(folder["data"]);
+        if (shape.Consul is not null) Registry = shape.Consul.Authority;
     }
 
-    /// <summary>host:port of xDS, registration and telemetry.</summary>
+    /// <summary>host:port for workloads: certificates, xDS, registration and telemetry over TLS.</summary>
+    public string MeshApi { get; private set; } = "127.0.0.1:0";
+
+    /// <summary>host:port of plaintext xDS, when it was asked for.</summary>
     public string Xds { get; private set; } = "127.0.0.1:0";
 
     /// <summary>host:port of health and metrics.</summary>
@@ -40,11 +45,16 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
     /// <summary>A client for its HTTP surfaces.</summary>
     public HttpClient Http { get; } = new(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(15) };
 
-    /// <summary>Starts one; <paramref name="consul"/> null uses the built-in registry.</summary>
-    public static async Task<ControlPlaneProcess> StartAsync(Uri? consul = null, params string[] more)
+    /// <summary>The file of the operators' token of the role admin.</summary>
+    public string AdminTokenFile => folder["data/" + OperatorsFiles.AdminToken];
+
+    /// <summary>That of the role view.</summary>
+    public string ViewTokenFile => folder["data/" + OperatorsFiles.ViewToken];
+
+    /// <summary>Starts one, with the built-in registry and without plaintext unless told otherwise.</summary>
+    public static async Task<ControlPlaneProcess> StartAsync(ControlPlaneShape? shape = null)
     {
-        var made = new ControlPlaneProcess(consul?.ToString(), more);
-        if (consul is not null) made.Registry = consul.Authority;
+        var made = new ControlPlaneProcess(shape ?? new ControlPlaneShape());
         try
         {
             await made.LaunchAsync();
@@ -90,7 +100,27 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
     }
 
     /// <summary>A JSON page of the operators' API.</summary>
-    public Task<JsonElement> GetAsync(string path) => Http.GetFromJsonAsync<JsonElement>($"http://{Operators}{path}");
+    public async Task<JsonElement> GetAsync(string path) => await OperateAsync(HttpMethod.Get, path, null, (JsonTypeInfo<JsonElement>)JsonSerializerOptions.Default.GetTypeInfo(typeof(JsonElement)));
+
+    /// <summary>A join token for one account and the services it serves: by default its own.</summary>
+    public async Task<string> JoinTokenAsync(string account, string ns = "default", params string[] serves)
+    {
+        var request = new TokenRequest { Identity = $"ns/{ns}/sa/{account}", Serves = serves.Length > 0 ? serves : [account] };
+        return (await OperateAsync(HttpMethod.Post, OperatorsApi.Tokens, JsonContent.Create(request, OperatorsJson.Default.TokenRequest), OperatorsJson.Default.IssuedToken)).Token;
+    }
+
+    /// <summary>How meshctl finds it and logs in.</summary>
+    public (string Name, string? Value)[] OperatorsEnvironment =>
+        [("MESH_OPERATORS", $"http://{Operators}"), ("MESH_OPERATORS_TOKEN_FILE", AdminTokenFile), ("MESH_CONTROL_PLANE", MeshApi), ("MESH_JOIN_TOKEN", null)];
+
+    /// <summary>Runs meshctl against it; fails with what it said unless it ends with <paramref name="code"/>.</summary>
+    public async Task<string> MeshctlAsync(string[] arguments, int code = 0)
+    {
+        await using var meshctl = ChildProcess.Start(Programs.Meshctl, arguments, OperatorsEnvironment);
+        var ended = await meshctl.WaitAsync(60);
+        Assert.True(ended == code, $"meshctl {string.Join(' ', arguments)} ended with {ended}:\n{meshctl.Output}");
+        return meshctl.Output;
+    }
 
     /// <summary>Ends it as an operator would.</summary>
     public async Task StopAsync()
@@ -122,21 +152,24 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
         File.Delete(ports);
         List<string> arguments =
         [
-            "--rules", folder["rules"], "--data", folder["data"], "--mesh-api", "127.0.0.1:0", "--xds", Xds, "--health", Health, "--operators", Operators,
-            "--ports-file", ports, "--grace", "2", "--log-level", "debug", .. more,
+            "--rules", folder["rules"], "--data", folder["data"], "--mesh-api", MeshApi, "--health", Health, "--operators", Operators,
+            "--ports-file", ports, "--grace", "2", "--log-level", "debug", .. shape.More,
         ];
-        arguments.AddRange(consul is null ? ["--registry", Registry] : ["--consul", consul]);
-        process = ChildProcess.Start(Programs.ControlPlane, arguments, ("HTTP_PROXY", null), ("http_proxy", null));
+        if (shape.Plaintext) arguments.AddRange(["--xds", Xds]);
+        arguments.AddRange(shape.Consul is null ? ["--registry", Registry] : ["--consul", shape.Consul.ToString()]);
+        if (shape.CertificateLife is { } life) arguments.AddRange(["--certificate-lifetime", $"{life}s"]);
+        process = ChildProcess.Start(shape.CertificateLife is null ? Programs.ControlPlane : Programs.ShortLived, arguments, ("HTTP_PROXY", null), ("http_proxy", null));
         await Eventually.HoldsAsync(() =>
         {
             process.MustRun();
             return File.Exists(ports);
         }, "the control plane writes its ports file");
         using var bound = JsonDocument.Parse(await File.ReadAllTextAsync(ports));
-        Xds = bound.RootElement.GetProperty("xds").GetString()!;
+        MeshApi = bound.RootElement.GetProperty("meshApi").GetString()!;
+        if (shape.Plaintext) Xds = bound.RootElement.GetProperty("xds").GetString()!;
         Health = bound.RootElement.GetProperty("health").GetString()!;
         Operators = bound.RootElement.GetProperty("operators").GetString()!;
-        if (consul is null) Registry = bound.RootElement.GetProperty("registry").GetString()!;
+        if (shape.Consul is null) Registry = bound.RootElement.GetProperty("registry").GetString()!;
         await Eventually.PassesAsync(async () =>
         {
             process.MustRun();
@@ -151,10 +184,35 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
         folder.Dispose();
     }
 
+    private async Task<T> OperateAsync<T>(HttpMethod method, string path, HttpContent? body, JsonTypeInfo<T> type)
+    {
+        using var request = new HttpRequestMessage(method, $"http://{Operators}{path}") { Content = body };
+        request.Headers.Authorization = new("Bearer", (await File.ReadAllTextAsync(AdminTokenFile)).Trim());
+        using var answer = await Http.SendAsync(request);
+        Assert.True(answer.IsSuccessStatusCode, $"{method} {path}: {answer.StatusCode} {await answer.Content.ReadAsStringAsync()}");
+        return (await answer.Content.ReadFromJsonAsync(type))!;
+    }
+
     private async Task ForgetAsync()
     {
         past.Add(process!.Output);
         await process.DisposeAsync();
         process = null;
     }
+}
+
+/// <summary>What is special about a control plane of a test.</summary>
+internal sealed record ControlPlaneShape
+{
+    /// <summary>A Consul to use; null: the built-in registry.</summary>
+    public Uri? Consul { get; init; }
+
+    /// <summary>Whether it offers plaintext xDS, for clients without an identity.</summary>
+    public bool Plaintext { get; init; }
+
+    /// <summary>Seconds that certificates live, fewer than the product allows; null: as the product does it.</summary>
+    public int? CertificateLife { get; init; }
+
+    /// <summary>More flags.</summary>
+    public string[] More { get; init; } = [];
 }

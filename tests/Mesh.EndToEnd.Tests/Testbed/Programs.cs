@@ -17,6 +17,9 @@ internal static class Programs
     /// <summary>The application of the tests as a program.</summary>
     public static string EchoApp { get; } = Built("Mesh.EchoApp", "echo-app");
 
+    /// <summary>The control plane with certificates that live for seconds.</summary>
+    public static string ShortLived { get; } = Built("Mesh.ShortLived", "short-lived");
+
     /// <summary>Root of the repository.</summary>
     public static string Root { get; } = FindRoot();
 

@@ -10,7 +10,7 @@ internal sealed class SidecarProcess : IAsyncDisposable
     private readonly TemporaryFolder folder = new();
     private readonly ChildProcess process;
 
-    private SidecarProcess(string workload, IEnumerable<string> arguments)
+    private SidecarProcess(string workload, string? joinToken, IEnumerable<string> arguments)
     {
         Workload = workload;
         process = ChildProcess.Start(Programs.Sidecar,
@@ -18,7 +18,7 @@ internal sealed class SidecarProcess : IAsyncDisposable
                 "--workload", workload, "--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--readiness", "127.0.0.1:0",
                 "--outbound", "127.0.0.1:0", "--ports-file", folder["ports.json"], .. arguments,
             ],
-            ("HTTP_PROXY", null), ("http_proxy", null));
+            ("HTTP_PROXY", null), ("http_proxy", null), ("MESH_JOIN_TOKEN", joinToken));
     }
 
     /// <summary>Workload ID.</summary>
@@ -45,10 +45,10 @@ internal sealed class SidecarProcess : IAsyncDisposable
     /// <summary>host:port of an explicit upstream.</summary>
     public string Upstream(string service) => Ports.GetProperty("upstreams").GetProperty(service).GetString()!;
 
-    /// <summary>Starts one and waits until it is ready.</summary>
-    public static async Task<SidecarProcess> StartAsync(string workload, params IEnumerable<string> arguments)
+    /// <summary>Starts one that joins the mesh with a token, and waits until it is ready.</summary>
+    public static async Task<SidecarProcess> StartAsync(string workload, string joinToken, IEnumerable<string> arguments)
     {
-        var made = await LaunchAsync(workload, arguments);
+        var made = await LaunchAsync(workload, arguments, joinToken);
         try
         {
             await made.BecomeReadyAsync();
@@ -62,9 +62,9 @@ internal sealed class SidecarProcess : IAsyncDisposable
     }
 
     /// <summary>Starts one and waits until its ports are bound; it may still lack a configuration.</summary>
-    public static async Task<SidecarProcess> LaunchAsync(string workload, params IEnumerable<string> arguments)
+    public static async Task<SidecarProcess> LaunchAsync(string workload, IEnumerable<string> arguments, string? joinToken = null)
     {
-        var made = new SidecarProcess(workload, arguments);
+        var made = new SidecarProcess(workload, joinToken, arguments);
         try
         {
             await made.BindAsync();

@@ -17,45 +17,49 @@ internal sealed class MeshTestbed : IAsyncDisposable
     public ControlPlaneProcess ControlPlane { get; }
 
     /// <summary>Starts the control plane, on a real Consul when asked to (skips the test when there is none).</summary>
-    public static async Task<MeshTestbed> StartAsync(bool withConsul = false)
+    public static async Task<MeshTestbed> StartAsync(bool withConsul = false, ControlPlaneShape? shape = null)
     {
         var registry = withConsul ? await ConsulProcess.StartAsync() : null;
-        return new MeshTestbed(await ControlPlaneProcess.StartAsync(registry?.Address)) { consul = registry };
+        return new MeshTestbed(await ControlPlaneProcess.StartAsync((shape ?? new ControlPlaneShape()) with { Consul = registry?.Address })) { consul = registry };
     }
+
+    /// <summary>The same for a test whose xDS clients have no identity.</summary>
+    public static Task<MeshTestbed> StartPlaintextAsync(bool withConsul = false) => StartAsync(withConsul, new ControlPlaneShape { Plaintext = true });
 
     /// <summary>An application with its sidecar.</summary>
     public async Task<Instance> AddAsync(
         string service, string id, string version = "v1", string protocol = "http", HttpProtocols app = HttpProtocols.Http1, params string[] more)
     {
         var echo = await EchoApp.StartAsync(id, app);
-        owned.Add(echo);
+        Own(echo);
         return await AddBeforeAsync(echo, service, id, version, protocol, more);
     }
 
     /// <summary>A sidecar before an application that runs already.</summary>
-    public async Task<Instance> AddBeforeAsync(EchoApp echo, string service, string id, string version, string protocol, params string[] more)
-    {
-        var sidecar = await SidecarProcess.StartAsync(id,
-            ["--control-plane", ControlPlane.Xds, "--service", service, "--version-label", version, "--port", $"{echo.Port}:{protocol}", .. more]);
-        owned.Add(sidecar);
-        return new Instance(echo, sidecar);
-    }
+    public async Task<Instance> AddBeforeAsync(EchoApp echo, string service, string id, string version, string protocol, params string[] more) =>
+        new(echo, await JoinAsync(service, id, ["--version-label", version, "--port", $"{echo.Port}:{protocol}", .. more]));
 
     /// <summary>A sidecar before a port that somebody else serves.</summary>
-    public async Task<SidecarProcess> AddPortAsync(string service, string id, int port, string protocol)
-    {
-        var sidecar = await SidecarProcess.StartAsync(id,
-            ["--control-plane", ControlPlane.Xds, "--service", service, "--port", protocol.Length > 0 ? $"{port}:{protocol}" : $"{port}"]);
-        owned.Add(sidecar);
-        return sidecar;
-    }
+    public Task<SidecarProcess> AddPortAsync(string service, string id, int port, string protocol, params string[] more) =>
+        JoinAsync(service, id, ["--port", protocol.Length > 0 ? $"{port}:{protocol}" : $"{port}", .. more]);
 
     /// <summary>A sidecar of a client that serves nothing.</summary>
-    public async Task<SidecarProcess> AddClientAsync(string service = "client", params string[] more)
+    public Task<SidecarProcess> AddClientAsync(string service = "client", params string[] more) => JoinAsync(service, $"{service}-{owned.Count}", more);
+
+    /// <summary>A sidecar of a service, with the identity of the account of its name in its namespace.</summary>
+    public async Task<SidecarProcess> JoinAsync(string service, string id, string[] arguments)
     {
-        var sidecar = await SidecarProcess.StartAsync($"{service}-{owned.Count}", ["--control-plane", ControlPlane.Xds, "--service", service, .. more]);
-        owned.Add(sidecar);
-        return sidecar;
+        var ns = Array.IndexOf(arguments, "--namespace") is >= 0 and var at ? arguments[at + 1] : "default";
+        var token = await ControlPlane.JoinTokenAsync(service, ns);
+        return Own(await SidecarProcess.StartAsync(id, token, ["--control-plane", ControlPlane.MeshApi, "--service", service, .. arguments]));
+    }
+
+    /// <summary>Lets something end with the testbed.</summary>
+    public T Own<T>(T one)
+        where T : IAsyncDisposable
+    {
+        owned.Add(one);
+        return one;
     }
 
     /// <summary>Runs the body of a test; when it fails, the logs of all processes become part of the error.</summary>

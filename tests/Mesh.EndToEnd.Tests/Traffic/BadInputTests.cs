@@ -10,7 +10,7 @@ public sealed class BadInputTests
 {
     [Theory]
     [InlineData("sidecar", 2, "no-such-flag", "--no-such-flag")]
-    [InlineData("sidecar", 2, "not-an-address", "--control-plane", "127.0.0.1:1", "--outbound", "not-an-address")]
+    [InlineData("sidecar", 2, "not-an-address", "--control-plane", "http://127.0.0.1:1", "--outbound", "not-an-address")]
     [InlineData("sidecar", 1, "/no/such/file.yaml", "--static", "/no/such/file.yaml", "--admin", "off", "--metrics", "off", "--readiness", "off")]
     [InlineData("control-plane", 2, "no-such-flag", "--no-such-flag")]
     [InlineData("control-plane", 2, "0.0.0.0:15010", "--xds", "0.0.0.0:15010")]
@@ -35,7 +35,7 @@ public sealed class BadInputTests
         var address = taken.LocalEndpoint.ToString()!;
         using var folder = new TemporaryFolder();
         string[] free = program == "sidecar"
-            ? ["--control-plane", "127.0.0.1:1", "--outbound", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--readiness", "127.0.0.1:0"]
+            ? ["--control-plane", "http://127.0.0.1:1", "--outbound", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--readiness", "127.0.0.1:0"]
             : ["--data", folder.Path, "--mesh-api", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--health", "127.0.0.1:0", "--operators", "127.0.0.1:0", "--registry", "127.0.0.1:0"];
         free[Array.IndexOf(free, flag) + 1] = address;
         await using var process = ChildProcess.Start(program == "sidecar" ? Programs.Sidecar : Programs.ControlPlane, free);

@@ -11,9 +11,9 @@ public sealed class ControlPlaneExportTests
     public async Task Metrics_of_the_control_plane_reach_a_collector()
     {
         await using var collector = await OtelCollector.StartAsync();
-        await using var plane = await ControlPlaneProcess.StartAsync(null, "--otlp", collector.Http, "--replica-id", "exporting-one");
+        await using var plane = await ControlPlaneProcess.StartAsync(new ControlPlaneShape { More = ["--otlp", collector.Http, "--replica-id", "exporting-one"] });
         await plane.RegisterAsync("web", "web-1", 8080);
-        await using (await SidecarProcess.StartAsync("client-1", "--control-plane", plane.Xds, "--service", "client"))
+        await using (await SidecarProcess.StartAsync("client-1", await plane.JoinTokenAsync("client"), ["--control-plane", plane.MeshApi, "--service", "client"]))
         {
         }
 

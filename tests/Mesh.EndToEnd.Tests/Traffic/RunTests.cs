@@ -18,8 +18,8 @@ public sealed class RunTests
             var stays = await bed.AddAsync("web", "stays");
             var port = FreePorts.One();
             await using var run = ChildProcess.Start(Programs.Meshctl,
-                ["run", "--service", "web", "--port", $"{port}:http", "--control-plane", bed.ControlPlane.Xds, "--sidecar", Programs.Sidecar,
-                    "--", Programs.EchoApp, "goes", $"{port}", folder["ledger"]]);
+                ["run", "--service", "web", "--port", $"{port}:http", "--sidecar", Programs.Sidecar,
+                    "--", Programs.EchoApp, "goes", $"{port}", folder["ledger"]], bed.ControlPlane.OperatorsEnvironment);
             var client = await bed.AddClientAsync();
             using var http = client.Client();
             await Eventually.PassesAsync(async () =>
@@ -55,8 +55,8 @@ public sealed class RunTests
             using var folder = new TemporaryFolder();
             var port = FreePorts.One();
             await using var run = ChildProcess.Start(Programs.Meshctl,
-                ["run", "--service", "web", "--port", $"{port}:http", "--control-plane", bed.ControlPlane.Xds, "--sidecar", Programs.Sidecar,
-                    "--", "/bin/sh", "-c", $"echo $$; exec {Programs.EchoApp} goes {port} {folder["ledger"]}"]);
+                ["run", "--service", "web", "--port", $"{port}:http", "--sidecar", Programs.Sidecar,
+                    "--", "/bin/sh", "-c", $"echo $$; exec {Programs.EchoApp} goes {port} {folder["ledger"]}"], bed.ControlPlane.OperatorsEnvironment);
             var app = int.Parse(await run.NextLineAsync(), System.Globalization.CultureInfo.InvariantCulture);
             var client = await bed.AddClientAsync();
             using var http = client.Client();

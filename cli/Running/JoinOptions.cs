@@ -1,0 +1,55 @@
+using System.CommandLine;
+using Mesh.Cli.Identity;
+using Mesh.Cli.Operators;
+
+namespace Mesh.Cli.Running;
+
+/// <summary>The options of <c>meshctl run</c> by which its sidecar reaches the control plane and proves who it is. Owned by the command.</summary>
+internal sealed class JoinOptions
+{
+    private readonly Option<string?> _controlPlane = MeshApi.Option();
+    private readonly Option<string?> _account = new("--account") { Description = "the service account of its identity (the service's name)", HelpName = "NAME" };
+    private readonly Option<string?> _tokenFile = new("--token-file") { Description = $"file with a join token ({JoinTokens.Variable}); without: one is made at the operators' API", HelpName = "FILE" };
+    private readonly Option<string?> _kubeTokenFile = new("--kube-token-file") { Description = "file with a Kubernetes service-account token instead", HelpName = "FILE" };
+    private readonly Option<string?> _ca = new("--ca") { Description = "file with the mesh's roots, where no join token names them by hash", HelpName = "FILE" };
+    private readonly Option<string?> _identityDir = new("--identity-dir") { Description = "folder (0700) that keeps its certificate over runs; without: a private one for this run", HelpName = "DIR" };
+    private readonly Option<string?> _address = new("--address") { Description = "the address others reach it at (127.0.0.1)" };
+    private readonly OperatorsOptions _operators = new("--operators");
+
+    public void AddTo(Command command)
+    {
+        foreach (var option in (Option[])[_controlPlane, _account, _tokenFile, _kubeTokenFile, _ca, _identityDir, _address]) command.Add(option);
+        _operators.AddTo(command);
+    }
+
+    /// <summary>How this run's sidecar joins. The caller disposes it.</summary>
+    public Joining Read(ParseResult parsed, string service, string ns)
+    {
+        var controlPlane = MeshApi.Address(parsed.GetValue(_controlPlane));
+        List<string> flags = ["--control-plane", controlPlane];
+        if (parsed.GetValue(_address) is { } address) flags.AddRange(["--address", address]);
+        if (!MeshApi.IsSecured(controlPlane)) return new Joining { Flags = flags };
+
+        foreach (var (flag, option) in ((string, Option<string?>)[])[("--kube-token-file", _kubeTokenFile), ("--ca", _ca)])
+        {
+            if (parsed.GetValue(option) is { } value) flags.AddRange([flag, value]);
+        }
+
+        var given = JoinTokens.Given(parsed.GetValue(_tokenFile));
+        var identity = $"ns/{ns}/sa/{parsed.GetValue(_account) ?? service}";
+        return new Joining(parsed.GetValue(_identityDir))
+        {
+            Flags = flags,
+            Token = given is not null ? _ => Task.FromResult(given)
+                : parsed.GetValue(_kubeTokenFile) is not null ? null
+                : cancellation => MakeAsync(parsed, identity, service, cancellation),
+        };
+    }
+
+    private async Task<string> MakeAsync(ParseResult parsed, string identity, string service, CancellationToken cancellation)
+    {
+        using var client = _operators.Open(parsed);
+        string[] addresses = parsed.GetValue(_address) is { } address ? [address] : [];
+        return await JoinTokens.MakeAsync(client, identity, [service], addresses, cancellation);
+    }
+}
