@@ -180,7 +180,8 @@ edges_are_there() {
 }
 
 all_edges_are_secured() {
-  awk -F '  +' 'NR > 1 { n++; if ($5 != "yes" || $11 == "-" || $12 == "-") { print; bad = 1 } } END { if (n == 0 || bad) exit 1; print n " edges, each with both identities" }' <<<"$edges"
+  local edges; edges=$(meshctl edges)
+  awk -F '  +' 'NR > 1 { n++; if ($5 != "yes" || $11 == "-" || $12 == "-") { print; bad = 1 } } END { if (n == 0 || bad) { print "not every edge has yes and two identities"; exit 1 } print n " edges, each with both identities" }' <<<"$edges"
 }
 
 no_failures() { # no_failures JSON [AT_MOST]
@@ -199,7 +200,7 @@ split_is() { # split_is FROM TO: percent of v2
 }
 
 ask_catalog() { # customers go round the storefront; prints how many of how many failed
-  http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://catalog/ --json --in-flight 4 --rps 20 --seconds 0.5 2>>"$folder/load.log"
+  http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://catalog/items --json --in-flight 4 --rps 20 --seconds 0.5 2>>"$folder/load.log"
 }
 
 catalog_answers() { [ "$(ask_catalog | number failures)" = 0 ]; }
@@ -209,9 +210,9 @@ catalog_refuses() { local json; json=$(ask_catalog); [ "$(number failures <<<"$j
 forbid() { cp examples/shop/policies/catalog.yaml "$folder/rules/.catalog.yaml.new" && mv "$folder/rules/.catalog.yaml.new" "$folder/rules/catalog.yaml" && wait_for 10 catalog_refuses; }
 
 denial_is_explained() { # the answer of the policies, by the file and the line
-  local told; told=$(meshctl authz check --from ns/default/sa/customers --to catalog GET /); local code=$?
+  local told; told=$(meshctl authz check --from ns/default/sa/customers --to catalog GET /items); local code=$?
   [ $code -eq 3 ] && grep -q 'catalog.yaml' <<<"$told" || { say "$told"; return 1; }
-  meshctl authz check --from ns/default/sa/storefront --to catalog GET / >/dev/null || { say "the storefront may not call it either"; return 1; }
+  meshctl authz check --from ns/default/sa/storefront --to catalog GET /items >/dev/null || { say "the storefront may not call it either"; return 1; }
   head -1 <<<"$told"
 }
 
