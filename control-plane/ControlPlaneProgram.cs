@@ -58,6 +58,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         login = new OperatorsLogin(OperatorTokens.Open(options.Data), options.OperatorCertificates.ToFrozenDictionary(StringComparer.Ordinal));
         rules = options.Rules is { } folder ? new FileSource(folder, store, time, log.For("rules")) : null;
         discovery = Composition.StartDiscovery(options, registry?.Url, store, rules?.FirstGood ?? Task.CompletedTask, new SourceClock(time, new Random()), log);
+        discovery.Workloads.OnLeft = identity.Left;
         feed = new ConfigFeed(store, time, log.For("xds"));
         nodes = new ConnectedNodes(store, feed);
         if (identity.Rotation is { } rotation) rotation.Connected = roots => nodes.Holders(roots);

@@ -75,6 +75,6 @@ internal sealed class IdentityFlags(TimeSpan leastCertificateLifetime)
         var text = parsed.GetValue(lifetime)!;
         if (!GoDuration.TryParse(text, out var life)) throw new FormatException($"--certificate-lifetime: '{text}' is no duration such as 24h or 90m");
         return life >= leastCertificateLifetime && life <= Lifetimes.MostLeaf ? life
-            : throw new FormatException($"--certificate-lifetime: {GoDuration.Format(leastCertificateLifetime)} to {GoDuration.Format(Lifetimes.MostLeaf)}");
+            : throw new FormatException($"--certificate-lifetime: at least {leastCertificateLifetime.TotalMinutes:0.##} minutes, at most {Lifetimes.MostLeaf.TotalDays:0} days");
     }
 }

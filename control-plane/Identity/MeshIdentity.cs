@@ -10,6 +10,7 @@ using Mesh.ControlPlane.Identity.Stores;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Model.Policies;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
 
 namespace Mesh.ControlPlane.Identity;
 
@@ -116,9 +117,15 @@ internal sealed class MeshIdentity : IDisposable
     /// <summary>Adds what the mesh API has of identity to an application: who is let in, and certificates.</summary>
     public void Map(WebApplication application)
     {
-        var check = new CallerCheck(Revocations);
+        var check = new CallerCheck(Revocations, time);
         application.Use(check.CheckAsync);
         endpoint.Map(application);
+    }
+
+    /// <summary>The caller leaves the mesh for good: nobody waits for its certificate any more.</summary>
+    public void Left(HttpContext http)
+    {
+        if (http.Connection.ClientCertificate is { } certificate && Holder.TryRead(certificate, out var holder)) Holders.Forget(holder.Id);
     }
 
     /// <summary>Runs until <paramref name="stop"/>.</summary>

@@ -10,7 +10,7 @@ namespace Mesh.ControlPlane.Identity.Access;
 /// Middleware of the mesh API: without a client certificate, issuing certificates is all that answers; a revoked caller gets nothing. What a caller
 /// may do beyond that is decided where it is done. Thread safe.
 /// </summary>
-internal sealed class CallerCheck(Revocations revocations)
+internal sealed class CallerCheck(Revocations revocations, TimeProvider time)
 {
     /// <summary>Passes on or refuses.</summary>
     public Task CheckAsync(HttpContext http, RequestDelegate next)
@@ -18,6 +18,13 @@ internal sealed class CallerCheck(Revocations revocations)
         var caller = http.Features.Get<Caller>();
         if (caller is not null && revocations.Contains(caller.Id))
             return GrpcEndpoints.RefuseAsync(http, new GrpcStatus(GrpcStatusCode.PermissionDenied, $"{caller.Id} is revoked"));
+        if (caller is not null && http.Connection.ClientCertificate is { } shown && shown.NotAfter.ToUniversalTime() <= time.GetUtcNow().UtcDateTime)
+        {
+            // What runs goes on; what is new needs a handshake with a certificate that is good, so the connection is asked to end.
+            http.Connection.RequestClose();
+            return GrpcEndpoints.RefuseAsync(http, new GrpcStatus(GrpcStatusCode.Unavailable, $"the certificate of this connection ended at {shown.NotAfter.ToUniversalTime():u}: connect again with a newer one"));
+        }
+
         if (caller is null && http.Request.Path != CertificateEndpoint.Path)
         {
             return GrpcEndpoints.RefuseAsync(http, new GrpcStatus(

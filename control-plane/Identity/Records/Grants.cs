@@ -47,20 +47,12 @@ internal sealed class Grants
             var old = seen is null ? new GrantRecord(identity.ToString(), [], []) : RecordJson.Read(seen.Content, RecordJson.Default.GrantRecord);
             var all = old with { Serves = Union(old.Serves, serves), Addresses = Union(old.Addresses, addresses) };
             if (all.Serves.Length > MostItems || all.Addresses.Length > MostItems)
-                throw new StoreException($"{identity} was granted more than {MostItems} services or addresses by its tokens: take some back (DELETE /v1/grants)");
+                throw new StoreException($"{identity} was granted more than {MostItems} services or addresses by its tokens: name who serves what in a ServiceIdentity rule instead");
             var json = JsonSerializer.SerializeToUtf8Bytes(all, RecordJson.Default.GrantRecord);
             if (seen is null ? await store.CreateAsync(name, json, stop) : await store.ReplaceAsync(seen, json, stop)) break;
         }
 
         await table.LoadAsync(stop);
-    }
-
-    /// <summary>Takes back all that an identity was granted; false when it was nothing.</summary>
-    public async Task<bool> RemoveAsync(SpiffeId identity, CancellationToken stop)
-    {
-        var was = await store.DeleteAsync(NameOf(identity), stop);
-        await table.LoadAsync(stop);
-        return was;
     }
 
     private static string NameOf(SpiffeId identity) => $"{Folder}/{identity.Namespace}/{identity.Account}";

@@ -18,7 +18,8 @@ internal sealed class Holders(IAuthorityStore store, TimeProvider time, Log log)
     private const int MostPending = 100_000;
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(2);
-    private readonly ConcurrentDictionary<string, IssuedRecord> pending = new(StringComparer.Ordinal);
+    // Null: to be forgotten.
+    private readonly ConcurrentDictionary<string, IssuedRecord?> pending = new(StringComparer.Ordinal);
     private readonly SemaphoreSlim wake = new(0);
     private bool isAway;
 
@@ -39,6 +40,14 @@ internal sealed class Holders(IAuthorityStore store, TimeProvider time, Log log)
         wake.Release();
     }
 
+    /// <summary>A holder has left: its certificate went with it.</summary>
+    public void Forget(string holder)
+    {
+        if (pending.Count >= MostPending) return;
+        pending[holder] = null;
+        wake.Release();
+    }
+
     /// <summary>The newest certificate of each holder that has not ended, by identity, the newest first.</summary>
     public async Task<IReadOnlyList<IssuedRecord>> ReadAsync(CancellationToken stop)
     {
@@ -49,7 +58,12 @@ internal sealed class Holders(IAuthorityStore store, TimeProvider time, Log log)
             if (Read(entry) is { } record) all[record.Holder] = record;
         }
 
-        foreach (var (holder, record) in pending) all[holder] = record;
+        foreach (var (holder, record) in pending)
+        {
+            if (record is null) all.Remove(holder);
+            else all[holder] = record;
+        }
+
         return [.. all.Values.Where(record => record.NotAfter > now).OrderBy(record => record.Identity, StringComparer.Ordinal).ThenByDescending(record => record.IssuedAt)];
     }
 
@@ -88,9 +102,10 @@ internal sealed class Holders(IAuthorityStore store, TimeProvider time, Log log)
         {
             foreach (var (holder, record) in pending)
             {
-                await WriteAsync(record, stop);
+                if (record is null) await store.DeleteAsync($"{Folder}/{holder}", stop);
+                else await WriteAsync(record, stop);
                 // Another one may have been issued meanwhile: that is still to be written.
-                pending.TryRemove(new KeyValuePair<string, IssuedRecord>(holder, record));
+                pending.TryRemove(new KeyValuePair<string, IssuedRecord?>(holder, record));
             }
 
             isAway = false;

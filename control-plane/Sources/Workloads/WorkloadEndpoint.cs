@@ -2,6 +2,7 @@ using System.Threading.Channels;
 using Mesh.Api.Grpc;
 using Mesh.Api.V1;
 using Mesh.Api.Workloads;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 
 namespace Mesh.ControlPlane.Sources.Workloads;
@@ -11,6 +12,9 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Regi
 {
     /// <summary>Answers that may wait for the registry before the stream is no longer read.</summary>
     private const int MaxWaiting = 32;
+
+    /// <summary>Told of each workload that says it leaves. Must not block.</summary>
+    public Action<HttpContext> OnLeft { get; set; } = _ => { };
 
     /// <summary>Adds the service to the application that serves xDS.</summary>
     public void Map(IEndpointRouteBuilder endpoints) => endpoints.MapGrpcDuplex(WorkloadMethods.Register, ServeAsync);
@@ -64,6 +68,7 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Regi
                     : Answer.Refused("a health update says PASSING, WARNING or CRITICAL");
             case WorkloadUpdate.UpdateOneofCase.Leaving:
                 registrations.Leave(lease, update.Leaving.Reason);
+                OnLeft(context.Http);
                 return Answer.Of(null, 0);
             default:
                 return Answer.Refused("the update is neither register, health nor leaving");
