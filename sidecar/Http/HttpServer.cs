@@ -46,6 +46,8 @@ internal sealed class HttpServer : IAsyncDisposable
         var options = new KestrelServerOptions
         {
             AddServerHeader = false,
+            // TLS ends before Kestrel: whoever calls under mutual TLS may say https and is right.
+            AllowAlternateSchemes = true,
             AllowSynchronousIO = false,
             // The target wins over a Host that differs (RFC 9112 §3.2.2); we read the authority from it ourselves.
             AllowHostHeaderOverride = true,

@@ -9,6 +9,8 @@ public static class GrpcKestrel
     public static void Configure(KestrelServerOptions options)
     {
         options.AddServerHeader = false;
+        // Envoy's gRPC client says http also inside of TLS.
+        options.AllowAlternateSchemes = true;
         var limits = options.Limits;
         limits.MinRequestBodyDataRate = null;
         limits.MinResponseDataRate = null;

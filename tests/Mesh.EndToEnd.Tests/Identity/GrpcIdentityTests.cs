@@ -28,7 +28,12 @@ public sealed class GrpcIdentityTests
                 spec: { selector: { matchLabels: { app: echo } }, mtls: { mode: STRICT } }
                 """);
             await using var client = await Python.StartXdsClientAsync(bed, folder, "caller", "xds:///echo");
-            await Eventually.PassesAsync(async () => Assert.Equal(3, (await CallAsync(client, 3)).GetProperty("by").GetProperty("one").GetInt32()));
+            await Eventually.PassesAsync(async () =>
+            {
+                var answer = await CallAsync(client, 3);
+                Assert.True(answer.GetProperty("errors").GetArrayLength() == 0, answer.ToString());
+                Assert.Equal(3, answer.GetProperty("by").GetProperty("one").GetInt32());
+            });
 
             await bed.ControlPlane.WriteRuleAsync("authz.yaml", """
                 apiVersion: security.istio.io/v1
