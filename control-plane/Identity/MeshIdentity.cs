@@ -39,7 +39,7 @@ internal sealed class MeshIdentity : IDisposable
         (this.issuing, (Tokens, Grants, Holders), this.world, (ours, Operators, Rotation)) = (issuing, records, world, keepers);
         (time, log) = (issuing.Time, issuing.Log);
         own = new OwnCertificate(issuing.Authority, time, new Random(), log);
-        connections = new CallerConnections(issuing.Revocations);
+        connections = new CallerConnections(issuing.Revocations, time);
         endpoint = new CertificateEndpoint(issuing, new CallerCredentials(Tokens, kubernetes));
         Tls = new MeshApiTls(issuing, own, connections, new SvidVerifier(time));
         issuing.Authority.Changed += Publish;

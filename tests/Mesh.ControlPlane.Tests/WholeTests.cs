@@ -128,11 +128,8 @@ public sealed class WholeTests : IDisposable
         await using var program = await StartAsync();
         using var channel = new GrpcChannel(program.Addresses["xds"]);
         await using var workload = channel.Open(WorkloadMethods.Register, default, CancellationToken.None);
-        var refused = await Assert.ThrowsAsync<GrpcException>(async () =>
-        {
-            await workload.WriteAsync(new WorkloadUpdate { Register = Registration() }, CancellationToken.None);
-            await workload.ReadAsync(CancellationToken.None);
-        });
+        // Not written to: the answer does not wait for it, and may end the stream under a write.
+        var refused = await Assert.ThrowsAsync<GrpcException>(() => workload.ReadAsync(CancellationToken.None).AsTask());
         Assert.Equal(GrpcStatusCode.Unimplemented, refused.Code);
         await using var reports = channel.Open(TelemetryMethods.Report, default, CancellationToken.None);
         Assert.Equal(GrpcStatusCode.Unimplemented, (await Assert.ThrowsAsync<GrpcException>(async () => await reports.ReadOnlyAsync(CancellationToken.None))).Code);

@@ -6,18 +6,26 @@ using Microsoft.AspNetCore.Connections;
 namespace Mesh.ControlPlane.Identity.Access;
 
 /// <summary>
-/// The connections of the mesh API whose callers proved who they are: those of an identity that is revoked end at once, with all their streams.
+/// The connections of the mesh API. Those of an identity that is revoked end at once, with all their streams; those without one are few and short.
 /// Thread safe; lives as long as the program.
 /// </summary>
 internal sealed class CallerConnections : IDisposable
 {
+    /// <summary>Connections without a certificate at once: enough for a fleet that joins at the rate certificates are issued.</summary>
+    public const int MostNameless = 2_000;
+
+    /// <summary>How long a connection without a certificate lives: it is for one question.</summary>
+    public static readonly TimeSpan NamelessFor = TimeSpan.FromSeconds(30);
+
     private readonly ConcurrentDictionary<ConnectionContext, Caller> open = new();
     private readonly Revocations revocations;
+    private readonly TimeProvider time;
+    private int nameless;
 
     /// <summary>Listens to revocations from now on.</summary>
-    public CallerConnections(Revocations revocations)
+    public CallerConnections(Revocations revocations, TimeProvider time)
     {
-        this.revocations = revocations;
+        (this.revocations, this.time) = (revocations, time);
         revocations.Changed += CutRevoked;
     }
 
@@ -26,7 +34,7 @@ internal sealed class CallerConnections : IDisposable
     {
         if (connection.Features.Get<Caller>() is not { } caller)
         {
-            await next(connection);
+            await ServeNamelessAsync(connection, next);
             return;
         }
 
@@ -45,6 +53,22 @@ internal sealed class CallerConnections : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => revocations.Changed -= CutRevoked;
+
+    // Anybody can open these: they are few and short, so that they never stand in the way of those who are known.
+    private async Task ServeNamelessAsync(ConnectionContext connection, ConnectionDelegate next)
+    {
+        using var life = new CancellationTokenSource(NamelessFor, time);
+        await using var end = life.Token.Register(() => connection.Abort(new ConnectionAbortedException("it showed no certificate and stayed too long")));
+        try
+        {
+            if (Interlocked.Increment(ref nameless) > MostNameless) connection.Abort(new ConnectionAbortedException("too many connections without a certificate"));
+            else await next(connection);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref nameless);
+        }
+    }
 
     private void CutRevoked()
     {

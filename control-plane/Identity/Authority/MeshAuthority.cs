@@ -1,4 +1,5 @@
 using Mesh.Api.Logging;
+using Mesh.ControlPlane.Identity.Joining;
 using Mesh.ControlPlane.Identity.Stores;
 
 namespace Mesh.ControlPlane.Identity.Authority;
@@ -36,6 +37,7 @@ internal sealed class MeshAuthority : IDisposable
         var entry = await store.ReadAsync(AuthorityState.EntryName, stop);
         if (entry is null)
         {
+            await RefuseToReplaceAsync(store, stop);
             var made = AuthorityState.Create(authority.TrustDomain, authority.Lifetimes, time.GetUtcNow());
             if (await store.CreateAsync(AuthorityState.EntryName, made.Write(), stop))
                 log.Info("a certificate authority was made", ("trust_domain", authority.TrustDomain), ("root", made.Issuing), ("kept_in", store.Place));
@@ -116,6 +118,14 @@ internal sealed class MeshAuthority : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => turn.Dispose();
+
+    // A store that has known an authority and has none now has lost it: a new one would be believed by nobody.
+    private static async Task RefuseToReplaceAsync(IAuthorityStore store, CancellationToken stop)
+    {
+        if (await store.ReadAsync(JoinTokens.KeyEntry, stop) is null || await store.ReadAsync(AuthorityState.EntryName, stop) is not null) return;
+        throw new StoreException($"{AuthorityState.EntryName} is gone from {store.Place}, where there was an authority before: bring it back from a backup; "
+            + $"or delete {JoinTokens.KeyEntry} there to begin anew with one that no running workload believes");
+    }
 
     private AuthorityState Use(AuthorityState newest)
     {

@@ -22,7 +22,8 @@ internal sealed class JoinTokens
     /// <summary>How long a token holds at most.</summary>
     public static readonly TimeSpan LongestLife = TimeSpan.FromHours(24);
 
-    private const string KeyEntry = "token-key";
+    /// <summary>The entry with the key that tokens are signed with; made after the authority.</summary>
+    public const string KeyEntry = "token-key";
     private const string Consumed = "consumed";
     private const int KeyBytes = 32;
 

@@ -146,6 +146,18 @@ public sealed class SharedAuthorityTests : IDisposable
     }
 
     [Fact]
+    public async Task An_authority_that_was_lost_is_not_replaced_in_silence()
+    {
+        await using var mesh = await IdentityTestbed.StartAsync();
+        var path = Path.Combine(mesh.Data, "identity", "ca", "authority");
+        File.Move(path, folder["backup"]);
+        var e = await Assert.ThrowsAsync<StartException>(mesh.StartAnotherAsync);
+        Assert.Contains("bring it back from a backup", e.Message);
+        File.Move(folder["backup"], path);
+        await using var another = await mesh.StartAnotherAsync();
+    }
+
+    [Fact]
     public async Task What_ends_soon_is_warned_of()
     {
         await using var fine = await IdentityTestbed.StartAsync();

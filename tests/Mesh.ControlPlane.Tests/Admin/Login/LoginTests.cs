@@ -77,6 +77,14 @@ public sealed class LoginTests
         Assert.Equal("Bearer", answer.Headers.WwwAuthenticate.ToString());
         var words = await answer.Content.ReadFromJsonAsync(OperatorsJson.Default.OperatorsError);
         Assert.NotEmpty(words!.Error);
+        foreach (var path in Paths)
+        {
+            using var look = new HttpRequestMessage(HttpMethod.Get, $"http://{mesh.Program.Addresses["operators"]}{path}");
+            if (text is not null) look.Headers.TryAddWithoutValidation("Authorization", text);
+            using var unseen = await http.SendAsync(look);
+            Assert.Equal(401, (int)unseen.StatusCode);
+        }
+
         Assert.DoesNotContain(admin, words.Error);
     }
 
