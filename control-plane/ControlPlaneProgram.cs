@@ -12,7 +12,6 @@ using Mesh.ControlPlane.Sources.Files;
 using Mesh.ControlPlane.Sources.Registry;
 using Mesh.ControlPlane.Xds;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using OpenTelemetry.Metrics;
 

@@ -1,4 +1,3 @@
-using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Telemetry;
 using Microsoft.Extensions.Primitives;
