@@ -9,7 +9,6 @@ using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Resilience;
 using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Sidecar.Xds;
-using Mesh.Tests;
 
 namespace Mesh.Sidecar.Tests.Xds;
 
