@@ -93,7 +93,7 @@ internal sealed class MeshIdentity : IDisposable
         {
             var authority = new CertificateAuthority(options.TrustDomain, options.Lifetimes, time);
             var operators = options.AuthorityFolder is { } folder ? new OperatorAuthority(authority, folder, time, log) : null;
-            var ours = operators is null ? await MeshAuthority.OpenAsync(authority, store, time, log, stop) : null;
+            var opened = operators is null ? await MeshAuthority.OpenAsync(authority, store, time, log, stop) : null;
             var (revocations, grants) = (new Revocations(store, time, log), new Grants(store, time, log));
             await revocations.LoadAsync(stop);
             await grants.LoadAsync(stop);
@@ -102,8 +102,8 @@ internal sealed class MeshIdentity : IDisposable
             var holders = new Holders(store, time, log);
             var audit = new AuditLog(Path.Combine(data, Folder), log);
             var context = new IssuingContext(authority, revocations, audit, new IssuingMetrics(authority, revocations), time, log) { OnIssued = holders.Note };
-            var rotation = ours is null ? null : new RootRotation(ours, authority, holders, store, clock);
-            return new MeshIdentity(context, (tokens, grants, holders), kubernetes, (ours, operators, rotation), world)
+            var rotation = opened is null ? null : new RootRotation(opened, authority, holders, store, clock);
+            return new MeshIdentity(context, (tokens, grants, holders), kubernetes, (opened, operators, rotation), world)
             {
                 KeptIn = options.AuthorityFolder is { } files ? $"operator's files in {files}" : store.Place,
             };

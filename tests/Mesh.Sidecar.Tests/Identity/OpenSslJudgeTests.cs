@@ -80,6 +80,7 @@ public sealed class OpenSslJudgeTests : IDisposable
         await File.WriteAllTextAsync(folder["root.pem"], pair.Authority.RootPem + pair.Authority.ChainPem(leaf));
         var start = new ProcessStartInfo(openssl, $"s_client -connect {pair.Server.Port} {flags}")
         {
+            UseShellExecute = false,
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
