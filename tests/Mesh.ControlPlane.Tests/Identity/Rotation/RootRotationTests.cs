@@ -1,5 +1,4 @@
 using System.Net.Http.Json;
-using Mesh.Api.Identity;
 using Mesh.Api.Operators;
 using Mesh.ControlPlane.Identity;
 using Mesh.ControlPlane.Identity.Authority;
