@@ -71,7 +71,7 @@ public sealed class WireTests
             await using var tls = new SslStream(accepted.GetStream());
             await tls.AuthenticateAsServerAsync(new SslServerAuthenticationOptions { ServerCertificate = certificate, EnabledSslProtocols = version });
             await tls.WriteAsync(Encoding.ASCII.GetBytes(Marker));
-            await tls.ReadAtLeastAsync(new byte[1], 1);
+            _ = await tls.ReadAtLeastAsync(new byte[1], 1);
         });
         using var client = new TcpClient();
         await client.ConnectAsync((System.Net.IPEndPoint)listener.LocalEndpoint);

@@ -39,12 +39,12 @@ internal sealed class RotatingNode : IAsyncDisposable
     public static async Task<RotatingNode> JoinAsync(IdentityTestbed mesh, string account, bool acknowledges = true, string? streamTo = null)
     {
         var options = new IdentityAgentOptions { ControlPlane = mesh.MeshApi, JoinToken = await mesh.TokenAsync($"ns/shop/sa/{account}") };
-        var agent = new IdentityAgent(options, Log.Silent, TimeProvider.System, new Random(1));
-        var stop = new CancellationTokenSource();
-        var running = agent.RunAsync(stop.Token);
-        await agent.CertifiedAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(30));
-        var made = new RotatingNode(agent, running, streamTo ?? mesh.MeshApi, account, acknowledges);
-        made.stop.Token.Register(stop.Cancel);
+        var joining = new IdentityAgent(options, Log.Silent, TimeProvider.System, new Random(1));
+        var end = new CancellationTokenSource();
+        var loop = joining.RunAsync(end.Token);
+        await joining.CertifiedAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(30));
+        var made = new RotatingNode(joining, loop, streamTo ?? mesh.MeshApi, account, acknowledges);
+        made.stop.Token.Register(end.Cancel);
         await await Task.WhenAny(made.introduced.Task, made.Following).WaitAsync(TimeSpan.FromSeconds(30));
         return made;
     }
