@@ -47,7 +47,7 @@ public sealed record AuthorityCertificate
 /// <summary>How far a rotation of the root is. Immutable.</summary>
 public sealed record RotationStatus
 {
-    /// <summary>distribute, renew or done; rehearsed when nothing was changed.</summary>
+    /// <summary>distribute, renew or done; "not begun" when it is only rehearsed.</summary>
     public required string Phase { get; init; }
 
     /// <summary>Whether it has ended, one way or the other.</summary>

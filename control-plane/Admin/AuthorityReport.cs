@@ -50,7 +50,7 @@ internal sealed class AuthorityReport(MeshIdentity identity, TimeProvider time)
 
     private static RotationStatus StatusOf(RotationReport report) => new()
     {
-        Phase = report.State is { } state ? NameOf(state.Phase) : "rehearsed",
+        Phase = report.State is { } state ? NameOf(state.Phase) : "not begun",
         Done = report.State is null or { Phase: RotationPhase.Done },
         Rehearsal = report.State is null,
         Started = report.State?.Started ?? default,
