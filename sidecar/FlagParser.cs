@@ -55,7 +55,7 @@ internal sealed class FlagParser
 
     /// <summary>The text of --help.</summary>
     public static string Help { get; } = "mesh-sidecar: takes the traffic of one workload in both directions.\n\n"
-        + "  mesh-sidecar --control-plane 127.0.0.1:15010 --service web --port 8080\n  mesh-sidecar --static proxy.yaml\n\n"
+        + "  mesh-sidecar --control-plane mesh.example:15012 --token-file token --service web --port 8080\n  mesh-sidecar --static proxy.yaml\n\n"
         + string.Concat(Rows.Select(r => $"  --{r.Name} {r.Value}\n      {r.Help}\n")) + "  --version\n  --help\n";
 
     /// <summary>Reads arguments; the flags mean something only when there are no errors.</summary>
@@ -102,12 +102,11 @@ internal sealed class FlagParser
         }
     }
 
+    /// <summary>TLS unless the address says plaintext by its scheme.</summary>
     private bool IsSecured()
     {
-        if (flags.ControlPlane is not { } address) return false;
-        if (address.Contains("://", StringComparison.Ordinal)) return address.StartsWith("https://", StringComparison.Ordinal);
-        if (address.StartsWith("unix:", StringComparison.Ordinal)) return false;
-        return (flags.TokenFile ?? flags.IdentityDir ?? flags.KubeTokenFile ?? Environment.GetEnvironmentVariable("MESH_JOIN_TOKEN")) is not null;
+        if (flags.ControlPlane is not { } address || address.StartsWith("unix:", StringComparison.Ordinal)) return false;
+        return !address.Contains("://", StringComparison.Ordinal) || address.StartsWith("https://", StringComparison.Ordinal);
     }
 
     private PortFlag Port(string text)

@@ -42,6 +42,11 @@ internal static class Program
         {
             return Say(Console.Error, $"mesh-sidecar: --control-plane: {e.Message}\n", BadFlags);
         }
+        catch (IOException e)
+        {
+            // What the flags name cannot be used: a token that is none, a file that cannot be read.
+            return Say(Console.Error, $"mesh-sidecar: {e.Message}\n", BadFlags);
+        }
     }
 
     private static int Say(TextWriter output, string text, int code)

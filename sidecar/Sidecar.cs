@@ -110,7 +110,7 @@ internal sealed class Sidecar : IAsyncDisposable
         // 4. Whom to listen to.
         life.HearSignals(reload: () => file?.Reload());
         List<Task> loops = [.. Follow(workload), new MemoryTrim(time).RunAsync(stop.Token)];
-        await using var edges = new EdgeReporter(channel is null ? null : CertifiedChannelAsync(), traffic, workload.NodeId, time, random, log.For("telemetry"));
+        await using var edges = new EdgeReporter(identity is null ? null : CertifiedChannelAsync(), traffic, workload.NodeId, time, random, log.For("telemetry"));
         log.Info("started", ("version", Program.Version), ("workload", workload.Id), ("outbound", workload.Outbound), ("admin", admin.Bound.Admin));
 
         // 5. Until the end is asked for, or a loop dies, which none may.
@@ -137,12 +137,18 @@ internal sealed class Sidecar : IAsyncDisposable
     {
         if (file is not null) return [file.RunAsync(stop.Token)];
         ads = new AdsClient(channel!, NodeDescription.Of(workload, Program.Version), publisher, new AdsClock(time, random), log.For("xds")) { IsSecured = identity is not null };
-        registration = new RegistrationClient(channel!, workload, new RegistrationSettings(flags.HealthPath, time, random), log.For("registration"));
         own.Observe("mesh_sidecar_xds_accepted_total", "Answers of the control plane accepted.", grows: true, () => ads.Status.Accepted);
         own.Observe("mesh_sidecar_xds_refused_total", "Answers of the control plane refused (NACK).", grows: true, () => ads.Status.Refused);
         own.Observe("mesh_sidecar_xds_streams_total", "Streams to the control plane opened.", grows: true, () => ads.Status.Connects);
         own.Observe("mesh_sidecar_xds_connected", "1 while the control plane is followed.", grows: false, () => ads.Status.Connected ? 1 : 0);
-        if (identity is null) return [ads.RunAsync(stop.Token), KeepRegisteredAsync(registration)];
+        if (identity is null)
+        {
+            // Over plaintext nobody is anybody: configuration is all there is.
+            if (!workload.Ports.IsEmpty) log.Warn("not registered: a control plane in plaintext takes no registrations", ("address", flags.ControlPlane));
+            return [ads.RunAsync(stop.Token)];
+        }
+
+        registration = new RegistrationClient(channel!, workload, new RegistrationSettings(flags.HealthPath, time, random), log.For("registration"));
         identity.Observe(own);
         snapshots.TrustChanged += identity.Follow;
         return [identity.RunAsync(stop.Token), OnceCertifiedAsync(() => ads.RunAsync(stop.Token)), OnceCertifiedAsync(() => KeepRegisteredAsync(registration))];
@@ -157,7 +163,7 @@ internal sealed class Sidecar : IAsyncDisposable
 
     private async Task<GrpcChannel> CertifiedChannelAsync()
     {
-        if (identity is not null) await identity.CertifiedAsync(stop.Token);
+        await identity!.CertifiedAsync(stop.Token);
         return channel!;
     }
 

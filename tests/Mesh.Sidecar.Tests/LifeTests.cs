@@ -16,8 +16,11 @@ public sealed class LifeTests : IDisposable
     [InlineData("--nonsense", 2, "mesh-sidecar: --nonsense: there is no such flag")]
     [InlineData("--static /no/such/file.yaml --admin 0 --metrics 0 --readiness 0", 1, "/no/such/file.yaml: cannot be read")]
     [InlineData("--control-plane http:// --admin 0 --metrics 0 --readiness 0 --outbound 0", 2, "mesh-sidecar: --control-plane: 'http://' is no gRPC address")]
-    [InlineData("--control-plane 127.0.0.1:1 --admin 192.0.2.1:80 --metrics 0 --readiness 0 --outbound 0", 1, "192.0.2.1:80")]
-    [InlineData("--control-plane 127.0.0.1:1 --admin 0 --metrics 0 --readiness 0 --outbound 0 --ports-file /no/such/folder/p", 1, "/no/such/folder/p")]
+    [InlineData("--control-plane 127.0.0.1:1", 2, "nothing to prove an identity with")]
+    [InlineData("--control-plane 127.0.0.1:1 --token-file /no/such/token", 2, "/no/such/token")]
+    [InlineData("--control-plane http://127.0.0.1:1 --token-file x", 2, "--token-file is about the identity")]
+    [InlineData("--control-plane http://127.0.0.1:1 --admin 192.0.2.1:80 --metrics 0 --readiness 0 --outbound 0", 1, "192.0.2.1:80")]
+    [InlineData("--control-plane http://127.0.0.1:1 --admin 0 --metrics 0 --readiness 0 --outbound 0 --ports-file /no/such/folder/p", 1, "/no/such/folder/p")]
     [InlineData("--version", 0, "mesh-sidecar 0.")]
     [InlineData("--help", 0, "--control-plane ADDR")]
     public async Task Says_what_is_wrong_and_ends(string line, int code, string expected)
@@ -36,7 +39,7 @@ public sealed class LifeTests : IDisposable
         using var taken = new TcpListener(IPAddress.Loopback, 0);
         taken.Start();
         string[] ports = ["--outbound", "--admin", "--metrics", "--readiness"];
-        await using var process = Run(["--control-plane", "127.0.0.1:1", .. ports.SelectMany(p => new[] { p, p == flag ? taken.LocalEndpoint.ToString()! : "127.0.0.1:0" })]);
+        await using var process = Run(["--control-plane", "http://127.0.0.1:1", .. ports.SelectMany(p => new[] { p, p == flag ? taken.LocalEndpoint.ToString()! : "127.0.0.1:0" })]);
         Assert.Equal(1, await process.WaitAsync(30));
         var line = Assert.Single(process.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
         Assert.Contains(taken.LocalEndpoint.ToString()!, line, StringComparison.Ordinal);
@@ -235,7 +238,7 @@ public sealed class LifeTests : IDisposable
     [Fact]
     public async Task Without_a_control_plane_readiness_says_so_and_the_ports_are_known()
     {
-        await using var process = Run(["--control-plane", "127.0.0.1:1", "--service", "web", "--port", "8080", "--upstream", "db=127.0.0.1:0", "--outbound", "0", "--admin", "0",
+        await using var process = Run(["--control-plane", "http://127.0.0.1:1", "--service", "web", "--port", "8080", "--upstream", "db=127.0.0.1:0", "--outbound", "0", "--admin", "0",
             "--metrics", "0", "--readiness", "0", "--ports-file", folder["ports.json"]]);
         var ports = await PortsAsync();
         Assert.All(new[] { "outbound", "admin", "metrics", "readiness" }, p => Assert.NotEqual(0, IPEndPoint.Parse(ports[p].GetString()!).Port));
@@ -244,7 +247,7 @@ public sealed class LifeTests : IDisposable
         await Eventually.PassesAsync(async () =>
         {
             using var readiness = await Http.GetAsync($"http://{ports["readiness"]}/ready");
-            Assert.Contains("no configuration from the control plane 127.0.0.1:1", await readiness.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+            Assert.Contains("no configuration from the control plane http://127.0.0.1:1", await readiness.Content.ReadAsStringAsync(), StringComparison.Ordinal);
         });
         Assert.Equal(0, await process.StopAsync());
     }
