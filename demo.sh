@@ -179,9 +179,9 @@ edges_are_there() {
   done
 }
 
-all_edges_are_secured() {
+all_edges_are_secured() { # what had nowhere to go (the shop was asked before it was open) is no edge of the mesh
   local edges; edges=$(meshctl edges)
-  awk -F '  +' 'NR > 1 { n++; if ($5 != "yes" || $11 == "-" || $12 == "-") { print; bad = 1 } } END { if (n == 0 || bad) { print "not every edge has yes and two identities"; exit 1 } print n " edges, each with both identities" }' <<<"$edges"
+  awk -F '  +' 'NR > 1 && $2 != "unknown" { n++; if ($5 != "yes" || $11 == "-" || $12 == "-") { print; bad = 1 } } END { if (n == 0 || bad) { print "not every edge has yes and two identities"; exit 1 } print n " edges, each with both identities" }' <<<"$edges"
 }
 
 no_failures() { # no_failures JSON [AT_MOST]

@@ -60,9 +60,11 @@ internal sealed class TrafficWindow(TimeProvider time)
         lock (gate)
         {
             var reporting = edges.Keys.Where(k => k.BySource).Select(k => (k.Source.Namespace, k.Source.Workload)).ToHashSet();
+            // An opaque connection names no workload, but mutual TLS tells whose it is: his own sidecar reports it with more.
+            var known = edges.Keys.Where(k => k.BySource && k.Source.Identity.Length > 0).Select(k => k.Source.Identity).ToHashSet(StringComparer.Ordinal);
             var shown =
                 from edge in edges
-                where edge.Key.BySource || edge.Key.SourceIsUnknown || !reporting.Contains((edge.Key.Source.Namespace, edge.Key.Source.Workload))
+                where edge.Key.BySource || (edge.Key.SourceIsUnknown ? !known.Contains(edge.Key.Source.Identity) : !reporting.Contains((edge.Key.Source.Namespace, edge.Key.Source.Workload)))
                 let sum = Sum([edge.Value], seconds)
                 where !sum.IsEmpty
                 orderby edge.Key.Source.Namespace, edge.Key.Source.Workload, edge.Key.Source.Version,

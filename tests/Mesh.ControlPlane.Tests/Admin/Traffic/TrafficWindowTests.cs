@@ -54,6 +54,19 @@ public sealed class TrafficWindowTests
     }
 
     [Fact]
+    public void An_opaque_connection_is_told_by_the_side_that_knows_more()
+    {
+        const string Shop = "spiffe://cluster.local/ns/default/sa/shop";
+        var (bySource, byDestination, ofForeigner) =
+            (Edge("shop", "db", requests: 10), Edge("unknown", "db", requests: 10, reporter: "destination"), Edge("unknown", "db", requests: 3, reporter: "destination"));
+        (bySource.Source.Identity, byDestination.Source.Identity, ofForeigner.Source.Identity) = (Shop, Shop, "spiffe://cluster.local/ns/default/sa/envoy");
+        Report(bySource, byDestination, ofForeigner);
+        time.Advance(TimeSpan.FromSeconds(1));
+
+        Assert.Equal([("shop", 10), ("unknown", 3)], window.Edges(10).Select(e => (e.Source.Workload, (int)e.Traffic.Requests)).Order());
+    }
+
+    [Fact]
     public void Versions_are_edges_of_their_own_and_a_service_is_their_sum()
     {
         Report(Edge("shop", "cart", requests: 9, version: "v1", reporter: "destination"), Edge("shop", "cart", requests: 1, version: "v2", reporter: "destination"));
