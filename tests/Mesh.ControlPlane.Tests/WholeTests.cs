@@ -45,9 +45,15 @@ public sealed class WholeTests : IDisposable
         await RegisterAsync(program, "web-v2", 9003);
         await Eventually.HoldsAsync(() => node.Ports("web-v2").SequenceEqual([9002, 9003]), "the second instance");
 
-        var dump = await http.GetFromJsonAsync($"http://{program.Addresses["operators"]}{OperatorsApi.Config}?node=sidecar~127.0.0.1~test-1~default", OperatorsJson.Default.ConfigDump);
-        Assert.Contains(dump!.Resources, r => r.Name == "outbound" && r.Resource.ToString().Contains("web.yaml:", StringComparison.Ordinal));
-        Assert.All(dump.Node.Subscriptions, s => Assert.Equal(s.Sent, s.Acked));
+        // The view is ahead of the acknowledgement: what the node already knows, the control plane may still be hearing back.
+        ConfigDump? dump = null;
+        await Eventually.PassesAsync(async () =>
+        {
+            dump = await http.GetFromJsonAsync($"http://{program.Addresses["operators"]}{OperatorsApi.Config}?node=sidecar~127.0.0.1~test-1~default", OperatorsJson.Default.ConfigDump);
+            Assert.All(dump!.Node.Subscriptions, s => Assert.Equal(s.Sent, s.Acked));
+        });
+        Assert.NotEmpty(dump!.Node.Subscriptions);
+        Assert.Contains(dump.Resources, r => r.Name == "outbound" && r.Resource.ToString().Contains("web.yaml:", StringComparison.Ordinal));
 
         // Ids are made up by whoever starts a sidecar; people know the service.
         var byService = await http.GetFromJsonAsync($"http://{program.Addresses["operators"]}{OperatorsApi.Config}?node=test", OperatorsJson.Default.ConfigDump);
