@@ -30,6 +30,18 @@ public static class TypeUrls
     /// <summary>The name of the one resource of type <see cref="IdentityRevocations"/>.</summary>
     public const string RevocationsName = "revocations";
 
+    /// <summary>The names of services and their addresses: this mesh's own type, one resource named <see cref="NamesName"/>.</summary>
+    public const string NameTable = Prefix + "mesh.v1.NameTable";
+
+    /// <summary>The name of the one resource of type <see cref="NameTable"/>.</summary>
+    public const string NamesName = "names";
+
+    /// <summary>The mesh's own addresses and the outbound policy: this mesh's own type, one resource named <see cref="RangesName"/>.</summary>
+    public const string MeshRanges = Prefix + "mesh.v1.MeshRanges";
+
+    /// <summary>The name of the one resource of type <see cref="MeshRanges"/>.</summary>
+    public const string RangesName = "ranges";
+
     /// <summary>Key of <c>Cluster.typed_extension_protocol_options</c> for the HTTP options.</summary>
     public const string HttpProtocolOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
@@ -49,6 +61,8 @@ public static class TypeUrls
         ClusterLoadAssignment => "EDS",
         Secret => "SDS",
         IdentityRevocations => "revocations",
+        NameTable => "names",
+        MeshRanges => "ranges",
         _ => typeUrl[(typeUrl.LastIndexOf('/') + 1)..],
     };
 
@@ -61,6 +75,8 @@ public static class TypeUrls
         Envoy.Config.Endpoint.V3.ClusterLoadAssignment endpoints => endpoints.ClusterName,
         Envoy.Extensions.TransportSockets.Tls.V3.Secret secret => secret.Name,
         V1.IdentityRevocations => RevocationsName,
+        V1.NameTable => NamesName,
+        V1.MeshRanges => RangesName,
         _ => null,
     };
 }
