@@ -8,6 +8,11 @@ namespace Mesh.Sidecar.Config;
 /// <summary>A listener as xDS describes it, resolved. Immutable.</summary>
 public sealed record Listener
 {
+    private readonly ImmutableArray<FilterChain> chains = [];
+    private readonly FilterChain? defaultChain;
+    private readonly DestinationIndex? destinations;
+    private ChainGroup?[]? groups; // made when first asked for; a race costs one more, equal one
+
     /// <summary>Name of the xDS resource.</summary>
     public required string Name { get; init; }
 
@@ -21,10 +26,31 @@ public sealed record Listener
     public required Direction Direction { get; init; }
 
     /// <summary>Chains in document order; the most specific match wins (Envoy's FilterChainMatch).</summary>
-    public ImmutableArray<FilterChain> Chains { get; init; } = [];
+    public ImmutableArray<FilterChain> Chains
+    {
+        get => chains;
+        init => (chains, groups) = (value, null);
+    }
 
     /// <summary>The chain for what no other matches; null refuses it.</summary>
-    public FilterChain? DefaultChain { get; init; }
+    public FilterChain? DefaultChain
+    {
+        get => defaultChain;
+        init => (defaultChain, groups) = (value, null);
+    }
+
+    /// <summary>Which chains are for which destination; null when none asks for one.</summary>
+    public DestinationIndex? Destinations
+    {
+        get => destinations;
+        init => (destinations, groups) = (value, null);
+    }
+
+    /// <summary>True when connections come to it that were meant for somebody else (original_dst): where to is asked of the kernel.</summary>
+    public bool IsCaptured { get; init; }
+
+    /// <summary>True when such connections keep their addresses (TPROXY): our end of them is where they were meant to go.</summary>
+    public bool IsTransparent { get; init; }
 
     /// <summary>True when the first bytes decide (http_inspector): wait for them, at most <see cref="DetectTimeout"/>.</summary>
     public bool InspectsHttp { get; init; }
@@ -46,6 +72,31 @@ public sealed record Listener
 
     /// <summary>True when a refusal by policy names the policy to its client (x-mesh-denied-by).</summary>
     internal bool NamesDenyingPolicy { get; init; }
+
+    /// <summary>The chains for a destination; null when only <see cref="DefaultChain"/> is left.</summary>
+    public ChainGroup? GroupOf(IPEndPoint destination)
+    {
+        if (Destinations is null) return Group(0);
+        var group = Destinations.Find(Destination.Of(destination));
+        return group < 0 ? null : Group(group);
+    }
+
+    /// <summary>What is left where no chain is for the destination.</summary>
+    public ChainGroup Rest => Group(Destinations?.Members.Length ?? 1);
+
+    private ChainGroup Group(int number)
+    {
+        var known = groups ??= new ChainGroup?[(Destinations?.Members.Length ?? 1) + 1];
+        return known[number] ??= Make(number);
+    }
+
+    private ChainGroup Make(int number)
+    {
+        if (Destinations is null) return number == 0 ? new ChainGroup(Chains, DefaultChain) : new ChainGroup([], DefaultChain);
+        return number == Destinations.Members.Length
+            ? new ChainGroup([], DefaultChain)
+            : new ChainGroup([.. Destinations.Members[number].Select(i => Chains[i])], DefaultChain);
+    }
 }
 
 /// <summary>Which way traffic goes, seen from the application.</summary>
@@ -63,6 +114,12 @@ public sealed record FilterChain
 {
     /// <summary>Name, may be empty.</summary>
     public string Name { get; init; } = "";
+
+    /// <summary>The port a connection was meant for; 0 is any.</summary>
+    public int DestinationPort { get; init; }
+
+    /// <summary>The addresses a connection was meant for; empty is any.</summary>
+    public ImmutableArray<AddressPrefix> Destinations { get; init; } = [];
 
     /// <summary>What it is spoken over: <c>tls</c>, <c>raw_buffer</c>; empty is either.</summary>
     public string TransportProtocol { get; init; } = "";

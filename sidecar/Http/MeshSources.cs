@@ -33,7 +33,7 @@ internal sealed class MeshSources
     /// </summary>
     private static bool IsBelieved(string field, ConnectionFacts connection)
     {
-        if (connection.Peer is not { } peer) return !connection.Listener.Chains.Any(c => c.Tls is not null);
+        if (connection.Peer is not { } peer) return !connection.TakesMutualTls;
         return field.Split(';') is [_, var ns, ..] && string.Equals(peer.Namespace, ns, StringComparison.Ordinal);
     }
 

@@ -165,9 +165,11 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     {
         var listener = of.Newest(parts.Snapshots.Current);
         var accepted = connection.Socket;
-        var words = FirstBytes.Matter(listener) ? await firstBytes.LookAsync(accepted, listener) : new FirstWords(Detected.Other, null);
+        var original = OriginalDestination.Of(accepted, listener);
+        var group = listener.GroupOf(original ?? Local(accepted, listener)) ?? listener.Rest;
+        var words = FirstBytes.Matter(listener, group) ? await firstBytes.LookAsync(accepted, listener, group) : new FirstWords(Detected.Other, null);
         var spoken = words.Spoken;
-        var chain = ChainMatch.Find(listener, spoken);
+        var chain = ChainMatch.Find(group, spoken);
         if (chain is null || words.Detected == Detected.NeedMore)
         {
             Refuse(accepted, listener, words);
@@ -180,6 +182,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         {
             Spoken = spoken,
             Peer = secured?.Peer,
+            Original = original,
         };
         if (chain.Tcp is { } tcp) await parts.Tcp(secured ?? (ITransport)new SocketTransport(accepted), facts, tcp);
         else if (chain.Http is not { } http) accepted.Dispose();
@@ -187,6 +190,8 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         else if (words.Detected == Detected.Connect) await parts.Connect(accepted, facts, http);
         else await parts.Http(connection, facts, http.Codec == HttpCodec.Http2 || (http.Codec == HttpCodec.Auto && words.Detected == Detected.Http2));
     }
+
+    private static IPEndPoint Local(Socket accepted, Listener listener) => accepted.LocalEndPoint as IPEndPoint ?? listener.Address;
 
     private static bool? IsHttp2(HttpCodec codec, string protocol) => codec switch
     {

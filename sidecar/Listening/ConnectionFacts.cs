@@ -17,6 +17,7 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     private string? localText;
     private ConnectionAddresses? addresses;
     private PeerLabels? caller;
+    private KnownChain? known;
 
     /// <summary>The listener as it was when the connection came; newer ones are found by its slot.</summary>
     public Listener Listener => listener;
@@ -33,8 +34,11 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     /// <summary>Address of the client; null when it is not known.</summary>
     public IPEndPoint? RemoteEndPoint => remote;
 
-    /// <summary>Our address, the one the client connected to.</summary>
-    public IPEndPoint LocalEndPoint => local ?? listener.Address;
+    /// <summary>Where a captured connection was meant to go; null for one that was made to us.</summary>
+    public IPEndPoint? Original { get; init; }
+
+    /// <summary>The address the client connected to: where it was meant to go, else our own.</summary>
+    public IPEndPoint LocalEndPoint => Original ?? local ?? listener.Address;
 
     /// <summary>Both addresses, as rules compare them. Made when first asked for; a race costs one more, equal one.</summary>
     public ConnectionAddresses Addresses => addresses ??= new ConnectionAddresses(IpValue.Of(remote?.Address), IpValue.Of(LocalEndPoint.Address));
@@ -42,7 +46,7 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     /// <summary>Address of the client, for logs.</summary>
     public string Remote => remoteText ??= remote?.ToString() ?? "unknown";
 
-    /// <summary>Our address, for logs.</summary>
+    /// <summary>The address the client connected to, for logs.</summary>
     public string Local => localText ??= LocalEndPoint.ToString();
 
     /// <summary>True when the connection should end with the current request.</summary>
@@ -50,6 +54,9 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
 
     /// <summary>The last x-mesh-source field seen here and what it means, as one object so that a reader never sees halves.</summary>
     public KnownSource? LastSource { get; set; }
+
+    /// <summary>True when the client could have come over mutual TLS.</summary>
+    public bool TakesMutualTls => (listener.GroupOf(LocalEndPoint) ?? listener.Rest).TakesMutualTls;
 
     /// <summary>The listener of the newest snapshot, or the one the connection came through when that was removed.</summary>
     public Listener In(Snapshot snapshot) =>
@@ -61,9 +68,16 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     /// </summary>
     public FilterChain? ChainOf(Listener now)
     {
-        var chain = ChainMatch.Find(now, Spoken);
-        return chain?.Tls is not null && Peer is null ? null : chain;
+        var last = known;
+        if (last is not null && ReferenceEquals(last.Of, now)) return last.Chain;
+        var chain = ChainMatch.Find(now.GroupOf(LocalEndPoint) ?? now.Rest, Spoken);
+        if (chain?.Tls is not null && Peer is null) chain = null;
+        known = new KnownChain(now, chain);
+        return chain;
     }
+
+    /// <summary>A listener and the chain of it that serves this connection, as one object so that a reader never sees halves.</summary>
+    private sealed record KnownChain(Listener Of, FilterChain? Chain);
 }
 
 /// <summary>What a connection speaks, as far as filter chains choose by it. Immutable.</summary>

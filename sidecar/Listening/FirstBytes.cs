@@ -36,10 +36,11 @@ internal sealed class FirstBytes(TimeProvider time)
     /// What the connection speaks. Who says nothing in time is taken for one that waits for the server to speak first (<see cref="Detected.Other"/>)
     /// where the listener says so, else for one that never will (<see cref="Detected.NeedMore"/>).
     /// </summary>
-    public async ValueTask<FirstWords> LookAsync(Socket accepted, Listener listener)
+    public async ValueTask<FirstWords> LookAsync(Socket accepted, Listener listener, ChainGroup group)
     {
-        using var timeout = new CancellationTokenSource(Patience(listener), time);
-        using var bytes = MemoryPool<byte>.Shared.Rent(Math.Max(Detection.MostBytes, listener.InspectsTls ? ClientHello.MostBytes : 0));
+        var asksForTls = AsksForTls(listener, group);
+        using var timeout = new CancellationTokenSource(Patience(listener, group), time);
+        using var bytes = MemoryPool<byte>.Shared.Rent(Math.Max(Detection.MostBytes, asksForTls ? ClientHello.MostBytes : 0));
         var (seen, pause, isTls) = (0, ShortestPause, false);
         try
         {
@@ -47,9 +48,9 @@ internal sealed class FirstBytes(TimeProvider time)
             {
                 var count = await accepted.ReceiveAsync(bytes.Memory, SocketFlags.Peek, timeout.Token);
                 if (count == 0) return new(isTls ? Detected.NeedMore : Detected.Other, null);
-                var words = Look(bytes.Memory.Span[..count], listener, count == bytes.Memory.Length);
+                var words = Look(bytes.Memory.Span[..count], asksForTls, group.SpeaksHttp, count == bytes.Memory.Length);
                 if (words.Detected != Detected.NeedMore) return words;
-                if (!isTls && listener.InspectsTls && ClientHello.MayBe(bytes.Memory.Span[..count]))
+                if (!isTls && asksForTls && ClientHello.MayBe(bytes.Memory.Span[..count]))
                 {
                     isTls = true;
                     timeout.CancelAfter(Security.HandshakeBound);
@@ -63,51 +64,31 @@ internal sealed class FirstBytes(TimeProvider time)
         }
         catch (OperationCanceledException)
         {
-            return new(GoesOnInSilence(listener) && !isTls ? Detected.Other : Detected.NeedMore, null);
+            return new(GoesOnInSilence(listener, asksForTls) && !isTls ? Detected.Other : Detected.NeedMore, null);
         }
     }
 
-    private static FirstWords Look(ReadOnlySpan<byte> bytes, Listener listener, bool full)
+    /// <summary>Whether first bytes matter for the choice of a chain or an engine.</summary>
+    public static bool Matter(Listener listener, ChainGroup group) => AsksForTls(listener, group) || group.SpeaksHttp;
+
+    private static FirstWords Look(ReadOnlySpan<byte> bytes, bool asksForTls, bool speaksHttp, bool full)
     {
-        if (listener.InspectsTls && ClientHello.MayBe(bytes))
+        if (asksForTls && ClientHello.MayBe(bytes))
         {
             if (!ClientHello.TryRead(bytes, out var hello) && !full) return new(Detected.NeedMore, null);
             return hello is null ? new(Detected.Other, null) : new(Detected.Tls, hello);
         }
 
-        return new(SpeaksHttp(listener) ? Detection.Look(bytes) : Detected.Other, null);
+        return new(speaksHttp ? Detection.Look(bytes) : Detected.Other, null);
     }
 
-    /// <summary>Whether first bytes matter for the choice of a chain or an engine.</summary>
-    public static bool Matter(Listener listener) => listener.InspectsTls || SpeaksHttp(listener);
+    private static bool AsksForTls(Listener listener, ChainGroup group) => listener.InspectsTls && group.AsksForTls;
 
-    private static bool GoesOnInSilence(Listener listener) => listener.InspectsTls ? listener.DetectTimeout > TimeSpan.Zero : listener.InspectsHttp;
+    private static bool GoesOnInSilence(Listener listener, bool asksForTls) => asksForTls ? listener.DetectTimeout > TimeSpan.Zero : listener.InspectsHttp;
 
-    private static TimeSpan Patience(Listener listener)
+    private static TimeSpan Patience(Listener listener, ChainGroup group)
     {
         if ((listener.InspectsHttp || listener.InspectsTls) && listener.DetectTimeout > TimeSpan.Zero) return listener.DetectTimeout;
-        return TakesPlaintext(listener) ? HeadBound : Security.HandshakeBound;
-    }
-
-    private static bool TakesPlaintext(Listener listener)
-    {
-        if (listener.DefaultChain is { Tls: null }) return true;
-        foreach (var chain in listener.Chains)
-        {
-            if (chain.Tls is null && chain.TransportProtocol != Spoken.Tls) return true;
-        }
-
-        return false;
-    }
-
-    private static bool SpeaksHttp(Listener listener)
-    {
-        if (listener.DefaultChain is { Http: not null, Tls: null }) return true;
-        foreach (var chain in listener.Chains)
-        {
-            if (chain is { Http: not null, Tls: null }) return true;
-        }
-
-        return false;
+        return group.TakesPlaintext ? HeadBound : Security.HandshakeBound;
     }
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
@@ -28,7 +29,7 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
         }
 
         var (upstream, failure, detail) = choice?.Cluster is { } cluster
-            ? await ConnectAsync(facts, cluster)
+            ? await (cluster.Kind == ClusterKind.Passthrough ? PassAsync(facts, cluster, connection.Original) : ConnectAsync(facts, cluster))
             : new Dialled(null, Failure.NoCluster, $"cluster {choice?.Name} does not exist");
         if (upstream is null)
         {
@@ -69,6 +70,14 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
             if (dialled.Transport is not null || dialled.Failure == Failure.Loop || number + 1 == MostTries || number + 1 >= cluster.Endpoints.Length)
                 return dialled;
         }
+    }
+
+    /// <summary>Connects to where a captured connection was meant to go, whoever is there.</summary>
+    private ValueTask<Dialled> PassAsync(TcpFacts facts, Cluster cluster, IPEndPoint? original)
+    {
+        if (original is null) return new(new Dialled(null, Failure.NoRoute, "the connection was made to this port itself: nothing tells where it is to go"));
+        facts.Endpoint = OriginalEndpoint.Of(original);
+        return dialer.ConnectAsync(new Dial(facts.Endpoint, null, Carried.Tcp, facts.Direction, cluster.ConnectTimeout), CancellationToken.None);
     }
 
     /// <summary>Carries bytes both ways until both ends are done.</summary>

@@ -15,6 +15,7 @@ internal static class AnyTypes
     public const string HttpRbac = TypeUrls.Prefix + "envoy.extensions.filters.http.rbac.v3.RBAC";
     public const string NetworkRbac = TypeUrls.Prefix + "envoy.extensions.filters.network.rbac.v3.RBAC";
     public const string HttpInspector = TypeUrls.Prefix + "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
+    public const string OriginalDst = TypeUrls.Prefix + "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
     public const string TlsInspector = TypeUrls.Prefix + "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
     public const string UpstreamTlsContext = TypeUrls.Prefix + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
     public const string DownstreamTlsContext = TypeUrls.Prefix + "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";

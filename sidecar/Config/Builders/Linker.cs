@@ -16,6 +16,7 @@ internal sealed class Linker
     private ResourceSet linkedSet = ResourceSet.Empty;
     private Dictionary<string, Cluster> clusters = new(StringComparer.Ordinal);
     private Dictionary<string, RouteTable> tables = new(StringComparer.Ordinal);
+    private Dictionary<string, (Listener Read, Listener Linked)> listeners = new(StringComparer.Ordinal);
     private long number;
 
     /// <summary>The snapshot of a set. Missing route tables are empty, missing assignments have no endpoints.</summary>
@@ -24,12 +25,12 @@ internal sealed class Linker
         var (fresh, changed) = LinkClusters(set);
         clusters = fresh;
         tables = LinkTables(set, changed);
-        var listeners = LinkListeners(set);
+        var linked = LinkListeners(set, changed);
         linkedSet = set;
         return new Snapshot
         {
             Number = ++number,
-            Listeners = listeners,
+            Listeners = linked,
             Clusters = [.. clusters.Values.OrderBy(c => c.Name, StringComparer.Ordinal)],
             RouteTables = [.. tables.Values.OrderBy(t => t.Name, StringComparer.Ordinal)],
             Versions = set.Versions,
@@ -142,25 +143,49 @@ internal sealed class Linker
     private ImmutableArray<WeightedCluster> LinkShares(ImmutableArray<WeightedCluster> shares) =>
         [.. shares.Select(s => s with { Cluster = clusters.GetValueOrDefault(s.Name) })];
 
-    private ImmutableArray<Listener?> LinkListeners(ResourceSet set)
+    private ImmutableArray<Listener?> LinkListeners(ResourceSet set, HashSet<string> changed)
     {
         var all = set.Listeners ?? ImmutableDictionary<string, Accepted<Listener>>.Empty;
         foreach (var name in all.Keys.Order(StringComparer.Ordinal)) slots.TryAdd(name, slots.Count);
         var linked = new Listener?[slots.Count];
-        foreach (var (name, accepted) in all) linked[slots[name]] = LinkListener(accepted.Value, slots[name]);
+        var fresh = new Dictionary<string, (Listener Read, Listener Linked)>(StringComparer.Ordinal);
+        foreach (var (name, accepted) in all)
+        {
+            var before = listeners.TryGetValue(name, out var last) && ReferenceEquals(last.Read, accepted.Value) ? last.Linked : null;
+            var now = LinkListener(accepted.Value, before, slots[name], changed);
+            linked[slots[name]] = now;
+            fresh.Add(name, (accepted.Value, now));
+        }
+
+        listeners = fresh;
         return [.. linked];
     }
 
-    private Listener LinkListener(Listener listener, int slot) => listener with
+    /// <summary>Of thousands of chains only those are made anew that lead to something that changed.</summary>
+    private Listener LinkListener(Listener listener, Listener? before, int slot, HashSet<string> changed)
     {
-        Slot = slot,
-        Chains = [.. listener.Chains.Select(LinkChain)],
-        DefaultChain = listener.DefaultChain is null ? null : LinkChain(listener.DefaultChain),
-    };
+        var chains = new FilterChain[listener.Chains.Length];
+        var kept = before is not null;
+        for (var i = 0; i < chains.Length; i++)
+        {
+            chains[i] = LinkChain(listener.Chains[i], before?.Chains[i], changed);
+            kept &= ReferenceEquals(chains[i], before?.Chains[i]);
+        }
 
-    private FilterChain LinkChain(FilterChain chain) => chain with
+        var last = listener.DefaultChain is null ? null : LinkChain(listener.DefaultChain, before?.DefaultChain, changed);
+        if (kept && ReferenceEquals(last, before!.DefaultChain)) return before;
+        return listener with { Slot = slot, Chains = ImmutableArray.Create(chains), DefaultChain = last };
+    }
+
+    private FilterChain LinkChain(FilterChain chain, FilterChain? before, HashSet<string> changed)
     {
-        Http = chain.Http is null ? null : chain.Http with { Routes = chain.Http.RdsName is { } rds ? tables[rds] : LinkTable(chain.Http.Routes, null, []) },
-        Tcp = chain.Tcp is null ? null : chain.Tcp with { Clusters = LinkShares(chain.Tcp.Clusters) },
-    };
+        if (chain.Http is { } http)
+        {
+            var routes = http.RdsName is { } rds ? tables[rds] : LinkTable(http.Routes, before?.Http?.Routes, changed);
+            return before is not null && ReferenceEquals(before.Http?.Routes, routes) ? before : chain with { Http = http with { Routes = routes } };
+        }
+
+        if (chain.Tcp is not { } tcp || (before is not null && !tcp.Clusters.Any(c => changed.Contains(c.Name)))) return before ?? chain;
+        return chain with { Tcp = tcp with { Clusters = LinkShares(tcp.Clusters) } };
+    }
 }

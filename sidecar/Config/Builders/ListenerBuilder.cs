@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Net;
 using Envoy.Config.Core.V3;
 using Envoy.Extensions.Filters.Network.TcpProxy.V3;
 using Google.Protobuf.WellKnownTypes;
@@ -22,13 +23,17 @@ internal static class ListenerBuilder
         if (address is { Address: null }) field.Error("address.socket_address.address", $"\"{address.Host}\" is not an IP address");
         if (proto.FilterChains.Count == 0 && proto.DefaultFilterChain is null) field.Error("filter_chains", "is empty: the listener would serve nobody");
         var inspectors = Inspectors(proto, field);
+        var chains = Chains(proto, field);
         return new Listener
         {
             Name = proto.Name,
             Slot = NoSlot,
-            Address = address?.Address ?? new System.Net.IPEndPoint(0, 0),
+            Address = address?.Address ?? new IPEndPoint(0, 0),
             Direction = proto.TrafficDirection == TrafficDirection.Inbound ? Direction.Inbound : Direction.Outbound,
-            Chains = Chains(proto, field),
+            Chains = chains,
+            Destinations = chains.Any(c => c.DestinationPort > 0 || !c.Destinations.IsEmpty) ? DestinationIndex.Of(chains) : null,
+            IsCaptured = inspectors.OriginalDst,
+            IsTransparent = proto.Transparent == true,
             DefaultChain = proto.DefaultFilterChain is { } chain ? Chain(chain, field.At("default_filter_chain")) : null,
             InspectsHttp = inspectors.Http,
             InspectsTls = inspectors.Tls,
@@ -41,49 +46,53 @@ internal static class ListenerBuilder
 
     private static void Unsupported(Proto proto, Field field)
     {
-        field.Unsupported(proto.UseOriginalDst == true, "use_original_dst");
-        field.Unsupported(proto.Transparent == true, "transparent");
+        field.Unsupported(proto.UseOriginalDst == true, "use_original_dst (the listener filter original_dst is)");
         field.Unsupported(proto.BindToPort == false, "bind_to_port (false)");
         field.Unsupported(proto.ApiListener is not null, "api_listener");
         field.Unsupported(proto.AdditionalAddresses.Count > 0, "additional_addresses");
     }
 
-    private static (bool Http, bool Tls) Inspectors(Proto proto, Field field)
+    private static (bool Http, bool Tls, bool OriginalDst) Inspectors(Proto proto, Field field)
     {
-        var (http, tls) = (false, false);
+        var (http, tls, original) = (false, false, false);
         for (var i = 0; i < proto.ListenerFilters.Count; i++)
         {
             var (filter, at) = (proto.ListenerFilters[i], field.At("listener_filters", i));
             at.Unsupported(filter.FilterDisabled is not null, "filter_disabled");
             if (filter.TypedConfig.Holds(AnyTypes.HttpInspector)) http = true;
             else if (filter.TypedConfig.Holds(AnyTypes.TlsInspector)) tls = true;
+            else if (filter.TypedConfig.Holds(AnyTypes.OriginalDst)) original = true;
             else at.Error($"\"{filter.Name}\" ({filter.TypedConfig?.TypeUrl ?? "no typed_config"}) is not supported by this sidecar yet");
         }
 
         // A chain that is only for TLS, or only for plaintext beside it, means nothing unless somebody looks.
-        return (http, tls || proto.FilterChains.Any(c => c.FilterChainMatch?.TransportProtocol == "tls"));
+        return (http, tls || proto.FilterChains.Any(c => c.FilterChainMatch?.TransportProtocol == "tls"), original);
     }
 
     private static ImmutableArray<FilterChain> Chains(Proto proto, Field field)
     {
         var chains = proto.FilterChains.Select((c, i) => Chain(c, field.At("filter_chains", i))).ToImmutableArray();
-        var seen = new HashSet<(string Transport, string Protocol)>();
+        var seen = new HashSet<(AddressPrefix Destination, string Transport, string Protocol)>();
         for (var i = 0; i < chains.Length; i++)
         {
-            var chain = chains[i];
-            var fresh = chain.ApplicationProtocols.IsEmpty ? seen.Add((chain.TransportProtocol, "")) : chain.ApplicationProtocols.All(p => seen.Add((chain.TransportProtocol, p)));
-            if (!fresh) field.At("filter_chains", i).Error("filter_chain_match", "matches the same as a chain before it: which one serves would be chance");
+            if (!Keys(chains[i]).All(seen.Add)) field.At("filter_chains", i).Error("filter_chain_match", "matches the same as a chain before it: which one serves would be chance");
         }
 
         return chains;
     }
 
+    private static IEnumerable<(AddressPrefix Destination, string Transport, string Protocol)> Keys(FilterChain chain) =>
+        from destination in DestinationIndex.Keys(chain)
+        from protocol in chain.ApplicationProtocols.IsEmpty ? [""] : chain.ApplicationProtocols
+        select (destination, chain.TransportProtocol, protocol);
+
     private static FilterChain Chain(Envoy.Config.Listener.V3.FilterChain proto, Field field)
     {
-        Match(proto.FilterChainMatch, field.At("filter_chain_match"));
         var chain = new FilterChain
         {
             Name = proto.Name,
+            DestinationPort = Match(proto.FilterChainMatch, field.At("filter_chain_match")),
+            Destinations = Destinations(proto.FilterChainMatch, field.At("filter_chain_match")),
             TransportProtocol = proto.FilterChainMatch?.TransportProtocol ?? "",
             Tls = TlsContexts.Downstream(proto.TransportSocket, field.At("transport_socket")),
             ApplicationProtocols = [.. proto.FilterChainMatch?.ApplicationProtocols ?? []],
@@ -119,18 +128,36 @@ internal static class ListenerBuilder
     private static T? Typed<T>(Any any, Google.Protobuf.MessageParser<T> parser, Field field)
         where T : class, Google.Protobuf.IMessage<T> => field.Unpack(any, parser);
 
-    private static void Match(Envoy.Config.Listener.V3.FilterChainMatch? match, Field field)
+    /// <summary>The port a chain is for, 0 for any; what we cannot match is refused.</summary>
+    private static int Match(Envoy.Config.Listener.V3.FilterChainMatch? match, Field field)
     {
-        if (match is null) return;
-        field.Unsupported(match.PrefixRanges.Count > 0, "prefix_ranges");
+        if (match is null) return 0;
         field.Unsupported(match.SourcePrefixRanges.Count > 0, "source_prefix_ranges");
         field.Unsupported(match.DirectSourcePrefixRanges.Count > 0, "direct_source_prefix_ranges");
         field.Unsupported(match.SourcePorts.Count > 0, "source_ports");
-        field.Unsupported(match.DestinationPort is not null, "destination_port");
         field.Unsupported(match.ServerNames.Count > 0, "server_names");
         field.Unsupported(match.AddressSuffix.Length > 0 || match.SuffixLen is not null, "address_suffix");
         field.Unsupported(match.SourceType != Envoy.Config.Listener.V3.FilterChainMatch.Types.ConnectionSourceType.Any, "source_type");
         field.Unsupported(match.TransportProtocol is not ("" or "raw_buffer" or "tls"), $"transport_protocol \"{match.TransportProtocol}\"");
+        if (match.DestinationPort is not { } port) return 0;
+        if (port is 0 or > 65535) field.Error("destination_port", $"{port} is not a port (1 to 65535)");
+        return (int)Math.Min(port, 65535);
+    }
+
+    private static ImmutableArray<AddressPrefix> Destinations(Envoy.Config.Listener.V3.FilterChainMatch? match, Field field)
+    {
+        if (match is null || match.PrefixRanges.Count == 0) return [];
+        var ranges = ImmutableArray.CreateBuilder<AddressPrefix>(match.PrefixRanges.Count);
+        for (var i = 0; i < match.PrefixRanges.Count; i++)
+        {
+            var (range, at) = (match.PrefixRanges[i], field.At("prefix_ranges", i));
+            if (!IPAddress.TryParse(range.AddressPrefix, out var address)) at.Error("address_prefix", $"\"{range.AddressPrefix}\" is not an IP address");
+            // As in Envoy an absent length is 0: the whole family.
+            else if (AddressPrefix.Of(address, range.PrefixLen ?? 0) is { } prefix) ranges.Add(prefix);
+            else at.Error("prefix_len", $"{range.PrefixLen} is longer than the address {address}");
+        }
+
+        return ranges.DrainToImmutable();
     }
 
     private static TcpProxyConfig Tcp(TcpProxy proto, Field field)
