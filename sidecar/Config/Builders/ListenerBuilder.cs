@@ -46,7 +46,7 @@ internal static class ListenerBuilder
 
     private static void Unsupported(Proto proto, Field field)
     {
-        field.Unsupported(proto.UseOriginalDst == true, "use_original_dst (the listener filter original_dst is)");
+        field.Unsupported(proto.UseOriginalDst == true, "use_original_dst");
         field.Unsupported(proto.BindToPort == false, "bind_to_port (false)");
         field.Unsupported(proto.ApiListener is not null, "api_listener");
         field.Unsupported(proto.AdditionalAddresses.Count > 0, "additional_addresses");

@@ -79,7 +79,7 @@ public sealed class RefusedResourcesTests
         { "filter_chains: [{}]", "filter_chains[0].filters: is empty" },
         { "use_original_dst: true", "use_original_dst: is not supported" },
         { "bind_to_port: false", "bind_to_port (false): is not supported" },
-        { "listener_filters: [{name: o, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst}}]", "listener_filters[0]: \"o\" (type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst) is not supported" },
+        { "listener_filters: [{name: o, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]", "listener_filters[0]: \"o\" (type.googleapis.com/envoy.extensions.filters.http.router.v3.Router) is not supported" },
         { "filter_chains: [{filters: [{name: rbac, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC}}]}]", "filter_chains[0].filters: ends without an HttpConnectionManager or a TcpProxy" },
         { NetworkRbac("rules: {policies: {p: {permissions: [{any: true}]}}}"), "filters[0].rules: policies[\"p\"].principals: is empty" },
         { NetworkRbac("rules: {policies: {p: {permissions: [{url_path: {path: {exact: /}}}], principals: [{any: true}]}}}"), "filters[0].rules: policies[\"p\"].permissions[0].url_path: is not supported: a TCP connection has no path" },
