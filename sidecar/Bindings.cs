@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Net;
 using System.Text.Json;
 using Mesh.Sidecar.Admin;
@@ -9,23 +10,27 @@ namespace Mesh.Sidecar;
 /// <summary>Binds what the flags ask for, and tells others what was bound. Stateless.</summary>
 internal static class Bindings
 {
+    private static readonly IPEndPoint DefaultDns = new(IPAddress.Loopback, 15053);
+
     /// <summary>The workload with its sockets bound. Throws <see cref="IOException"/> in words when a port is taken.</summary>
     public static Workload Bind(Flags flags, BoundSockets sockets, Func<string> makeId)
     {
         // A static file brings its own listeners.
         var outbound = flags.Static is null ? flags.Outbound : null;
+        var capture = flags.Capture is { } mode ? BindCapture(flags, mode, sockets) : null;
         return new Workload
         {
             Id = flags.Workload.Length > 0 ? flags.Workload : makeId(),
             Service = flags.Service,
             Namespace = flags.Namespace,
             Version = flags.Version,
-            Address = flags.Address,
+            Address = AddressOf(flags),
             Zone = flags.Zone,
             Labels = flags.Labels,
             DiscoverAll = flags.DiscoverAll,
-            Outbound = outbound is null ? null : sockets.Bind("--outbound", outbound),
-            Ports = [.. flags.Ports.Select((p, i) => new WorkloadPort(p.Port, p.Name, p.Protocol, sockets.Bind($"--inbound of port {p.Port}", InboundOf(flags, i))))],
+            Capture = capture,
+            Outbound = capture is not null ? capture.Outbound[0] : outbound is null ? null : sockets.Bind("--outbound", outbound),
+            Ports = [.. flags.Ports.Select((port, index) => BindPort(flags, port, index, sockets))],
             Upstreams = [.. flags.Upstreams.Select(u => new WorkloadUpstream(u.Service, u.Port, u.Protocol, sockets.Bind($"--upstream {u.Service}", u.Listen)))],
         };
     }
@@ -48,10 +53,24 @@ internal static class Bindings
             json.WriteStartObject("upstreams");
             foreach (var upstream in workload.Upstreams) Address(json, upstream.Port is null ? upstream.Service : $"{upstream.Service}:{upstream.Port}", upstream.Listen);
             json.WriteEndObject();
+            if (workload.Capture is { } capture) Write(json, capture);
             json.WriteEndObject();
         }
 
         File.Move(temporary, path, overwrite: true);
+    }
+
+    private static void Write(Utf8JsonWriter json, WorkloadCapture capture)
+    {
+        json.WriteStartObject("capture");
+        foreach (var (key, addresses) in new[] { ("outbound", capture.Outbound), ("inbound", capture.Inbound), ("dns", capture.Dns) })
+        {
+            json.WriteStartArray(key);
+            foreach (var address in addresses) json.WriteStringValue(address.ToString());
+            json.WriteEndArray();
+        }
+
+        json.WriteEndObject();
     }
 
     private static void Address(Utf8JsonWriter json, string key, IPEndPoint? address)
@@ -59,6 +78,35 @@ internal static class Bindings
         if (address is not null) json.WriteString(key, address.ToString());
     }
 
-    private static IPEndPoint InboundOf(Flags flags, int index) =>
-        index < flags.Inbound.Length ? flags.Inbound[index] : new IPEndPoint(IPAddress.Loopback, 0);
+    /// <summary>Both families of each, so that no traffic of one goes by; a machine without IPv6 has one.</summary>
+    private static WorkloadCapture BindCapture(Flags flags, CaptureMode mode, BoundSockets sockets)
+    {
+        var outbound = sockets.BindBoth("--outbound", IPAddress.Loopback, IPAddress.IPv6Loopback, flags.Outbound!.Port);
+        var inbound = sockets.BindBoth("--inbound-capture", IPAddress.Any, IPAddress.IPv6Any, flags.InboundCapture);
+        return new WorkloadCapture(mode, outbound, inbound, BindDns(flags.Dns ?? [DefaultDns], sockets));
+    }
+
+    private static ImmutableArray<IPEndPoint> BindDns(ImmutableArray<IPEndPoint> wanted, BoundSockets sockets)
+    {
+        if (wanted is not [var address]) return [];
+        var bound = IPAddress.IsLoopback(address.Address)
+            ? sockets.BindBoth("--dns", IPAddress.Loopback, IPAddress.IPv6Loopback, address.Port)
+            : [sockets.Bind("--dns", address)];
+        foreach (var server in bound) sockets.BindDatagrams("--dns", server);
+        return bound;
+    }
+
+    private static WorkloadPort BindPort(Flags flags, PortFlag port, int index, BoundSockets sockets)
+    {
+        if (flags.Capture is not null) return new WorkloadPort(port.Port, port.Name, port.Protocol, null);
+        var listen = index < flags.Inbound.Length ? flags.Inbound[index] : new IPEndPoint(IPAddress.Loopback, 0);
+        return new WorkloadPort(port.Port, port.Name, port.Protocol, sockets.Bind($"--inbound of port {port.Port}", listen));
+    }
+
+    private static string AddressOf(Flags flags)
+    {
+        if (flags.Address is { } given) return given;
+        if (flags.Capture is null) return "127.0.0.1";
+        return MachineAddress.Find()?.ToString() ?? throw new IOException("--address: this machine has no address that others could reach; give the one they use");
+    }
 }

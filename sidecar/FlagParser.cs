@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Net;
 using Mesh.Api.Logging;
+using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar;
@@ -34,8 +35,11 @@ internal sealed class FlagParser
         new("workload", "ID", "unique ID of the workload; default: made up", (p, v) => p.flags = p.flags with { Workload = p.Name("--workload", v) }),
         new("port", "PORT[:PROTOCOL[:NAME]]", "a port of the application; protocol http, http2, grpc, tcp, or left out: detected. Repeatable", (p, v) => p.flags = p.flags with { Ports = p.flags.Ports.Add(p.Port(v)) }),
         new("inbound", "ADDR:PORT", "where the traffic of each --port is taken, in the same order; default 127.0.0.1:0. Repeatable", (p, v) => p.flags = p.flags with { Inbound = p.flags.Inbound.Add(p.EndPoint("--inbound", v)) }),
-        new("address", "IP", "address other workloads reach this one by, default 127.0.0.1", (p, v) => p.flags = p.flags with { Address = p.Ip(v) }),
+        new("address", "IP", "address other workloads reach this one by, default 127.0.0.1, with --capture the machine's own", (p, v) => p.flags = p.flags with { Address = p.Ip(v) }),
         new("outbound", "ADDR:PORT|off", "listener for the application's calls, default 127.0.0.1:15001", (p, v) => p.flags = p.flags with { Outbound = p.Optional("--outbound", v) }),
+        new("capture", "redirect|tproxy|off", "take traffic that rules of the kernel bring here (mesh-sidecar capture install); default off", (p, v) => p.flags = p.flags with { Capture = p.Choice("--capture", v, "off", "redirect", "tproxy") switch { 1 => CaptureMode.Redirect, 2 => CaptureMode.Tproxy, _ => null } }),
+        new("inbound-capture", "PORT", "with --capture: where inbound traffic is taken, on every address, default 15006", (p, v) => p.flags = p.flags with { InboundCapture = (int)p.Number("--inbound-capture", v, 0, 65535) }),
+        new("dns", "ADDR:PORT|off", "answer the names of the mesh here, on loopback of both families; with --capture default 127.0.0.1:15053, else off", (p, v) => p.flags = p.flags with { Dns = p.Optional("--dns", v) is { } address ? [address] : [] }),
         new("upstream", "SERVICE[:PORT]=ADDR:PORT[:PROTOCOL]", "a listener for one service. Repeatable", (p, v) => p.flags = p.flags with { Upstreams = p.flags.Upstreams.Add(p.Upstream(v)) }),
         new("admin", "ADDR:PORT|off", "admin surface, default 127.0.0.1:15000", (p, v) => p.flags = p.flags with { Admin = p.Optional("--admin", v) }),
         new("metrics", "ADDR:PORT|off", "Prometheus metrics, default 127.0.0.1:15020", (p, v) => p.flags = p.flags with { Metrics = p.Optional("--metrics", v) }),
@@ -95,11 +99,21 @@ internal sealed class FlagParser
 
         if (flags.Inbound.Length > flags.Ports.Length) errors.Add($"--inbound is given {flags.Inbound.Length} times and --port {flags.Ports.Length} times: each --inbound belongs to a --port");
         if (flags.Ports.Length > 0 && flags.Service.Length == 0) errors.Add("--port needs --service: the service that other workloads call");
+        if (flags.Capture is not null) Captured();
         var (once, twice) = (new HashSet<int>(), new HashSet<int>());
         foreach (var port in flags.Ports)
         {
             if (!once.Add(port.Port) && twice.Add(port.Port)) errors.Add($"--port {port.Port} is given twice");
         }
+    }
+
+    /// <summary>What captured traffic leaves no choice of.</summary>
+    private void Captured()
+    {
+        if (flags.Static is not null) errors.Add("--capture needs --control-plane: the resources of --static say themselves where they listen");
+        if (flags.Inbound.Length > 0) errors.Add("--inbound has no meaning with --capture: peers dial the application's own ports, --inbound-capture takes their traffic");
+        if (flags.Outbound is not { } outbound) errors.Add("--outbound off leaves captured traffic nowhere to go: give a port");
+        else if (!IPAddress.IsLoopback(outbound.Address)) errors.Add($"--outbound: with --capture it is on loopback of both families; give the port alone, {outbound.Port}");
     }
 
     /// <summary>TLS unless the address says plaintext by its scheme.</summary>

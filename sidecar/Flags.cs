@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using Mesh.Api.Logging;
+using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar;
@@ -53,8 +54,8 @@ internal sealed record Flags
     /// <summary>Workload ID; empty makes one.</summary>
     public string Workload { get; init; } = "";
 
-    /// <summary>Advertised address.</summary>
-    public string Address { get; init; } = "127.0.0.1";
+    /// <summary>Advertised address; null is loopback, or when captured the machine's own.</summary>
+    public string? Address { get; init; }
 
     /// <summary>Zone.</summary>
     public string Zone { get; init; } = "";
@@ -70,6 +71,15 @@ internal sealed record Flags
 
     /// <summary>Outbound listener; null is none.</summary>
     public IPEndPoint? Outbound { get; init; } = new(IPAddress.Loopback, 15001);
+
+    /// <summary>How traffic is captured; null for not at all.</summary>
+    public CaptureMode? Capture { get; init; }
+
+    /// <summary>Port that takes captured inbound traffic, on every address.</summary>
+    public int InboundCapture { get; init; } = 15006;
+
+    /// <summary>DNS server; null is the default (with capture on loopback, else none), empty is none.</summary>
+    public ImmutableArray<IPEndPoint>? Dns { get; init; }
 
     /// <summary>Explicit upstreams.</summary>
     public ImmutableArray<UpstreamFlag> Upstreams { get; init; } = [];

@@ -34,6 +34,9 @@ internal sealed record Workload
     /// <summary>Where the application's outbound traffic is taken; null when it is not.</summary>
     public IPEndPoint? Outbound { get; init; }
 
+    /// <summary>How its traffic is captured by rules of the kernel; null when the application is told of its sidecar.</summary>
+    public WorkloadCapture? Capture { get; init; }
+
     /// <summary>Explicit upstream listeners.</summary>
     public ImmutableArray<WorkloadUpstream> Upstreams { get; init; } = [];
 
@@ -46,16 +49,22 @@ internal sealed record Workload
     /// <summary>The ADS node id.</summary>
     public string NodeId => $"sidecar~{Address}~{Id}~{Namespace}";
 
+    /// <summary>
+    /// Where the application itself accepts a port: on loopback, or, when captured, on the address its peers send to. An application that
+    /// listens on one address only is served there and nowhere else, as without a sidecar.
+    /// </summary>
+    public IPEndPoint Application(WorkloadPort port) => new(Capture is null ? IPAddress.Loopback : IPAddress.Parse(Address), port.Port);
+
     /// <summary>What metrics call it.</summary>
     public PeerLabels Peer() => new(Group, Namespace, Service.Length == 0 ? "unknown" : Service, Version.Length == 0 ? "unknown" : Version);
 }
 
 /// <summary>A port of the application.</summary>
-/// <param name="Port">The application's own port, on loopback.</param>
+/// <param name="Port">The application's own port.</param>
 /// <param name="Name">Its name.</param>
 /// <param name="Protocol">http, http2, grpc, tcp, or empty for detection.</param>
-/// <param name="Listen">The socket that takes its traffic.</param>
-internal sealed record WorkloadPort(int Port, string Name, string Protocol, IPEndPoint Listen);
+/// <param name="Listen">The socket that takes its traffic; null when captured: peers dial the application's own port.</param>
+internal sealed record WorkloadPort(int Port, string Name, string Protocol, IPEndPoint? Listen);
 
 /// <summary>A listener for one service.</summary>
 /// <param name="Service">The service as written.</param>
@@ -63,3 +72,20 @@ internal sealed record WorkloadPort(int Port, string Name, string Protocol, IPEn
 /// <param name="Protocol">What is spoken there; empty for what the service says.</param>
 /// <param name="Listen">The socket.</param>
 internal sealed record WorkloadUpstream(string Service, int? Port, string Protocol, IPEndPoint Listen);
+
+/// <summary>Where captured traffic is taken, each list with a socket for each family of addresses the machine has, IPv4 first.</summary>
+/// <param name="Mode">How inbound traffic gets here.</param>
+/// <param name="Outbound">The application's calls.</param>
+/// <param name="Inbound">Calls to the application.</param>
+/// <param name="Dns">Its DNS queries, over UDP and TCP; empty when they are left alone.</param>
+internal sealed record WorkloadCapture(CaptureMode Mode, ImmutableArray<IPEndPoint> Outbound, ImmutableArray<IPEndPoint> Inbound, ImmutableArray<IPEndPoint> Dns);
+
+/// <summary>How inbound traffic is captured.</summary>
+internal enum CaptureMode
+{
+    /// <summary>By REDIRECT: the application sees the sidecar's address.</summary>
+    Redirect,
+
+    /// <summary>By TPROXY: the application sees its peer's address.</summary>
+    Tproxy,
+}

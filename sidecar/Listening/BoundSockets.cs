@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Net;
 using System.Net.Sockets;
 
@@ -11,16 +12,52 @@ namespace Mesh.Sidecar.Listening;
 internal sealed class BoundSockets : IDisposable
 {
     private const int Backlog = 1024;
+    private const int PairTries = 20;
     private readonly Lock gate = new();
     private readonly Dictionary<IPEndPoint, Socket> waiting = [];
+    private readonly Dictionary<IPEndPoint, Socket> datagrams = [];
+    private readonly HashSet<IPEndPoint> alone = []; // IPv6 addresses beside which IPv4 has a socket of its own
 
     /// <summary>Listens on an address, port 0 for a free one, and says which it became. Throws <see cref="IOException"/> in words.</summary>
-    public IPEndPoint Bind(string what, IPEndPoint address)
+    public IPEndPoint Bind(string what, IPEndPoint address) => Keep(Open(what, address, dual: true));
+
+    /// <summary>
+    /// Listens on one port of an address of each family, IPv4 first; port 0 for one that is free on both. Where the machine has no IPv6,
+    /// on IPv4 alone. Throws <see cref="IOException"/> in words.
+    /// </summary>
+    public ImmutableArray<IPEndPoint> BindBoth(string what, IPAddress v4, IPAddress v6, int port)
     {
-        var socket = Open(what, address);
-        var bound = (IPEndPoint)socket.LocalEndPoint!;
-        lock (gate) waiting.Add(bound, socket);
-        return bound;
+        for (var tries = 0; ; tries++)
+        {
+            var first = Open(what, new IPEndPoint(v4, port), dual: false);
+            var other = new IPEndPoint(v6, ((IPEndPoint)first.LocalEndPoint!).Port);
+            try
+            {
+                return [Keep(first), .. HasAddress(v6) ? KeepAlone(Open(what, other, dual: false)) : Array.Empty<IPEndPoint>()];
+            }
+            catch (IOException) when (port == 0 && tries < PairTries)
+            {
+                Release(first);
+            }
+        }
+    }
+
+    /// <summary>Binds an address for datagrams; the port is said. Throws <see cref="IOException"/> in words.</summary>
+    public void BindDatagrams(string what, IPEndPoint address)
+    {
+        var socket = OpenDatagrams(what, address);
+        lock (gate) datagrams.Add(address, socket);
+    }
+
+    /// <summary>The datagram socket of an address, made before or now; the caller owns it. Throws <see cref="IOException"/> in words.</summary>
+    public Socket TakeDatagrams(string what, IPEndPoint address)
+    {
+        lock (gate)
+        {
+            if (datagrams.Remove(address, out var socket)) return socket;
+        }
+
+        return OpenDatagrams(what, address);
     }
 
     /// <summary>The listening socket of an address, made before or now; the caller owns it. Throws <see cref="IOException"/> in words.</summary>
@@ -31,7 +68,7 @@ internal sealed class BoundSockets : IDisposable
             if (waiting.Remove(address, out var socket)) return socket;
         }
 
-        return Open(what, address);
+        return Open(what, address, dual: !IsAlone(address));
     }
 
     /// <inheritdoc/>
@@ -39,17 +76,73 @@ internal sealed class BoundSockets : IDisposable
     {
         lock (gate)
         {
-            foreach (var socket in waiting.Values) socket.Dispose();
+            foreach (var socket in waiting.Values.Concat(datagrams.Values)) socket.Dispose();
             waiting.Clear();
+            datagrams.Clear();
         }
     }
 
-    private static Socket Open(string what, IPEndPoint address)
+    private IPEndPoint Keep(Socket socket)
+    {
+        var bound = (IPEndPoint)socket.LocalEndPoint!;
+        lock (gate) waiting.Add(bound, socket);
+        return bound;
+    }
+
+    private IPEndPoint[] KeepAlone(Socket socket)
+    {
+        var bound = Keep(socket);
+        lock (gate) alone.Add(bound);
+        return [bound];
+    }
+
+    private void Release(Socket socket)
+    {
+        lock (gate) waiting.Remove((IPEndPoint)socket.LocalEndPoint!);
+        socket.Dispose();
+    }
+
+    private bool IsAlone(IPEndPoint address)
+    {
+        lock (gate) return alone.Contains(address);
+    }
+
+    /// <summary>False on a machine without IPv6, or with none on its loopback.</summary>
+    private static bool HasAddress(IPAddress v6)
+    {
+        try
+        {
+            using var socket = new Socket(AddressFamily.InterNetworkV6, SocketType.Dgram, ProtocolType.Udp);
+            socket.Bind(new IPEndPoint(v6, 0));
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+
+    private static Socket OpenDatagrams(string what, IPEndPoint address)
+    {
+        var socket = new Socket(address.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
+        try
+        {
+            socket.Bind(address);
+            return socket;
+        }
+        catch (SocketException e)
+        {
+            socket.Dispose();
+            throw new IOException($"{what}: cannot take datagrams on {address}: {Reason(e)}", e);
+        }
+    }
+
+    private static Socket Open(string what, IPEndPoint address, bool dual)
     {
         var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            if (address.AddressFamily == AddressFamily.InterNetworkV6) socket.DualMode = true;
+            if (address.AddressFamily == AddressFamily.InterNetworkV6) socket.DualMode = dual;
             socket.NoDelay = true;
             socket.Bind(address);
             socket.Listen(Backlog);

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Text;
 
@@ -10,8 +11,8 @@ internal readonly record struct AppHealth(bool Passing, string Detail)
 {
     private static readonly TimeSpan Bound = TimeSpan.FromSeconds(2);
 
-    /// <summary>Looks at the application's ports on loopback, the HTTP page on the first one.</summary>
-    public static async Task<AppHealth> LookAsync(IReadOnlyList<int> ports, string? path, TimeProvider time, CancellationToken cancel)
+    /// <summary>Looks at the application's ports, the HTTP page on the first one.</summary>
+    public static async Task<AppHealth> LookAsync(IReadOnlyList<IPEndPoint> ports, string? path, TimeProvider time, CancellationToken cancel)
     {
         for (var i = 0; i < ports.Count; i++)
         {
@@ -22,29 +23,29 @@ internal readonly record struct AppHealth(bool Passing, string Detail)
         return new AppHealth(true, "");
     }
 
-    private static async Task<AppHealth> LookAsync(int port, string? path, TimeProvider time, CancellationToken cancel)
+    private static async Task<AppHealth> LookAsync(IPEndPoint port, string? path, TimeProvider time, CancellationToken cancel)
     {
         using var timeout = new CancellationTokenSource(Bound, time);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancel, timeout.Token);
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        using var socket = new Socket(port.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            await socket.ConnectAsync("127.0.0.1", port, linked.Token);
+            await socket.ConnectAsync(port, linked.Token);
             return path is null ? new AppHealth(true, "") : await GetAsync(socket, port, path, linked.Token);
         }
         catch (SocketException e)
         {
-            return new AppHealth(false, $"the application does not accept on 127.0.0.1:{port}: {e.Message}");
+            return new AppHealth(false, $"the application does not accept on {port}: {e.Message}");
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
         {
-            return new AppHealth(false, $"the application on 127.0.0.1:{port} did not answer within {Bound.TotalSeconds} s");
+            return new AppHealth(false, $"the application on {port} did not answer within {Bound.TotalSeconds} s");
         }
     }
 
-    private static async Task<AppHealth> GetAsync(Socket socket, int port, string path, CancellationToken cancel)
+    private static async Task<AppHealth> GetAsync(Socket socket, IPEndPoint port, string path, CancellationToken cancel)
     {
-        var request = Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: mesh-sidecar\r\nConnection: close\r\n\r\n");
+        var request = Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: {port}\r\nUser-Agent: mesh-sidecar\r\nConnection: close\r\n\r\n");
         await socket.SendAsync(request, cancel);
         var head = new byte[64];
         var length = 0;
@@ -58,6 +59,6 @@ internal readonly record struct AppHealth(bool Passing, string Detail)
         // HTTP/1.1 200: the status stands at the tenth character.
         var line = Encoding.ASCII.GetString(head, 0, length).Split('\r')[0];
         var passing = line.StartsWith("HTTP/1.", StringComparison.Ordinal) && line.Length >= 12 && line[9] is '2' or '3';
-        return new AppHealth(passing, passing ? "" : $"GET {path} on 127.0.0.1:{port} answered \"{line}\"");
+        return new AppHealth(passing, passing ? "" : $"GET {path} on {port} answered \"{line}\"");
     }
 }

@@ -159,6 +159,7 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
             Version = workload.Version,
             Zone = workload.Zone,
             Workload = workload.Group,
+            Captured = workload.Capture is not null,
             Health = StateOf(state),
             HealthDetail = state.Detail,
         };
@@ -168,15 +169,16 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
             Name = p.Name,
             Port_ = (uint)p.Port,
             Protocol = p.Protocol,
-            ListenAddress = p.Listen.Address.ToString(),
-            ListenPort = (uint)p.Listen.Port,
+            // A captured port has no socket before it: peers dial the application's own.
+            ListenAddress = p.Listen?.Address.ToString() ?? "",
+            ListenPort = (uint)(p.Listen?.Port ?? p.Port),
         }));
         return registration;
     }
 
     private static Health.Types.State StateOf(AppHealth health) => health.Passing ? Health.Types.State.Passing : Health.Types.State.Critical;
 
-    private Task<AppHealth> LookAsync() => AppHealth.LookAsync([.. workload.Ports.Select(p => p.Port)], settings.HealthPath, settings.Time, CancellationToken.None);
+    private Task<AppHealth> LookAsync() => AppHealth.LookAsync([.. workload.Ports.Select(workload.Application)], settings.HealthPath, settings.Time, CancellationToken.None);
 
     /// <summary>Waits; leaving ends the wait.</summary>
     private Task WaitAsync(TimeSpan time) =>

@@ -1,3 +1,4 @@
+using System.Net;
 using Envoy.Config.Core.V3;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.Sidecar.Config;
@@ -23,6 +24,7 @@ internal static class NodeDescription
         mesh.Fields["ports"] = Value.ForList([.. workload.Ports.Select(p => Value.ForStruct(Port(p)))]);
         mesh.Fields["upstreams"] = Value.ForList([.. workload.Upstreams.Select(u => Value.ForStruct(Upstream(u)))]);
         if (workload.Outbound is not null) mesh.Fields["outbound"] = Value.ForString(workload.Outbound.ToString());
+        if (workload.Capture is { } capture) mesh.Fields["capture"] = Value.ForStruct(Capture(capture));
         var node = new Node
         {
             Id = workload.NodeId,
@@ -35,13 +37,27 @@ internal static class NodeDescription
         return node;
     }
 
-    private static Struct Port(WorkloadPort port) => Map(
+    private static Struct Capture(WorkloadCapture capture) => Map(
     [
-        ("port", Value.ForNumber(port.Port)),
-        ("name", Value.ForString(port.Name)),
-        ("protocol", Value.ForString(port.Protocol)),
-        ("listen", Value.ForString(port.Listen.ToString())),
+        ("mode", Value.ForString(capture.Mode == CaptureMode.Tproxy ? "tproxy" : "redirect")),
+        ("outbound", Addresses(capture.Outbound)),
+        ("inbound", Addresses(capture.Inbound)),
+        ("dns", Value.ForBool(!capture.Dns.IsEmpty)),
     ]);
+
+    private static Value Addresses(IEnumerable<IPEndPoint> bound) => Value.ForList([.. bound.Select(address => Value.ForString(address.ToString()))]);
+
+    private static Struct Port(WorkloadPort port)
+    {
+        var fields = Map(
+        [
+            ("port", Value.ForNumber(port.Port)),
+            ("name", Value.ForString(port.Name)),
+            ("protocol", Value.ForString(port.Protocol)),
+        ]);
+        if (port.Listen is { } listen) fields.Fields["listen"] = Value.ForString(listen.ToString());
+        return fields;
+    }
 
     private static Struct Upstream(WorkloadUpstream upstream)
     {

@@ -1,3 +1,4 @@
+using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar.Tests;
@@ -35,6 +36,16 @@ public sealed class FlagParserTests
         Assert.Equal((AccessLogMode.Errors, TimeSpan.FromSeconds(30), true), (flags.AccessLog, flags.DrainTime, flags.DiscoverAll));
     }
 
+    [Fact]
+    public void Capture()
+    {
+        var flags = Good("--control-plane", "a:1", "--service", "web", "--port", "80", "--capture", "tproxy", "--inbound-capture", "25006", "--outbound", "25001", "--dns", "25053");
+        Assert.Equal((CaptureMode.Tproxy, 25006, "127.0.0.1:25001", "127.0.0.1:25053"), (flags.Capture!.Value, flags.InboundCapture, flags.Outbound!.ToString(), flags.Dns!.Value.Single().ToString()));
+        Assert.Equal(CaptureMode.Redirect, Good("--control-plane", "a:1", "--capture", "redirect").Capture);
+        Assert.Null(Good("--control-plane", "a:1", "--capture", "off").Capture);
+        Assert.Empty(Good("--control-plane", "a:1", "--capture", "redirect", "--dns", "off").Dns!.Value);
+    }
+
     [Theory]
     [InlineData("", "one of --control-plane and --static is needed, and only one")]
     [InlineData("--control-plane a:1 --static f", "one of --control-plane and --static is needed, and only one")]
@@ -61,6 +72,12 @@ public sealed class FlagParserTests
     [InlineData("--static f --log-level loud", "--log-level: \"loud\" is not one of")]
     [InlineData("--static f --health-path ok", "--health-path: \"ok\" is not a path")]
     [InlineData("--static f --service a/b", "--service: \"a/b\" is not a name")]
+    [InlineData("--static f --capture redirect", "--capture needs --control-plane")]
+    [InlineData("--control-plane a:1 --capture all", "--capture: \"all\" is not one of off, redirect, tproxy")]
+    [InlineData("--control-plane a:1 --capture tproxy --service a --port 80 --inbound 127.0.0.1:1", "--inbound has no meaning with --capture")]
+    [InlineData("--control-plane a:1 --capture tproxy --outbound off", "--outbound off leaves captured traffic nowhere to go")]
+    [InlineData("--control-plane a:1 --capture tproxy --outbound 10.0.0.1:15001", "--outbound: with --capture it is on loopback of both families")]
+    [InlineData("--control-plane a:1 --inbound-capture 70000", "--inbound-capture: \"70000\" is not a number from 0 to 65535")]
     [InlineData("--static f --workers 0", "--workers: \"0\" is not a number from 1 to 1024")]
     public void Errors_say_what_would_be_right(string line, string expected)
     {

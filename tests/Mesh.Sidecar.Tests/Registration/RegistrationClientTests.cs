@@ -127,7 +127,7 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
     {
         app.Start();
         var serving = ServeOnceAsync(response);
-        var health = await AppHealth.LookAsync([((IPEndPoint)app.LocalEndpoint).Port], "/healthz", TimeProvider.System, CancellationToken.None);
+        var health = await AppHealth.LookAsync([(IPEndPoint)app.LocalEndpoint], "/healthz", TimeProvider.System, CancellationToken.None);
         Assert.Equal(passing, health.Passing);
         Assert.StartsWith("GET /healthz HTTP/1.1\r\n", await serving, StringComparison.Ordinal);
     }
