@@ -71,20 +71,20 @@ internal static class ClusterCompiler
         return cluster;
     }
 
-    /// <summary>The application behind the node.</summary>
+    /// <summary>The application behind the node: on loopback, or where the captured connection was sent to.</summary>
     public static Cluster Inbound(NodeDescription node, NodePort port)
     {
-        var cluster = new Cluster
+        var name = XdsNames.InboundCluster(port.Port);
+        var cluster = port.Listen is null ? OriginalDestination(name) : new Cluster
         {
-            Name = XdsNames.InboundCluster(port.Port),
-            Metadata = node.Service.Length > 0 ? MeshMetadata.Of(new ServiceName(node.Namespace, node.Service), port.Port, port.Protocol) : null,
+            Name = name,
             Type = DiscoveryType.Static,
             ConnectTimeout = ConnectTimeout,
             LbPolicy = LbPolicy.RoundRobin,
             CircuitBreakers = Unlimited(),
             LoadAssignment = new ClusterLoadAssignment
             {
-                ClusterName = XdsNames.InboundCluster(port.Port),
+                ClusterName = name,
                 Endpoints =
                 {
                     new LocalityLbEndpoints
@@ -94,24 +94,46 @@ internal static class ClusterCompiler
                 },
             },
         };
+        if (node.Service.Length > 0) cluster.Metadata = MeshMetadata.Of(new ServiceName(node.Namespace, node.Service), port.Port, port.Protocol);
         SetHttp(cluster, port.Protocol);
+        return cluster;
+    }
+
+    /// <summary>Ports of a captured application that nobody named.</summary>
+    public static Cluster InboundPassthrough(NodeDescription node)
+    {
+        var cluster = OriginalDestination(XdsNames.InboundPassthrough);
+        if (node.Service.Length > 0) cluster.Metadata = MeshMetadata.Of(new ServiceName(node.Namespace, node.Service), 0, AppProtocol.Unknown);
+        SetHttp(cluster, AppProtocol.Unknown);
         return cluster;
     }
 
     /// <summary>Destinations outside of the mesh.</summary>
     public static Cluster Passthrough()
     {
-        var cluster = new Cluster
-        {
-            Name = XdsNames.Passthrough,
-            Type = DiscoveryType.OriginalDst,
-            ConnectTimeout = ConnectTimeout,
-            LbPolicy = LbPolicy.ClusterProvided,
-            CircuitBreakers = Unlimited(),
-        };
+        var cluster = OriginalDestination(XdsNames.Passthrough);
         SetHttp(cluster, AppProtocol.Unknown);
         return cluster;
     }
+
+    /// <summary>Where nothing is: connections to it fail at once.</summary>
+    public static Cluster BlackHole() => new()
+    {
+        Name = XdsNames.BlackHole,
+        Type = DiscoveryType.Static,
+        ConnectTimeout = ConnectTimeout,
+        LbPolicy = LbPolicy.RoundRobin,
+        LoadAssignment = new ClusterLoadAssignment { ClusterName = XdsNames.BlackHole },
+    };
+
+    private static Cluster OriginalDestination(string name) => new()
+    {
+        Name = name,
+        Type = DiscoveryType.OriginalDst,
+        ConnectTimeout = ConnectTimeout,
+        LbPolicy = LbPolicy.ClusterProvided,
+        CircuitBreakers = Unlimited(),
+    };
 
     private static Cluster ForPort(Service service, ResolvedPort port) => new()
     {

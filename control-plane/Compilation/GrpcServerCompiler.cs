@@ -18,7 +18,7 @@ internal static class GrpcServerCompiler
     /// <summary>Compiles the listener of an address.</summary>
     public static Listener Compile(NodeDescription node, NodePort port, PortPolicies policies, TlsMode mode, Notices notices)
     {
-        var listener = ListenerParts.Empty(XdsNames.GrpcServerListener(port.Listen), port.Listen, TrafficDirection.Inbound);
+        var listener = ListenerParts.Empty(XdsNames.GrpcServerListener(port.Listen!), port.Listen!, TrafficDirection.Inbound);
         var chain = ListenerParts.Http("grpc", Manager(port, policies, mode, node));
         if (mode == TlsMode.Strict && node.HasCertificates) chain.TransportSocket = GrpcTls.Downstream();
         else if (mode == TlsMode.Strict)

@@ -3,8 +3,11 @@ using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.Filters.Http.Router.V3;
 using Envoy.Extensions.Filters.Listener.HttpInspector.V3;
+using Envoy.Extensions.Filters.Listener.OriginalDst.V3;
+using Envoy.Extensions.Filters.Listener.TlsInspector.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Envoy.Extensions.Filters.Network.TcpProxy.V3;
+using Envoy.Type.V3;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.ControlPlane.Model;
 using static Envoy.Extensions.Filters.Network.HttpConnectionManager.V3.HttpConnectionManager.Types;
@@ -57,6 +60,19 @@ internal static class ListenerParts
 
     /// <summary>Finds out whether a connection speaks HTTP.</summary>
     public static ListenerFilter HttpInspector() => new() { Name = "envoy.filters.listener.http_inspector", TypedConfig = Any.Pack(new HttpInspector()) };
+
+    /// <summary>Finds out whether a connection speaks TLS, and what its client says of it.</summary>
+    public static ListenerFilter TlsInspector() => new() { Name = "envoy.filters.listener.tls_inspector", TypedConfig = Any.Pack(new TlsInspector()) };
+
+    /// <summary>Asks the kernel where a redirected connection was meant to go: chains match that.</summary>
+    public static ListenerFilter OriginalDestination() => new() { Name = "envoy.filters.listener.original_dst", TypedConfig = Any.Pack(new OriginalDst()) };
+
+    /// <summary>True for connections that were sent to one of these ports; at least one.</summary>
+    public static ListenerFilterChainMatchPredicate AnyPortOf(IReadOnlyCollection<int> ports)
+    {
+        var each = ports.Select(port => new ListenerFilterChainMatchPredicate { DestinationPortRange = new Int32Range { Start = port, End = port + 1 } }).ToArray();
+        return each.Length == 1 ? each[0] : new ListenerFilterChainMatchPredicate { OrMatch = new ListenerFilterChainMatchPredicate.Types.MatchSet { Rules = { each } } };
+    }
 
     /// <summary>Which connections a chain is for.</summary>
     public static FilterChainMatch Match(string transport, params ReadOnlySpan<string> applications)

@@ -48,6 +48,9 @@ internal sealed record NodeDescription
     /// <summary>Address of the outbound listener; null for none.</summary>
     public HostPort? Outbound { get; init; }
 
+    /// <summary>Where its captured traffic arrives; null when nothing is captured.</summary>
+    public NodeCapture? Capture { get; init; }
+
     /// <summary>Explicit upstream listeners.</summary>
     public ImmutableArray<NodeUpstream> Upstreams { get; init; } = [];
 
@@ -81,6 +84,9 @@ internal enum EmitterKind
 /// <summary>An IP address and a port.</summary>
 internal sealed record HostPort(string Address, int Port)
 {
+    /// <summary>True for IPv6.</summary>
+    public bool IsV6 => Address.Contains(':', StringComparison.Ordinal);
+
     /// <inheritdoc/>
     public override string ToString() => Address.Contains(':', StringComparison.Ordinal) ? $"[{Address}]:{Port}" : $"{Address}:{Port}";
 }
@@ -89,8 +95,15 @@ internal sealed record HostPort(string Address, int Port)
 /// <param name="Port">The application's port.</param>
 /// <param name="Name">Its name, may be empty.</param>
 /// <param name="Protocol">What is spoken there.</param>
-/// <param name="Listen">The bound socket in front of it.</param>
-internal sealed record NodePort(int Port, string Name, AppProtocol Protocol, HostPort Listen);
+/// <param name="Listen">The bound socket in front of it; null when inbound traffic is captured.</param>
+internal sealed record NodePort(int Port, string Name, AppProtocol Protocol, HostPort? Listen);
+
+/// <summary>Sockets that take a node's captured traffic, at most one of each family in a list.</summary>
+/// <param name="Transparent">True when inbound traffic arrives by TPROXY, with its addresses as they were.</param>
+/// <param name="Outbound">For the application's calls, on loopback; empty when those are not captured.</param>
+/// <param name="Inbound">For calls to the application; empty when those are not captured.</param>
+/// <param name="Dns">True when it answers the application's DNS queries.</param>
+internal sealed record NodeCapture(bool Transparent, ImmutableArray<HostPort> Outbound, ImmutableArray<HostPort> Inbound, bool Dns);
 
 /// <summary>An explicit upstream of a node.</summary>
 /// <param name="Service">The service as written.</param>

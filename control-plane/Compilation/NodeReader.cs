@@ -13,6 +13,7 @@ internal sealed class NodeReader
 {
     private const int LongestList = 1024;
     private string error = "";
+    private NodeCapture? captured;
 
     /// <summary>Reads <paramref name="node"/>; the first thing wrong ends it.</summary>
     public static bool TryRead(Node node, [NotNullWhen(true)] out NodeDescription? description, out string error)
@@ -40,12 +41,14 @@ internal sealed class NodeReader
         var ns = Text(mesh, "namespace") is { Length: > 0 } said ? said : NamespaceOf(node.Id);
         if (!ServiceName.IsValid(ns)) Fail(".namespace", $"must be a DNS label (a-z, 0-9, -), is \"{ns}\"");
         var service = Text(mesh, "service") is { Length: > 0 } named ? named : node.Cluster;
+        var isGrpc = node.UserAgentName.StartsWith("gRPC", StringComparison.OrdinalIgnoreCase);
+        captured = ReadCapture(mesh, isGrpc);
         var certificates = Text(mesh, "certificates");
         if (certificates is not ("" or GrpcTls.Provider)) Fail(".certificates", $"must be \"{GrpcTls.Provider}\", the name of the provider instance, is \"{certificates}\"");
         return new NodeDescription
         {
             Id = node.Id,
-            Emitter = node.UserAgentName.StartsWith("gRPC", StringComparison.OrdinalIgnoreCase) ? EmitterKind.Grpc : EmitterKind.Sidecar,
+            Emitter = isGrpc ? EmitterKind.Grpc : EmitterKind.Sidecar,
             UserAgent = node.UserAgentVersion.Length == 0 ? node.UserAgentName : $"{node.UserAgentName} {node.UserAgentVersion}",
             Service = service,
             Namespace = ns,
@@ -55,7 +58,8 @@ internal sealed class NodeReader
             Labels = Labels(mesh, service),
             HasCertificates = certificates.Length > 0,
             Ports = List(mesh, "ports", ReadPort),
-            Outbound = mesh.Fields.ContainsKey("outbound") ? Address(mesh, "outbound", ".outbound") : null,
+            Outbound = mesh.Fields.ContainsKey("outbound") ? Address(mesh, "outbound", ".outbound") : captured?.Outbound.FirstOrDefault(),
+            Capture = captured,
             Upstreams = List(mesh, "upstreams", ReadUpstream),
             DiscoverAll = discover != "declared",
         };
@@ -89,7 +93,41 @@ internal sealed class NodeReader
     private NodePort ReadPort(Struct item, string path)
     {
         var port = Port(item, "port", path) ?? Missing(path + ".port");
-        return new NodePort(port, Text(item, "name"), Protocol(item, path) ?? AppProtocol.Unknown, Address(item, "listen", path + ".listen"));
+        return new NodePort(port, Text(item, "name"), Protocol(item, path) ?? AppProtocol.Unknown, ReadListen(item, path + ".listen"));
+    }
+
+    private HostPort? ReadListen(Struct item, string path)
+    {
+        if (captured is null or { Inbound.IsEmpty: true }) return Address(item, "listen", path);
+        if (item.Fields.ContainsKey("listen")) Fail(path, "must not be there: capture.inbound takes the traffic of every port");
+        return null;
+    }
+
+    private NodeCapture? ReadCapture(Struct mesh, bool isGrpc)
+    {
+        if (!mesh.Fields.TryGetValue("capture", out var value)) return null;
+        if (value.KindCase != Value.KindOneofCase.StructValue) Fail(".capture", "must be a struct");
+        if (isGrpc) Fail(".capture", "means nothing for a gRPC library, which has no listeners for it; leave it out");
+        var capture = value.StructValue ?? new Struct();
+        var mode = capture.Fields.GetValueOrDefault("mode")?.StringValue ?? "";
+        if (mode is not ("redirect" or "tproxy")) Fail(".capture.mode", $"must be \"redirect\" or \"tproxy\", is \"{mode}\"");
+        var outbound = Families(capture, "outbound");
+        var inbound = Families(capture, "inbound");
+        if (outbound.IsEmpty && inbound.IsEmpty) Fail(".capture", "has neither outbound nor inbound addresses: give at least one, or leave it out");
+        // Whatever arrives there goes wherever it was meant to: that is for the application beside it alone.
+        if (outbound.FirstOrDefault(address => !IPAddress.IsLoopback(IPAddress.Parse(address.Address))) is { } open) Fail(".capture.outbound", $"must be on loopback, is {open}");
+        if (capture.Fields.TryGetValue("dns", out var dns) && dns.KindCase != Value.KindOneofCase.BoolValue) Fail(".capture.dns", "must be true or false");
+        return new NodeCapture(mode == "tproxy", outbound, inbound, dns?.BoolValue ?? false);
+    }
+
+    private ImmutableArray<HostPort> Families(Struct capture, string key)
+    {
+        var path = $".capture.{key}";
+        if (!capture.Fields.TryGetValue(key, out var value)) return [];
+        if (value.KindCase != Value.KindOneofCase.ListValue || value.ListValue.Values.Count > 2) Fail(path, "must be a list of one or two IP:PORT");
+        var addresses = (value.ListValue?.Values ?? []).Take(2).Select((item, i) => Address(item.StringValue, $"{path}[{i}]")).ToImmutableArray();
+        if (addresses is [var one, var other] && one.IsV6 == other.IsV6) Fail(path, "has two addresses of one family: give one of each");
+        return addresses;
     }
 
     private NodeUpstream ReadUpstream(Struct item, string path)
@@ -131,9 +169,10 @@ internal sealed class NodeReader
         return protocol;
     }
 
-    private HostPort Address(Struct from, string key, string path)
+    private HostPort Address(Struct from, string key, string path) => Address(Text(from, key), path);
+
+    private HostPort Address(string text, string path)
     {
-        var text = Text(from, key);
         if (IPEndPoint.TryParse(text, out var parsed) && parsed.Port != 0) return new HostPort(parsed.Address.ToString(), parsed.Port);
         Fail(path, $"must be the bound IP:PORT, is \"{text}\"");
         return new HostPort("127.0.0.1", 1);

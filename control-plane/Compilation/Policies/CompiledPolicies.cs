@@ -14,6 +14,9 @@ namespace Mesh.ControlPlane.Compilation.Policies;
 /// </summary>
 internal sealed class CompiledPolicies
 {
+    /// <summary>The cluster where nothing is.</summary>
+    public static readonly Resource BlackHoleCluster = Resource.Of(XdsNames.BlackHole, ClusterCompiler.BlackHole());
+
     private readonly PolicySet policies;
     private readonly string trustDomain;
     private readonly ConcurrentDictionary<string, PortPolicies> ports = new(StringComparer.Ordinal);
@@ -38,28 +41,43 @@ internal sealed class CompiledPolicies
     /// <summary>How connections to a port of a workload may arrive.</summary>
     public TlsMode ModeOf(WorkloadTraits workload, int port) => policies.ModeOf(workload, port);
 
+    /// <summary>Ports that a policy of a workload says something of, in order.</summary>
+    public IEnumerable<int> PortsNamed(WorkloadTraits workload) => policies.PortsNamed(workload);
+
     /// <summary>Listeners and clusters of the ports of a node's application.</summary>
     public Inbound Inbound(NodeDescription node) => inbound.GetValue(node, Compile);
 
     private Inbound Compile(NodeDescription node)
     {
         var notices = new Notices();
-        var listeners = ImmutableArray.CreateBuilder<Resource>(node.Ports.Length);
-        var traits = node.Traits;
-        foreach (var port in node.Ports)
+        Listener[] listeners = node.Capture is { Inbound.IsEmpty: false }
+            ? [.. CapturedInbound.Compile(node, this, trustDomain)]
+            : [.. node.Ports.Select(port => Compile(node, port, notices))];
+        foreach (var port in node.Identity is null && node.Emitter == EmitterKind.Sidecar ? node.Ports : [])
         {
-            var mode = policies.ModeOf(traits, port.Port);
-            var rules = Of(traits, port.Port, node.Emitter);
-            if (node.Emitter == EmitterKind.Grpc) listeners.Add(Packed(GrpcServerCompiler.Compile(node, port, rules, mode, notices)));
-            else listeners.Add(Packed(InboundCompiler.Compile(node, port, rules, mode, trustDomain)));
-            if (mode == TlsMode.Strict && node.Identity is null && node.Emitter == EmitterKind.Sidecar)
-                notices.Add(policies.Deciding(traits, port.Port)!.Value.Policy.Source, $"port {port.Port} of node {node.Id} lets nothing through: mutual TLS is STRICT there, and the node has no identity");
+            if (policies.ModeOf(node.Traits, port.Port) == TlsMode.Strict)
+                notices.Add(policies.Deciding(node.Traits, port.Port)!.Value.Policy.Source, $"port {port.Port} of node {node.Id} lets nothing through: mutual TLS is STRICT there, and the node has no identity");
         }
 
-        return new Inbound(
-            listeners.MoveToImmutable(),
-            node.Emitter == EmitterKind.Grpc ? [] : [.. node.Ports.Select(port => Resource.Of(XdsNames.InboundCluster(port.Port), ClusterCompiler.Inbound(node, port)))],
-            notices.ToImmutable());
+        return new Inbound([.. listeners.Select(Packed)], [.. Clusters(node)], notices.ToImmutable());
+    }
+
+    private Listener Compile(NodeDescription node, NodePort port, Notices notices)
+    {
+        var mode = policies.ModeOf(node.Traits, port.Port);
+        var rules = Of(node.Traits, port.Port, node.Emitter);
+        return node.Emitter == EmitterKind.Grpc
+            ? GrpcServerCompiler.Compile(node, port, rules, mode, notices)
+            : InboundCompiler.Compile(node, port, rules, mode, trustDomain);
+    }
+
+    private static IEnumerable<Resource> Clusters(NodeDescription node)
+    {
+        if (node.Emitter == EmitterKind.Grpc) yield break;
+        foreach (var port in node.Ports) yield return Resource.Of(XdsNames.InboundCluster(port.Port), ClusterCompiler.Inbound(node, port));
+        if (node.Capture is not { Inbound.IsEmpty: false }) yield break;
+        yield return Resource.Of(XdsNames.InboundPassthrough, ClusterCompiler.InboundPassthrough(node));
+        yield return BlackHoleCluster;
     }
 
     private static Resource Packed(Listener listener) => Resource.Of(listener.Name, listener);

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 
 namespace Mesh.ControlPlane.Model.Policies;
 
@@ -64,13 +65,27 @@ public sealed class PolicySet
     public (PeerAuthentication Policy, TlsMode Mode)? Deciding(WorkloadTraits workload, int appPort)
     {
         // Of each width the oldest counts, as in Istio; what it leaves open the next wider one decides.
-        var own = authenticationByNamespace[workload.Namespace].Concat(Root(workload)).FirstOrDefault(policy => !policy.Selector.IsEmpty && workload.Carries(policy.Selector));
+        var own = OwnAuthentication(workload);
         if (own is not null && own.Ports.TryGetValue(appPort, out var port) && port is { } ofPort) return (own, ofPort);
         if (own?.Mode is { } mode) return (own, mode);
         var wide = authenticationByNamespace[workload.Namespace].FirstOrDefault(policy => policy.Selector.IsEmpty);
         if (wide?.Mode is { } ofNamespace) return (wide, ofNamespace);
         var widest = authenticationByNamespace[RootNamespace].FirstOrDefault(policy => policy.Selector.IsEmpty);
         return widest?.Mode is { } ofMesh ? (widest, ofMesh) : null;
+    }
+
+    /// <summary>
+    /// Ports that a policy of a workload says something of, in order: its own PeerAuthentication, or a rule of an AuthorizationPolicy that asks for
+    /// a port. All other ports fare alike.
+    /// </summary>
+    public IEnumerable<int> PortsNamed(WorkloadTraits workload)
+    {
+        var rules = AuthorizationOf(workload).SelectMany(policy => policy.Rules);
+        var asked = rules.SelectMany(rule => rule.To.Select(operation => operation.Ports)
+            .Concat(rule.When.Where(condition => condition.Attribute == CallAttribute.DestinationPort).Select(condition => condition.Values)));
+        var inRules = asked.SelectMany(ports => ports.Any.Concat(ports.Not))
+            .Select(text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var port) ? port : 0);
+        return inRules.Concat(OwnAuthentication(workload)?.Ports.Keys ?? []).Where(port => port is > 0 and <= 65535).Distinct().Order();
     }
 
     /// <summary>True when a policy's selector and targets mean a workload of a namespace it reaches.</summary>
@@ -86,6 +101,9 @@ public sealed class PolicySet
 
         return false;
     }
+
+    private PeerAuthentication? OwnAuthentication(WorkloadTraits workload) =>
+        authenticationByNamespace[workload.Namespace].Concat(Root(workload)).FirstOrDefault(policy => !policy.Selector.IsEmpty && workload.Carries(policy.Selector));
 
     private ImmutableSortedDictionary<string, string>? SelectorOf(ServiceName target)
     {

@@ -40,6 +40,22 @@ public sealed class NodeTests
         Assert.False(node.DiscoverAll);
     }
 
+    [Fact]
+    public void Captured_sidecar()
+    {
+        Assert.True(NodeDescription.TryParse(
+            Node("""
+            {"service": "web", "ports": [{"port": 8080, "protocol": "http"}],
+             "capture": {"mode": "tproxy", "outbound": ["127.0.0.1:15001", "[::1]:15001"], "inbound": ["0.0.0.0:15006", "[::]:15006"], "dns": true}}
+            """),
+            out var node, out _));
+        Assert.Equal(new NodePort(8080, "", AppProtocol.Http, null), node.Ports.Single());
+        Assert.Equal((true, true, true), (node.Capture!.Transparent, node.Capture.Dns, node.SeesEverything));
+        Assert.Equal(["127.0.0.1:15001", "[::1]:15001"], node.Capture.Outbound.Select(address => $"{address}"));
+        Assert.Equal(["0.0.0.0:15006", "[::]:15006"], node.Capture.Inbound.Select(address => $"{address}"));
+        Assert.Equal(node.Capture.Outbound[0], node.Outbound);
+    }
+
     [Theory]
     [InlineData("gRPC Node Pure JS", EmitterKind.Grpc)]
     [InlineData("gRPC C-core linux", EmitterKind.Grpc)]
@@ -75,6 +91,16 @@ public sealed class NodeTests
     [InlineData("""{"ports": [{"port": 80, "listen": "127.0.0.1:80", "protocol": "udp"}]}""", "node.metadata.mesh.ports[0].protocol must be http, http2, grpc, tcp or unknown, is \"udp\"")]
     [InlineData("""{"outbound": "127.0.0.1"}""", "node.metadata.mesh.outbound must be the bound IP:PORT, is \"127.0.0.1\"")]
     [InlineData("""{"upstreams": [{"listen": "127.0.0.1:1"}]}""", "node.metadata.mesh.upstreams[0].service is missing")]
+    [InlineData("""{"capture": 7}""", "node.metadata.mesh.capture must be a struct")]
+    [InlineData("""{"capture": {"mode": "all"}}""", "node.metadata.mesh.capture.mode must be \"redirect\" or \"tproxy\", is \"all\"")]
+    [InlineData("""{"capture": {"mode": "redirect"}}""", "node.metadata.mesh.capture has neither outbound nor inbound addresses: give at least one, or leave it out")]
+    [InlineData("""{"capture": {"mode": "redirect", "outbound": "127.0.0.1:1"}}""", "node.metadata.mesh.capture.outbound must be a list of one or two IP:PORT")]
+    [InlineData("""{"capture": {"mode": "redirect", "outbound": ["127.0.0.1:1", "127.0.0.1:2"]}}""", "node.metadata.mesh.capture.outbound has two addresses of one family: give one of each")]
+    [InlineData("""{"capture": {"mode": "redirect", "outbound": ["127.0.0.1"]}}""", "node.metadata.mesh.capture.outbound[0] must be the bound IP:PORT, is \"127.0.0.1\"")]
+    [InlineData("""{"capture": {"mode": "redirect", "outbound": ["0.0.0.0:15001"]}}""", "node.metadata.mesh.capture.outbound must be on loopback, is 0.0.0.0:15001")]
+    [InlineData("""{"capture": {"mode": "redirect", "inbound": ["0.0.0.0:15006"], "dns": "yes"}}""", "node.metadata.mesh.capture.dns must be true or false")]
+    [InlineData("""{"ports": [{"port": 80, "listen": "127.0.0.1:1"}], "capture": {"mode": "redirect", "inbound": ["0.0.0.0:15006"]}}""", "node.metadata.mesh.ports[0].listen must not be there: capture.inbound takes the traffic of every port")]
+    [InlineData("""{"ports": [{"port": 80}], "capture": {"mode": "redirect", "outbound": ["127.0.0.1:15001"]}}""", "node.metadata.mesh.ports[0].listen must be the bound IP:PORT, is \"\"")]
     [InlineData("""{"discover": "some"}""", "node.metadata.mesh.discover must be \"all\" or \"declared\", is \"some\"")]
     [InlineData("""{"namespace": "My.Shop"}""", "node.metadata.mesh.namespace must be a DNS label (a-z, 0-9, -), is \"My.Shop\"")]
     public void Wrong_metadata_is_named(string mesh, string expected)
