@@ -15,6 +15,7 @@ internal static class Program
 
     private static async Task<int> Main(string[] args)
     {
+        if (args is ["capture", ..]) return Capture.CaptureCommand.Run(args[1..], Console.Out, Console.Error);
         if (args.Contains("--help") || args.Contains("-h")) return Say(Console.Out, FlagParser.Help, 0);
         if (args.Contains("--version")) return Say(Console.Out, $"mesh-sidecar {Version}\n", 0);
         var (flags, errors) = FlagParser.Parse(args);

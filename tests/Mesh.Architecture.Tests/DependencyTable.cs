@@ -8,6 +8,7 @@ internal static class DependencyTable
 {
     public static readonly IReadOnlyDictionary<string, string[]> Sidecar = new Dictionary<string, string[]>(StringComparer.Ordinal)
     {
+        ["Capture"] = [],
         ["Resilience"] = [],
         ["Identity"] = ["Resilience"],
         ["Balancing"] = ["Identity", "Resilience"],
