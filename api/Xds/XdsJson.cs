@@ -33,6 +33,7 @@ public static class XdsJson
         Envoy.Extensions.Filters.Http.Router.V3.RouterReflection.Descriptor,
         Envoy.Extensions.Filters.Listener.HttpInspector.V3.HttpInspectorReflection.Descriptor,
         Envoy.Extensions.Filters.Listener.OriginalDst.V3.OriginalDstReflection.Descriptor,
+        Envoy.Extensions.Filters.Listener.OriginalSrc.V3.OriginalSrcReflection.Descriptor,
         Envoy.Extensions.Filters.Listener.TlsInspector.V3.TlsInspectorReflection.Descriptor,
         Envoy.Extensions.Filters.Network.HttpConnectionManager.V3.HttpConnectionManagerReflection.Descriptor,
         Envoy.Extensions.Filters.Network.Rbac.V3.RbacReflection.Descriptor,
@@ -42,6 +43,8 @@ public static class XdsJson
         RingHashReflection.Descriptor,
         RoundRobinReflection.Descriptor,
         WrrLocalityReflection.Descriptor,
+        V1.NamesReflection.Descriptor,
+        V1.RangesReflection.Descriptor,
         DiscoveryReflection.Descriptor);
 
     /// <summary>Writes.</summary>

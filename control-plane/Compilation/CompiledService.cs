@@ -17,11 +17,15 @@ internal sealed class CompiledService
 
     private readonly ServiceSecurity security;
 
-    private CompiledService(Service service, ServiceSecurity security, ImmutableArray<CompiledPort> ports, CompiledService? sameShape)
+    private ServiceChains? chains;
+
+    private CompiledService(Service service, ServiceSecurity security, ImmutableArray<string> addresses, ImmutableArray<CompiledPort> ports, CompiledService? sameShape)
     {
         Service = service;
         this.security = security;
+        Addresses = addresses;
         Ports = ports;
+        if (sameShape is not null && Sequence.Same(addresses, sameShape.Addresses)) chains = sameShape.chains;
         virtualHosts = sameShape?.virtualHosts ?? [];
         upstreamRoutes = sameShape?.upstreamRoutes ?? [];
         grpc = sameShape?.grpc ?? [];
@@ -30,19 +34,25 @@ internal sealed class CompiledService
     /// <summary>What it was compiled from.</summary>
     public Service Service { get; }
 
+    /// <summary>The addresses that mean it.</summary>
+    public ImmutableArray<string> Addresses { get; }
+
+    /// <summary>The chains by which captured outbound listeners know it.</summary>
+    public ServiceChains Chains => LazyInitializer.EnsureInitialized(ref chains, () => ServiceChains.Compile(Service, Addresses));
+
     /// <summary>Its ports, in the service's order.</summary>
     public ImmutableArray<CompiledPort> Ports { get; }
 
     /// <summary>Compiles a service; what depends only on unchanged parts comes from <paramref name="previous"/>.</summary>
-    public static CompiledService From(Service service, ServiceSecurity security, CompiledService? previous)
+    public static CompiledService From(Service service, ServiceSecurity security, ImmutableArray<string> addresses, CompiledService? previous)
     {
-        if (previous is not null && ReferenceEquals(previous.Service, service)
+        if (previous is not null && ReferenceEquals(previous.Service, service) && Sequence.Same(previous.Addresses, addresses)
             && previous.security.SameIdentities(security) && previous.security.SameModes(security)) return previous;
         var sameShape = previous is not null && SameShape(previous.Service, service);
         var ports = ImmutableArray.CreateBuilder<CompiledPort>(service.Ports.Length);
         for (var i = 0; i < service.Ports.Length; i++)
             ports.Add(CompiledPort.From(service, service.Ports[i], security, sameShape ? previous!.Ports[i] : null));
-        return new CompiledService(service, security, ports.MoveToImmutable(), sameShape ? previous : null);
+        return new CompiledService(service, security, addresses, ports.MoveToImmutable(), sameShape ? previous : null);
     }
 
     /// <summary>Virtual hosts for the outbound listener of clients of a namespace, one for each HTTP port.</summary>
@@ -64,6 +74,10 @@ internal sealed class CompiledService
             var name = XdsNames.UpstreamRoutes(from.Service.Name, from.Port.Port);
             return Resource.Of(name, AnyHost(name, RouteCompiler.Compile(from.Service, from.Port, key.Client, EmitterKind.Sidecar)));
         }, (Service, Port: port));
+
+    /// <summary>The routes of all ports whose chains speak HTTP, for clients of a namespace.</summary>
+    public IEnumerable<Resource> CapturedRoutes(string client) =>
+        Addresses.IsEmpty ? [] : Service.Ports.Where(port => port.Protocol != AppProtocol.Tcp).Select(port => UpstreamRoutes(client, port));
 
     /// <summary>Listeners and routes for gRPC libraries in a namespace.</summary>
     public GrpcService Grpc(string client, bool bare) =>

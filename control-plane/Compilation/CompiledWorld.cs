@@ -17,6 +17,10 @@ internal sealed class CompiledWorld
     private readonly CompiledPort[] ports;
     private readonly ConcurrentDictionary<string, OutboundRoutes> routes = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, OutboundRoutes> oldRoutes;
+    private readonly ConcurrentDictionary<OutboundTerms, CapturedOutbound> captured = [];
+    private readonly ConcurrentDictionary<OutboundTerms, CapturedOutbound> oldCaptured;
+    private readonly ConcurrentDictionary<string, ResourceSet> capturedRoutes = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, ResourceSet> oldCapturedRoutes;
     private readonly ConcurrentDictionary<(string, bool), NodeConfig> grpc = [];
     private readonly ConcurrentDictionary<(string, bool), NodeConfig> oldGrpc;
     private readonly ConditionalWeakTable<NodeDescription, NodeConfig> lastConfigs;
@@ -30,7 +34,7 @@ internal sealed class CompiledWorld
         World = world;
         byName = new Dictionary<ServiceName, CompiledService>(world.Services.Count);
         foreach (var (name, service) in world.Services)
-            byName.Add(name, CompiledService.From(service, ServiceSecurity.Of(world, name), previous?.byName.GetValueOrDefault(name)));
+            byName.Add(name, CompiledService.From(service, ServiceSecurity.Of(world, name), world.AddressesOf(service), previous?.byName.GetValueOrDefault(name)));
         Services = [.. byName.Values.OrderBy(compiled => compiled.Service.Name)];
         ports = [.. Services.SelectMany(service => service.Ports)];
         Endpoints = ResourceSet.From(ports.Select(port => port.Endpoints), previous?.Endpoints);
@@ -41,6 +45,8 @@ internal sealed class CompiledWorld
         oldClusters = previous?.clusters ?? previous?.oldClusters;
         oldSecuredClusters = previous?.securedClusters ?? previous?.oldSecuredClusters;
         oldRoutes = previous?.routes ?? routes;
+        oldCaptured = previous?.captured ?? captured;
+        oldCapturedRoutes = previous?.capturedRoutes ?? capturedRoutes;
         oldGrpc = previous?.grpc ?? grpc;
         lastConfigs = previous?.lastConfigs ?? [];
     }
@@ -100,7 +106,15 @@ internal sealed class CompiledWorld
 
     /// <summary>The outbound route configuration of nodes that discover every service.</summary>
     public OutboundRoutes Routes(string client) => routes.GetOrAdd(client, static (key, world) =>
-        OutboundRoutes.From([.. world.Services.SelectMany(service => service.VirtualHosts(key, world.Bare(service, key)))], world.oldRoutes.GetValueOrDefault(key)), this);
+        OutboundRoutes.From([.. world.Services.SelectMany(service => service.VirtualHosts(key, world.Bare(service, key)))], world.World.Network.RegistryOnly, world.oldRoutes.GetValueOrDefault(key)), this);
+
+    /// <summary>The captured outbound listener of nodes that discover every service.</summary>
+    public CapturedOutbound Captured(OutboundTerms terms) => captured.GetOrAdd(terms, static (key, world) =>
+        CapturedOutbound.From(key, [.. world.Services.Select(service => service.Chains)], world.oldCaptured.GetValueOrDefault(key)), this);
+
+    /// <summary>The routes its chains name, for clients of a namespace.</summary>
+    public ResourceSet CapturedRoutes(string client) => capturedRoutes.GetOrAdd(client, static (key, world) =>
+        ResourceSet.From(world.Services.SelectMany(service => service.CapturedRoutes(key)), world.oldCapturedRoutes.GetValueOrDefault(key)), this);
 
     /// <summary>True when the bare name of a service means it for clients of a namespace.</summary>
     public bool Bare(CompiledService service, string client) => ServiceHosts.BareNameMeans(service.Service.Name, client, byName.ContainsKey);

@@ -10,20 +10,16 @@ namespace Mesh.ControlPlane.Compilation;
 /// <param name="Notices">Domains that two services claim.</param>
 internal sealed record OutboundRoutes(ImmutableArray<VirtualHost> Parts, Resource Table, ImmutableArray<Notice> Notices)
 {
-    private static readonly VirtualHost Passthrough = new()
-    {
-        Name = "allow_any",
-        Domains = { "*" },
-        Routes =
-        {
-            new Route { Name = "passthrough", Match = new RouteMatch { Prefix = "/" }, Route_ = RouteActionCompiler.Default(XdsNames.Passthrough) },
-        },
-    };
+    private static readonly VirtualHost AllowAny = Others("allow_any", "passthrough", XdsNames.Passthrough);
+    private static readonly VirtualHost RegistryOnly = Others("registry_only", "refused", XdsNames.BlackHole);
 
     /// <summary>Puts virtual hosts together; the same parts as in <paramref name="previous"/> give that one.</summary>
-    public static OutboundRoutes From(ImmutableArray<VirtualHost> parts, OutboundRoutes? previous)
+    /// <param name="parts">The virtual hosts of the services.</param>
+    /// <param name="registryOnly">True when hosts outside of the mesh are refused.</param>
+    /// <param name="previous">The outcome before.</param>
+    public static OutboundRoutes From(ImmutableArray<VirtualHost> parts, bool registryOnly, OutboundRoutes? previous)
     {
-        if (previous is not null && previous.Parts.AsSpan().SequenceEqual(parts.AsSpan(), ByReference)) return previous;
+        if (previous is not null && previous.IsRegistryOnly == registryOnly && previous.Parts.AsSpan().SequenceEqual(parts.AsSpan(), ByReference)) return previous;
         var notices = new Notices();
         var table = new RouteConfiguration { Name = XdsNames.Outbound };
         var taken = new Dictionary<string, string>(StringComparer.Ordinal);
@@ -33,9 +29,18 @@ internal sealed record OutboundRoutes(ImmutableArray<VirtualHost> Parts, Resourc
             if (host.Domains.Count > 0) table.VirtualHosts.Add(host);
         }
 
-        table.VirtualHosts.Add(Passthrough);
-        return new OutboundRoutes(parts, Resource.Of(XdsNames.Outbound, table), notices.ToImmutable());
+        table.VirtualHosts.Add(registryOnly ? RegistryOnly : AllowAny);
+        return new OutboundRoutes(parts, Resource.Of(XdsNames.Outbound, table), notices.ToImmutable()) { IsRegistryOnly = registryOnly };
     }
+
+    private bool IsRegistryOnly { get; init; }
+
+    private static VirtualHost Others(string name, string route, string cluster) => new()
+    {
+        Name = name,
+        Domains = { "*" },
+        Routes = { new Route { Name = route, Match = new RouteMatch { Prefix = "/" }, Route_ = RouteActionCompiler.Default(cluster) } },
+    };
 
     private static IEqualityComparer<VirtualHost> ByReference => ReferenceEqualityComparer.Instance;
 

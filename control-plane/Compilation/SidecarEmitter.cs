@@ -1,4 +1,5 @@
 using Envoy.Config.Core.V3;
+using Mesh.ControlPlane.Compilation.Policies;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Compilation;
@@ -27,15 +28,18 @@ internal sealed class SidecarEmitter
 
     private bool IsSecured => node.Identity is not null;
 
+    private bool IsCaptured => node.Capture is { Outbound.IsEmpty: false };
+
     private Resource ClusterOf(CompiledPort port) => IsSecured ? port.Secured : port.Sidecar;
 
     private NodeConfig Compile(NodeConfig last)
     {
         AddInbound();
         foreach (var upstream in node.Upstreams) AddUpstream(upstream);
-        if (node.Outbound is { } address) AddOutbound(address);
+        if (node.Outbound is not null) AddOutbound();
 
         var everything = node.SeesEverything;
+        var named = everything && IsCaptured ? world.CapturedRoutes(node.Namespace) : ResourceSet.Empty;
         var shared = everything ? IsSecured ? world.SecuredClusters : world.Clusters : ResourceSet.Empty;
         var eds = everything ? world.Endpoints : ResourceSet.From(ports.Select(port => port.Endpoints));
         return new NodeConfig
@@ -43,7 +47,7 @@ internal sealed class SidecarEmitter
             Clusters = ResourceSet.Merge(shared, ResourceSet.From([.. clusters, .. ports.Select(ClusterOf)]), last.Clusters),
             Endpoints = ResourceSet.Merge(eds, ResourceSet.Empty, last.Endpoints),
             Listeners = ResourceSet.From(listeners, last.Listeners),
-            Routes = ResourceSet.From(routes, last.Routes),
+            Routes = ResourceSet.Merge(named, ResourceSet.From(routes), last.Routes),
             Secrets = IsSecured ? world.Trust.Secrets : ResourceSet.Empty,
             Revocations = IsSecured ? world.Trust.Revocations : ResourceSet.Empty,
             Notices = notices.ToImmutable(),
@@ -91,17 +95,31 @@ internal sealed class SidecarEmitter
         listeners.Add(Resource.Of(name, ListenerParts.Listener(name, upstream.Listen, TrafficDirection.Outbound, protocol, http, cluster)));
     }
 
-    private void AddOutbound(HostPort address)
+    private void AddOutbound()
     {
+        var registryOnly = world.World.Network.RegistryOnly;
         var table = node.SeesEverything
             ? world.Routes(node.Namespace)
-            : OutboundRoutes.From([.. declared.SelectMany(service => service.VirtualHosts(node.Namespace, world.Bare(service, node.Namespace)))], null);
+            : OutboundRoutes.From([.. declared.SelectMany(service => service.VirtualHosts(node.Namespace, world.Bare(service, node.Namespace)))], registryOnly, null);
         foreach (var notice in table.Notices) notices.Add(notice.Source, notice.Text);
         routes.Add(table.Table);
-        clusters.Add(PassthroughCluster);
-        var http = ListenerParts.Http(XdsNames.Outbound, XdsNames.Outbound, "");
-        listeners.Add(Resource.Of(XdsNames.Outbound,
-            ListenerParts.Listener(XdsNames.Outbound, address, TrafficDirection.Outbound, AppProtocol.Http, http, XdsNames.Passthrough)));
+        clusters.Add(registryOnly ? CompiledPolicies.BlackHoleCluster : PassthroughCluster);
+        if (IsCaptured) foreach (var address in node.Capture!.Outbound) AddCaptured(new OutboundTerms(address, registryOnly, node.IsEnvoy));
+        else
+        {
+            var http = ListenerParts.Http(XdsNames.Outbound, XdsNames.Outbound, "");
+            var unknown = registryOnly ? XdsNames.BlackHole : XdsNames.Passthrough;
+            listeners.Add(Resource.Of(XdsNames.Outbound,
+                ListenerParts.Listener(XdsNames.Outbound, node.Outbound!, TrafficDirection.Outbound, AppProtocol.Http, http, unknown)));
+        }
+    }
+
+    private void AddCaptured(OutboundTerms terms)
+    {
+        var captured = node.SeesEverything ? world.Captured(terms) : CapturedOutbound.From(terms, [.. declared.Select(service => service.Chains)], null);
+        listeners.Add(captured.Listener);
+        foreach (var notice in captured.Notices) notices.Add(notice.Source, notice.Text);
+        if (!node.SeesEverything) routes.AddRange(declared.SelectMany(service => service.CapturedRoutes(node.Namespace)));
     }
 
     private void Declare(CompiledService service)

@@ -18,6 +18,7 @@ internal static class DocumentedService
             Name = document.Name,
             Ports = ports.MoveToImmutable(),
             ClusterIPs = document.ClusterIPs,
+            Headless = document.Headless,
             Source = document.Source,
         };
     }

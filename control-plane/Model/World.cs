@@ -40,11 +40,21 @@ public sealed record World
     /// <summary>Who may serve what.</summary>
     public ServiceAuthority Authority { get; init; } = ServiceAuthority.Default;
 
+    /// <summary>What the operator says of the network.</summary>
+    public NetworkTerms Network { get; init; } = NetworkTerms.Default;
+
+    /// <summary>The addresses given to services that have none of their own.</summary>
+    public VirtualAddresses Virtual { get; init; } = VirtualAddresses.None;
+
     /// <summary>How the services were resolved, for the next build.</summary>
     internal IReadOnlyDictionary<ServiceName, Resolution> Resolutions { get; init; } = FrozenDictionary<ServiceName, Resolution>.Empty;
 
     /// <summary>What is odd but not wrong: a route to a service that does not exist, a selector that finds nothing.</summary>
     public ImmutableArray<Notice> Notices { get; init; } = [];
+
+    /// <summary>The addresses that mean a service: those of the cluster, else virtual ones; none when it is headless, or was given none yet.</summary>
+    public ImmutableArray<string> AddressesOf(Service service) =>
+        service.NeedsAddress ? Virtual.Of(service.Name) : service.ClusterIPs;
 
     /// <summary>True when instances of a service may be missing: of its name, or of those its selector finds.</summary>
     public bool IsUnread(ServiceName service)
@@ -80,6 +90,12 @@ public sealed record Service
     /// <summary>Cluster addresses, empty when it has none.</summary>
     public ImmutableArray<string> ClusterIPs { get; init; } = [];
 
+    /// <summary>True when clients are to connect to its instances: its name means their addresses.</summary>
+    public bool Headless { get; init; }
+
+    /// <summary>True when it has no address and should have one.</summary>
+    public bool NeedsAddress => ClusterIPs.IsEmpty && !Headless;
+
     /// <summary>Where it comes from.</summary>
     public required Provenance Source { get; init; }
 
@@ -98,6 +114,7 @@ public sealed record Service
             && AnyPort == other.AnyPort
             && FromRegistry == other.FromRegistry
             && Sequence.Same(ClusterIPs, other.ClusterIPs)
+            && Headless == other.Headless
             && Source == other.Source);
 
     /// <inheritdoc/>

@@ -15,6 +15,8 @@ public sealed class WorldStore
     private ImmutableSortedDictionary<string, ImmutableArray<Notice>> notices = ImmutableSortedDictionary<string, ImmutableArray<Notice>>.Empty;
     private Unread unread = Unread.Nothing;
     private Trust trust = Trust.None;
+    private NetworkTerms network = NetworkTerms.Default;
+    private VirtualAddresses addresses = VirtualAddresses.None;
     private volatile World current = World.Empty;
     private volatile Interest interest = Interest.None;
 
@@ -67,6 +69,28 @@ public sealed class WorldStore
         }
     }
 
+    /// <summary>Replaces what the operator says of the network.</summary>
+    public void SetNetwork(NetworkTerms value)
+    {
+        lock (gate)
+        {
+            if (network.Equals(value)) return;
+            network = value;
+            Publish();
+        }
+    }
+
+    /// <summary>Replaces the addresses given to services.</summary>
+    public void SetVirtual(VirtualAddresses value)
+    {
+        lock (gate)
+        {
+            if (ReferenceEquals(addresses, value)) return;
+            addresses = value;
+            Publish();
+        }
+    }
+
     /// <summary>The rules of all sources, for sources that must know which services they lead to.</summary>
     public IEnumerable<RuleSet> Rules
     {
@@ -102,7 +126,7 @@ public sealed class WorldStore
     private void Publish()
     {
         var built = WorldBuilder.Build(current, instances, rules, trust);
-        current = built with { Notices = [.. built.Notices, .. notices.Values.SelectMany(n => n)], Unread = unread };
+        current = built with { Notices = [.. built.Notices, .. notices.Values.SelectMany(n => n)], Unread = unread, Network = network, Virtual = addresses };
         Changed?.Invoke(current);
     }
 }

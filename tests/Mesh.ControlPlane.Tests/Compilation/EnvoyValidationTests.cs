@@ -21,6 +21,15 @@ public sealed class EnvoyValidationTests
     [SkippableFact]
     public Task Envoy_accepts_mutual_TLS_and_policies() => ValidateAsync(SecuredShop.World.For(SecuredShop.Node with { UserAgent = "envoy 1.40" }));
 
+    [SkippableFact]
+    public Task Envoy_accepts_captured_listeners()
+    {
+        var capture = new NodeCapture(true, [new HostPort("127.0.0.1", 15001), new HostPort("::1", 15001)], [new HostPort("0.0.0.0", 15006), new HostPort("::", 15006)], true);
+        var node = SecuredShop.Node with { UserAgent = "envoy 1.40", Ports = [.. SecuredShop.Node.Ports.Select(port => port with { Listen = null })], Capture = capture };
+        var addresses = CapturedOutboundTests.Addresses(("shop/cart", ["240.0.0.1", "fd6d::1"]), ("shop/db", ["240.0.0.2", "fd6d::2"]), ("shop/raw", ["240.0.0.3", "fd6d::3"]));
+        return ValidateAsync((SecuredShop.World with { Virtual = addresses }).For(node));
+    }
+
     private static async Task ValidateAsync(NodeConfig config)
     {
         var envoy = ExternalProgram.Require("envoy");
