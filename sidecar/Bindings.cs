@@ -82,7 +82,7 @@ internal static class Bindings
     private static WorkloadCapture BindCapture(Flags flags, CaptureMode mode, BoundSockets sockets)
     {
         var outbound = sockets.BindBoth("--outbound", IPAddress.Loopback, IPAddress.IPv6Loopback, flags.Outbound!.Port);
-        var inbound = sockets.BindBoth("--inbound-capture", IPAddress.Any, IPAddress.IPv6Any, flags.InboundCapture);
+        var inbound = sockets.BindBoth("--inbound-capture", IPAddress.Any, IPAddress.IPv6Any, flags.InboundCapture, mode == CaptureMode.Tproxy);
         return new WorkloadCapture(mode, outbound, inbound, BindDns(flags.Dns ?? [DefaultDns], sockets));
     }
 

@@ -51,12 +51,13 @@ internal sealed class DataPath : IAsyncDisposable
     public DataPath(Snapshots snapshots, BoundSockets sockets, DataPathSettings settings, TelemetrySink sink, TimeProvider time, Log log)
     {
         var random = new Randomness(settings.Seed);
-        var dialer = new Dialer(snapshots, settings.Security, time, random, sink.Own);
+        Own = new OwnPorts(new LocalAddresses(time));
+        var dialer = new Dialer(snapshots, settings.Security, Own, time, random, sink.Own);
         upstreams = new UpstreamConnections(time, dialer, sink.Own);
         var attempts = new Attempts(upstreams, time, random, sink.Own);
         authorizations = new AuthorizationLog(sink.Own, time, log.For("authz"));
         var authorizer = new Authorizer(authorizations);
-        var parts = new HttpProxyParts(attempts, new RequestAuthorizer(authorizer, sink.Own), new ForeignHosts(time), new Identifiers(random), new MeshSources(), settings.Self, MeshSources.FieldOf(settings.Self), log.For("http"));
+        var parts = new HttpProxyParts(attempts, new RequestAuthorizer(authorizer, sink.Own), new ForeignHosts(time), new PinnedClusters(time), new Identifiers(random), new MeshSources(), settings.Self, MeshSources.FieldOf(settings.Self), log.For("http"));
         var http = new HttpProxy(snapshots, parts, time, random, sink);
         var tcp = new TcpProxy(dialer, time, random, settings.Self, sink, authorizer) { MaxAge = settings.MaxTcpAge };
         var connect = new ConnectTunnel(snapshots, tcp, dialer, time);
@@ -70,6 +71,7 @@ internal sealed class DataPath : IAsyncDisposable
             Connect = connect.ServeAsync,
             Http = handOver.ServeAsync,
             SecuredHttp = handOver.ServeSecuredAsync,
+            Gate = new InboundGate(Own),
             Limit = ConnectionLimit.For(settings.MostConnections),
             Security = settings.Security,
             Metrics = sink.Own,
@@ -77,6 +79,9 @@ internal sealed class DataPath : IAsyncDisposable
             Log = log.For("listening"),
         }, settings.DrainBound);
     }
+
+    /// <summary>The ports that are for nobody's traffic.</summary>
+    public OwnPorts Own { get; }
 
     /// <summary>
     /// Call first thing in Main, before any socket is made: completions run on the threads that wait for sockets, with no hand-over between.

@@ -87,7 +87,7 @@ internal sealed class Sidecar : IAsyncDisposable
         // 1. Sockets, so that a taken port ends it here and the bound ones can be told.
         var workload = Bindings.Bind(flags, sockets, MakeId);
         if (file?.Load() is { Count: > 0 } errors) return Refuse(errors);
-        foreach (var listener in snapshots.Current.Listeners) sockets.Bind(listener!.Name, listener.Address);
+        foreach (var listener in snapshots.Current.Listeners) sockets.Bind(listener!.Name, listener.Address, CaptureTerms.Of(listener));
 
         // 2. What is observed.
         own.Observe("mesh_sidecar_snapshot_number", "Number of the configuration that serves.", grows: false, () => snapshots.Current.Number);
@@ -104,6 +104,7 @@ internal sealed class Sidecar : IAsyncDisposable
         // Traffic first: who started the application waits for that.
         await data.StartAsync(stop.Token);
         await StartAsync(admin);
+        data.Own.Add(admin.Bound.Admin, admin.Bound.Metrics, admin.Bound.Readiness);
         if (identity is not null) await identity.ShareAsync();
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
 

@@ -21,6 +21,9 @@ public sealed class Endpoint
     /// <summary>The parsed address, or null when <see cref="Host"/> is a name that has to be resolved on connect.</summary>
     public IPEndPoint? Address { get; init; }
 
+    /// <summary>The address it is called from, not one of this host's: a client's whom the application shall see. Null is our own.</summary>
+    public IPAddress? ClientAddress { get; init; }
+
     /// <summary>Relative weight, at least 1.</summary>
     public uint Weight { get; init; } = 1;
 

@@ -38,6 +38,20 @@ public sealed class Cluster
 
     /// <summary>What outlives snapshots: round-robin position, retry budget, connection pool. Kept while name and settings stay equal.</summary>
     public required ClusterState State { get; init; }
+
+    /// <summary>A cluster with these settings and nothing but one endpoint.</summary>
+    public Cluster Of(Endpoint endpoint, ClusterState state) => new()
+    {
+        Name = Name,
+        Kind = ClusterKind.Endpoints,
+        Policy = LbPolicy.RoundRobin,
+        ConnectTimeout = ConnectTimeout,
+        Protocol = Protocol,
+        Endpoints = [endpoint],
+        Service = Service,
+        Source = Source,
+        State = state,
+    };
 }
 
 /// <summary>How a cluster's endpoints are found.</summary>

@@ -75,9 +75,10 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         if (choice is null) return new CallResult(Failure.InvalidBackend, "the route has no backend");
         if (cluster is null) return new CallResult(Failure.NoCluster, $"the route's backend {choice.Name} does not exist");
         x.Facts.Service = cluster.Service;
-        if (cluster.Kind == ClusterKind.Passthrough && parts.Foreign.Check(x) is { } foreign) return foreign;
+        var foreign = cluster.Kind == ClusterKind.Passthrough && listener.Direction == Direction.Outbound;
+        if (foreign && parts.Foreign.Check(x) is { } refusal) return refusal;
 
-        RequestRules.AddOwn(x, parts.Identifiers, listener.Direction == Direction.Outbound ? parts.SourceField : null, cluster.Kind == ClusterKind.Passthrough);
+        RequestRules.AddOwn(x, parts.Identifiers, listener.Direction == Direction.Outbound ? parts.SourceField : null, foreign);
         return CallResult.Ok;
     }
 
@@ -85,7 +86,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<CallResult> ForwardAsync(Exchange x, Route route, Cluster cluster)
     {
-        var target = cluster.Kind == ClusterKind.Passthrough ? parts.Foreign.ClusterFor(x.Facts.Authority, cluster) : cluster;
+        var target = cluster.Kind == ClusterKind.Passthrough ? PassingOn(x, cluster) : cluster;
         using var bound = route.Timeout > TimeSpan.Zero ? new RequestBound(x, route.Timeout, time) : null;
         using var idle = x.IdleBound > TimeSpan.Zero ? new IdleBound(x, x.IdleBound, time) : null;
         target.State.Budget.RequestBegins();
@@ -109,6 +110,10 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
             target.State.Budget.RequestEnds();
         }
     }
+
+    /// <summary>Where a captured connection was meant to go, else where the request says.</summary>
+    private Cluster PassingOn(Exchange x, Cluster cluster) =>
+        x.Connection.Original is null ? parts.Foreign.ClusterFor(x.Facts.Authority, cluster) : parts.Pinned.ClusterFor(x.Connection, cluster);
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<CallResult> AnswerAsync(Exchange x, IUpstreamCall call)

@@ -5,4 +5,4 @@ namespace Mesh.Sidecar.Http;
 
 /// <summary>What the page works with; made once by the data path.</summary>
 internal sealed record HttpProxyParts(
-    Attempts Attempts, RequestAuthorizer Access, ForeignHosts Foreign, Identifiers Identifiers, MeshSources Sources, PeerLabels Self, string SourceField, Log Log);
+    Attempts Attempts, RequestAuthorizer Access, ForeignHosts Foreign, PinnedClusters Pinned, Identifiers Identifiers, MeshSources Sources, PeerLabels Self, string SourceField, Log Log);

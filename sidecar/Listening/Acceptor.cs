@@ -166,6 +166,12 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         var listener = of.Newest(parts.Snapshots.Current);
         var accepted = connection.Socket;
         var original = OriginalDestination.Of(accepted, listener);
+        if (parts.Gate.Check(parts.Snapshots.Current, listener, original, accepted.RemoteEndPoint as IPEndPoint) is { } refusal)
+        {
+            secure.Refuse(accepted, listener, refusal);
+            return;
+        }
+
         var group = listener.GroupOf(original ?? Local(accepted, listener)) ?? listener.Rest;
         var words = FirstBytes.Matter(listener, group) ? await firstBytes.LookAsync(accepted, listener, group) : new FirstWords(Detected.Other, null);
         var spoken = words.Spoken;

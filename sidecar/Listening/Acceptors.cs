@@ -130,7 +130,7 @@ internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeS
         if (closing.Exists(a => a.Address.Equals(listener.Address))) return false;
         try
         {
-            var acceptor = new Acceptor(sockets.Take(listener.Name, listener.Address), listener, parts);
+            var acceptor = new Acceptor(sockets.Take(listener.Name, listener.Address, CaptureTerms.Of(listener)), listener, parts);
             acceptors.Add(acceptor);
             acceptor.Start();
             refused.Remove(listener.Name);

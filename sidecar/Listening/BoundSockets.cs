@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using System.Net.Sockets;
+using Mesh.Sidecar.Config;
 
 namespace Mesh.Sidecar.Listening;
 
@@ -19,21 +20,22 @@ internal sealed class BoundSockets : IDisposable
     private readonly HashSet<IPEndPoint> alone = []; // IPv6 addresses beside which IPv4 has a socket of its own
 
     /// <summary>Listens on an address, port 0 for a free one, and says which it became. Throws <see cref="IOException"/> in words.</summary>
-    public IPEndPoint Bind(string what, IPEndPoint address) => Keep(Open(what, address, dual: true));
+    public IPEndPoint Bind(string what, IPEndPoint address, CaptureTerms terms = default) => Keep(Open(what, address, terms));
 
     /// <summary>
     /// Listens on one port of an address of each family, IPv4 first; port 0 for one that is free on both. Where the machine has no IPv6,
     /// on IPv4 alone. Throws <see cref="IOException"/> in words.
     /// </summary>
-    public ImmutableArray<IPEndPoint> BindBoth(string what, IPAddress v4, IPAddress v6, int port)
+    public ImmutableArray<IPEndPoint> BindBoth(string what, IPAddress v4, IPAddress v6, int port, bool transparent = false)
     {
+        var terms = new CaptureTerms(Captured: true, transparent);
         for (var tries = 0; ; tries++)
         {
-            var first = Open(what, new IPEndPoint(v4, port), dual: false);
+            var first = Open(what, new IPEndPoint(v4, port), terms);
             var other = new IPEndPoint(v6, ((IPEndPoint)first.LocalEndPoint!).Port);
             try
             {
-                return [Keep(first), .. HasAddress(v6) ? KeepAlone(Open(what, other, dual: false)) : Array.Empty<IPEndPoint>()];
+                return [Keep(first), .. HasAddress(v6) ? KeepAlone(Open(what, other, terms)) : Array.Empty<IPEndPoint>()];
             }
             catch (IOException) when (port == 0 && tries < PairTries)
             {
@@ -61,14 +63,14 @@ internal sealed class BoundSockets : IDisposable
     }
 
     /// <summary>The listening socket of an address, made before or now; the caller owns it. Throws <see cref="IOException"/> in words.</summary>
-    public Socket Take(string what, IPEndPoint address)
+    public Socket Take(string what, IPEndPoint address, CaptureTerms terms = default)
     {
         lock (gate)
         {
             if (waiting.Remove(address, out var socket)) return socket;
         }
 
-        return Open(what, address, dual: !IsAlone(address));
+        return Open(what, address, terms with { Captured = terms.Captured || IsAlone(address) });
     }
 
     /// <inheritdoc/>
@@ -133,16 +135,17 @@ internal sealed class BoundSockets : IDisposable
         catch (SocketException e)
         {
             socket.Dispose();
-            throw new IOException($"{what}: cannot take datagrams on {address}: {Reason(e)}", e);
+            throw new IOException($"{what}: cannot take datagrams on {address}: {Reason(e, default)}", e);
         }
     }
 
-    private static Socket Open(string what, IPEndPoint address, bool dual)
+    private static Socket Open(string what, IPEndPoint address, CaptureTerms terms)
     {
         var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            if (address.AddressFamily == AddressFamily.InterNetworkV6) socket.DualMode = dual;
+            if (address.AddressFamily == AddressFamily.InterNetworkV6) socket.DualMode = !terms.Captured;
+            if (terms.Transparent) TransparentSocket.Allow(socket);
             socket.NoDelay = true;
             socket.Bind(address);
             socket.Listen(Backlog);
@@ -151,15 +154,25 @@ internal sealed class BoundSockets : IDisposable
         catch (SocketException e)
         {
             socket.Dispose();
-            throw new IOException($"{what}: cannot listen on {address}: {Reason(e)}", e);
+            throw new IOException($"{what}: cannot listen on {address}: {Reason(e, terms)}", e);
         }
     }
 
-    private static string Reason(SocketException e) => e.SocketErrorCode switch
+    private static string Reason(SocketException e, CaptureTerms terms) => e.SocketErrorCode switch
     {
         SocketError.AddressAlreadyInUse => "the port is taken by another program; choose another, or port 0 for a free one",
+        SocketError.AccessDenied when terms.Transparent => "not permitted; taking traffic by TPROXY needs the capability CAP_NET_ADMIN",
         SocketError.AccessDenied => "not permitted; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
         SocketError.AddressNotAvailable => "this machine has no such address",
         _ => e.Message,
     };
+}
+
+/// <summary>How a socket takes captured connections.</summary>
+/// <param name="Captured">There is one for each family of addresses: the kernel tells the destinations of each in its own way.</param>
+/// <param name="Transparent">It takes connections that were meant for addresses it is not bound to (TPROXY).</param>
+internal readonly record struct CaptureTerms(bool Captured, bool Transparent)
+{
+    /// <summary>The terms of a listener.</summary>
+    public static CaptureTerms Of(Listener listener) => new(listener.IsCaptured || listener.IsTransparent, listener.IsTransparent);
 }

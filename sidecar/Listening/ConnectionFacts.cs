@@ -37,6 +37,11 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     /// <summary>Where a captured connection was meant to go; null for one that was made to us.</summary>
     public IPEndPoint? Original { get; init; }
 
+    /// <summary>The client's address where the application is to see it (TPROXY), else null.</summary>
+    public IPAddress? ClientAddress => listener.IsTransparent && Original is not null && remote is not null && !IPAddress.IsLoopback(remote.Address)
+        ? OriginalDestination.Unmapped(remote).Address
+        : null;
+
     /// <summary>The address the client connected to: where it was meant to go, else our own.</summary>
     public IPEndPoint LocalEndPoint => Original ?? local ?? listener.Address;
 
@@ -57,6 +62,9 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
 
     /// <summary>True when the client could have come over mutual TLS.</summary>
     public bool TakesMutualTls => (listener.GroupOf(LocalEndPoint) ?? listener.Rest).TakesMutualTls;
+
+    /// <summary>The cluster of the one endpoint where the connection was meant to go, once a request asked for it.</summary>
+    public Cluster? Pinned { get; set; }
 
     /// <summary>The listener of the newest snapshot, or the one the connection came through when that was removed.</summary>
     public Listener In(Snapshot snapshot) =>

@@ -42,6 +42,15 @@ internal sealed class SecureAccept(AcceptorParts parts)
         Say(listener, remote?.ToString() ?? "unknown", problem, text);
     }
 
+    /// <summary>Breaks a captured connection that is not passed on, and says why.</summary>
+    public void Refuse(Socket accepted, Listener listener, CaptureRefusal refusal)
+    {
+        var remote = accepted.RemoteEndPoint;
+        Transports.Reset(accepted);
+        parts.Metrics.CaptureRefused.Add(listener.Direction == Direction.Inbound ? "inbound" : "outbound", refusal.Reason);
+        Say(listener, remote?.ToString() ?? "unknown", refusal.Reason, refusal.Text);
+    }
+
     /// <summary>A few bytes into an empty socket: they go at once or not at all.</summary>
     private static void Alert(Socket accepted)
     {
@@ -50,7 +59,7 @@ internal sealed class SecureAccept(AcceptorParts parts)
         accepted.Shutdown(SocketShutdown.Send);
     }
 
-    private void Say(Listener listener, string remote, HandshakeProblem problem, string text)
+    private void Say(Listener listener, string remote, object reason, string text)
     {
         var now = parts.Time.GetTimestamp();
         var last = Volatile.Read(ref lastLine);
@@ -60,6 +69,6 @@ internal sealed class SecureAccept(AcceptorParts parts)
             return;
         }
 
-        parts.Log.Warn("a client was refused", ("listener", listener.Name), ("client", remote), ("reason", problem), ("detail", text), ("others_since", Interlocked.Exchange(ref unsaid, 0)));
+        parts.Log.Warn("a client was refused", ("listener", listener.Name), ("client", remote), ("reason", reason), ("detail", text), ("others_since", Interlocked.Exchange(ref unsaid, 0)));
     }
 }

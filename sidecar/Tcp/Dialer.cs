@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
+using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Resilience;
 using Mesh.Sidecar.Telemetry;
 
@@ -13,7 +14,7 @@ namespace Mesh.Sidecar.Tcp;
 /// the endpoint has an identity, counted, and with the consequences for the endpoint's standing. Where an identity is expected nothing is
 /// ever sent in plaintext. Thread safe.
 /// </summary>
-internal sealed class Dialer(Snapshots snapshots, Security security, TimeProvider time, Randomness random, SidecarMetrics metrics)
+internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts own, TimeProvider time, Randomness random, SidecarMetrics metrics)
 {
     /// <summary>The terms on which an endpoint is called now; null for one that is called in plaintext, or while we have no certificate.</summary>
     public DialTerms? TermsOf(Endpoint endpoint) => endpoint.Tls?.TermsNow(security.Own);
@@ -22,12 +23,12 @@ internal sealed class Dialer(Snapshots snapshots, Security security, TimeProvide
     public async ValueTask<Dialled> ConnectAsync(Dial dial, CancellationToken cancel)
     {
         var endpoint = dial.Endpoint;
-        if (endpoint.Address is { } known && OwnAddresses.LeadsBack(snapshots.Current, known, dial.Direction)) return Loop(endpoint);
+        if (endpoint.Address is { } known && own.LeadsBack(snapshots.Current, known, dial.Direction)) return Loop(endpoint);
         if (endpoint.Tls is { } tls && dial.Terms is null)
             return new(null, Failure.TlsFailure, $"{endpoint.Authority} is to be called as {tls.Expected}, and this sidecar has no certificate yet");
         using var bound = new CancellationTokenSource(dial.Timeout, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancel);
-        var (socket, failure, detail) = await TryConnectAsync(endpoint, both.Token);
+        var (socket, failure, detail) = await TryConnectAsync(endpoint, CallsItself(dial), both.Token);
         ITransport? transport = null;
         if (socket is not null && endpoint.Address is null && LeadsBack(socket, dial.Direction))
         {
@@ -54,17 +55,32 @@ internal sealed class Dialer(Snapshots snapshots, Security security, TimeProvide
     private static Dialled Loop(Endpoint endpoint) => new(null, Failure.Loop, $"{endpoint.Authority} is a port of this sidecar itself");
 
     private bool LeadsBack(Socket socket, Direction direction) =>
-        socket.RemoteEndPoint is IPEndPoint named && OwnAddresses.LeadsBack(snapshots.Current, named, direction);
+        socket.RemoteEndPoint is IPEndPoint named && own.LeadsBack(snapshots.Current, named, direction);
 
-    private static async ValueTask<Reached> TryConnectAsync(Endpoint endpoint, CancellationToken cancel)
+    /// <summary>True when an outbound call leads to this workload, whose inbound traffic is captured: it has to arrive like anybody's.</summary>
+    private bool CallsItself(in Dial dial)
+    {
+        if (dial.Direction == Direction.Inbound || dial.Endpoint.Address is not { } address || IPAddress.IsLoopback(address.Address)) return false;
+        foreach (var listener in snapshots.Current.Listeners)
+        {
+            if (listener is { Direction: Direction.Inbound, IsCaptured: true }) return own.Local.Has(address.Address);
+        }
+
+        return false;
+    }
+
+    private async ValueTask<Reached> TryConnectAsync(Endpoint endpoint, bool callsItself, CancellationToken cancel)
     {
         Socket? socket = null;
         try
         {
+            if (endpoint is { ClientAddress: { } client, Address: { } to })
+                return new(await SourceAddress.ConnectAsAsync(client, to, random, cancel), Failure.None, "");
             socket = endpoint.Address is { } address
                 ? new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
                 : new Socket(SocketType.Stream, ProtocolType.Tcp);
             socket.NoDelay = true;
+            if (callsItself) SourceAddress.BindSelfCall(socket);
             if (endpoint.Address is not null) await socket.ConnectAsync(endpoint.Address, cancel);
             else await socket.ConnectAsync(endpoint.Host, endpoint.Port, cancel);
             return new(socket, Failure.None, "");

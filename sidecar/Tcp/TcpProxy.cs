@@ -1,4 +1,3 @@
-using System.Net;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
@@ -29,7 +28,7 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
         }
 
         var (upstream, failure, detail) = choice?.Cluster is { } cluster
-            ? await (cluster.Kind == ClusterKind.Passthrough ? PassAsync(facts, cluster, connection.Original) : ConnectAsync(facts, cluster))
+            ? await (cluster.Kind == ClusterKind.Passthrough ? PassAsync(facts, cluster, connection) : ConnectAsync(facts, cluster))
             : new Dialled(null, Failure.NoCluster, $"cluster {choice?.Name} does not exist");
         if (upstream is null)
         {
@@ -73,10 +72,10 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
     }
 
     /// <summary>Connects to where a captured connection was meant to go, whoever is there.</summary>
-    private ValueTask<Dialled> PassAsync(TcpFacts facts, Cluster cluster, IPEndPoint? original)
+    private ValueTask<Dialled> PassAsync(TcpFacts facts, Cluster cluster, ConnectionFacts connection)
     {
-        if (original is null) return new(new Dialled(null, Failure.NoRoute, "the connection was made to this port itself: nothing tells where it is to go"));
-        facts.Endpoint = OriginalEndpoint.Of(original);
+        if (connection.Original is not { } original) return new(new Dialled(null, Failure.NoRoute, "the connection was made to this port itself: nothing tells where it is to go"));
+        facts.Endpoint = OriginalEndpoint.Of(original, connection.ClientAddress);
         return dialer.ConnectAsync(new Dial(facts.Endpoint, null, Carried.Tcp, facts.Direction, cluster.ConnectTimeout), CancellationToken.None);
     }
 

@@ -126,6 +126,10 @@ internal sealed class SidecarMetrics
     public Counter AuthorizationLogDropped { get; } =
         new("mesh_sidecar_authz_log_dropped_total", "Lines about authorization that were dropped because the log could not keep up.");
 
+    /// <summary>Captured connections that were not served.</summary>
+    public CounterFamily CaptureRefused { get; } = new("mesh_sidecar_capture_refused_total",
+        "Captured connections that were refused, by reason.", "direction", "reason");
+
     /// <summary>The counter of an outcome.</summary>
     public CounterFamily Authorization(AuthorizationOutcome outcome) => outcome switch
     {
@@ -135,7 +139,7 @@ internal sealed class SidecarMetrics
     };
 
     /// <summary>All counters with labels, in order of exposition.</summary>
-    public IReadOnlyList<CounterFamily> Families => [Handshakes, HandshakeFailures, AccessDenied, AccessWouldBeDenied, AccessAudited];
+    public IReadOnlyList<CounterFamily> Families => [Handshakes, HandshakeFailures, AccessDenied, AccessWouldBeDenied, AccessAudited, CaptureRefused];
 
     /// <summary>All counters, in order of exposition.</summary>
     public IReadOnlyList<Counter> Counters =>
