@@ -19,7 +19,7 @@ internal static class ClusterCompiler
     private static readonly Duration PoolIdleTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(60));
 
     /// <summary>The cluster of a service port for sidecars and Envoy that cannot prove who they are.</summary>
-    public static Cluster Sidecar(Service service, ResolvedPort port, PolicySet policies)
+    public static Cluster Sidecar(Service service, ResolvedPort port, ServiceSecurity security)
     {
         var cluster = ForPort(service, port);
         cluster.LbPolicy = LbPolicy.LeastRequest;
@@ -28,7 +28,7 @@ internal static class ClusterCompiler
         {
             // EDS carries addresses only; host names of a foreign registry are resolved by the node.
             cluster.Type = DiscoveryType.StrictDns;
-            cluster.LoadAssignment = EndpointCompiler.Compile(cluster.Name, port.Endpoints, policies);
+            cluster.LoadAssignment = EndpointCompiler.Compile(cluster.Name, port.Endpoints, security);
         }
         else
         {
@@ -41,7 +41,7 @@ internal static class ClusterCompiler
     /// <summary>The same for those that can: endpoints that take mutual TLS are called under it, and must prove one of the identities.</summary>
     public static Cluster Secured(Service service, ResolvedPort port, ServiceSecurity security)
     {
-        var cluster = Sidecar(service, port, security.Policies);
+        var cluster = Sidecar(service, port, security);
         cluster.TransportSocketMatches.AddRange(TlsCompiler.Upstream(service.Name, port, security.Identities));
         return cluster;
     }

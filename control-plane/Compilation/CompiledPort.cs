@@ -19,14 +19,15 @@ internal sealed class CompiledPort
     {
         (this.service, Port, this.security) = (service, port, security);
         HasNames = EndpointCompiler.HasNames(port.Endpoints);
-        var sameEndpoints = previous is not null && Sequence.Same(previous.Port.Endpoints, port.Endpoints) && previous.security.SameModes(security);
+        var sameEndpoints = previous is not null && Sequence.Same(previous.Port.Endpoints, port.Endpoints) && previous.security.SameModes(security)
+            && previous.security.SameIdentities(security);
         var sameCluster = previous is not null && (sameEndpoints || (!previous.HasNames && !HasNames));
         if (sameCluster) sidecar = previous!.sidecar;
         if (sameCluster && previous!.security.SameIdentities(security)) secured = previous.secured;
-        if (sameEndpoints && previous!.security.SameIdentities(security)) grpcSecured = previous.grpcSecured;
+        if (sameEndpoints) grpcSecured = previous!.grpcSecured;
         grpc = previous?.grpc;
         Endpoints = sameEndpoints ? previous!.Endpoints
-            : Resource.Of(Name, EndpointCompiler.Compile(Name, EndpointCompiler.Addresses(port.Endpoints), security.Policies));
+            : Resource.Of(Name, EndpointCompiler.Compile(Name, EndpointCompiler.Addresses(port.Endpoints), security));
     }
 
     /// <summary>What it was compiled from.</summary>
@@ -39,7 +40,7 @@ internal sealed class CompiledPort
     public bool HasNames { get; }
 
     /// <summary>Cluster for sidecars and Envoy without an identity.</summary>
-    public Resource Sidecar => Once(ref sidecar, () => ClusterCompiler.Sidecar(service, Port, security.Policies));
+    public Resource Sidecar => Once(ref sidecar, () => ClusterCompiler.Sidecar(service, Port, security));
 
     /// <summary>Cluster for sidecars and Envoy that can prove who they are.</summary>
     public Resource Secured => Once(ref secured, () => ClusterCompiler.Secured(service, Port, security));

@@ -2,7 +2,6 @@ using System.Collections.Immutable;
 using System.Net;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Endpoint.V3;
-using Mesh.ControlPlane.Model.Policies;
 using ModelEndpoint = Mesh.ControlPlane.Model.Endpoint;
 
 namespace Mesh.ControlPlane.Compilation;
@@ -20,8 +19,8 @@ internal static class EndpointCompiler
     /// </summary>
     /// <param name="cluster">The cluster's name.</param>
     /// <param name="endpoints">The endpoints.</param>
-    /// <param name="policies">They say which endpoints take mutual TLS; null for none.</param>
-    public static ClusterLoadAssignment Compile(string cluster, IEnumerable<ModelEndpoint> endpoints, PolicySet? policies = null)
+    /// <param name="security">Says which endpoints take mutual TLS, and whose proof counts; null for none.</param>
+    public static ClusterLoadAssignment Compile(string cluster, IEnumerable<ModelEndpoint> endpoints, ServiceSecurity? security = null)
     {
         var assignment = new ClusterLoadAssignment { ClusterName = cluster };
         ModelEndpoint[] all = [.. endpoints];
@@ -34,7 +33,7 @@ internal static class EndpointCompiler
             {
                 var weight = (uint)Math.Max(1, Weight(endpoint) / divisor);
                 sum += weight;
-                locality.LbEndpoints.Add(Compile(endpoint, weight, policies));
+                locality.LbEndpoints.Add(Compile(endpoint, weight, security));
             }
 
             // gRPC drops a locality without locality message or without weight.
@@ -59,12 +58,18 @@ internal static class EndpointCompiler
 
     private static long Weight(ModelEndpoint endpoint) => Math.Clamp(endpoint.Instance.Weight, 1, MostWeight);
 
-    private static LbEndpoint Compile(ModelEndpoint endpoint, uint weight, PolicySet? policies) => new()
+    private static LbEndpoint Compile(ModelEndpoint endpoint, uint weight, ServiceSecurity? security)
     {
-        Endpoint = new Endpoint { Address = SocketAddress(endpoint.Address, endpoint.Port) },
-        LoadBalancingWeight = weight,
-        Metadata = MeshMetadata.Of(endpoint.Instance, policies is not null && endpoint.TakesTls(policies)),
-    };
+        var mutual = security is not null && endpoint.TakesTls(security.Policies);
+        // Only an identity that clients accept of the service anyway: it narrows what they expect of this one endpoint, and never widens it.
+        var identity = mutual && security!.Identities.Contains(endpoint.Instance.Identity, StringComparer.Ordinal) ? endpoint.Instance.Identity : "";
+        return new LbEndpoint
+        {
+            Endpoint = new Endpoint { Address = SocketAddress(endpoint.Address, endpoint.Port) },
+            LoadBalancingWeight = weight,
+            Metadata = MeshMetadata.Of(endpoint.Instance, mutual, identity),
+        };
+    }
 
     private static bool IsAddress(ModelEndpoint endpoint) => IPAddress.TryParse(endpoint.Address, out _);
 }

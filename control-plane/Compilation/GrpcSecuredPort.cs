@@ -18,6 +18,6 @@ internal sealed record GrpcSecuredPort(Resource Cluster, Resource Endpoints)
         if (takers.Length == 0 && !security.Required) return new GrpcSecuredPort(port.Grpc, port.Endpoints);
         return new GrpcSecuredPort(
             Resource.Of(name, ClusterCompiler.GrpcSecured(service, port.Port, security)),
-            Resource.Of(name, EndpointCompiler.Compile(name, EndpointCompiler.Addresses([.. takers]), security.Policies)));
+            Resource.Of(name, EndpointCompiler.Compile(name, EndpointCompiler.Addresses([.. takers]), security)));
     }
 }

@@ -38,23 +38,23 @@ internal static class MeshMetadata
         },
     };
 
-    /// <summary>Metadata of an endpoint: the workload behind it, and whether it takes mutual TLS.</summary>
-    public static Metadata Of(Instance instance, bool mutualTls)
+    /// <summary>Metadata of an endpoint: the workload behind it, whether it takes mutual TLS, and the identity that exactly this one proves, when known.</summary>
+    public static Metadata Of(Instance instance, bool mutualTls, string identity)
     {
         var metadata = new Metadata();
         if (mutualTls) metadata.FilterMetadata[TlsCompiler.EndpointMatchKey] = TlsCompiler.EndpointMatch();
-        metadata.FilterMetadata["mesh.workload"] = new Struct
+        var workload = new Struct { Fields = { ["id"] = Value.ForString(instance.Id) } };
+        // Fields are filled in sorted order.
+        if (identity.Length > 0) workload.Fields["identity"] = Value.ForString(identity);
+        workload.Fields.Add(new Dictionary<string, Value>(StringComparer.Ordinal)
         {
-            Fields =
-            {
-                ["id"] = Value.ForString(instance.Id),
-                ["namespace"] = Value.ForString(instance.Namespace),
-                ["service"] = Value.ForString(instance.Service),
-                ["version"] = Value.ForString(instance.Version),
-                ["workload"] = Value.ForString(instance.Workload.Length > 0 ? instance.Workload : instance.Service),
-                ["zone"] = Value.ForString(instance.Zone),
-            },
-        };
+            ["namespace"] = Value.ForString(instance.Namespace),
+            ["service"] = Value.ForString(instance.Service),
+            ["version"] = Value.ForString(instance.Version),
+            ["workload"] = Value.ForString(instance.Workload.Length > 0 ? instance.Workload : instance.Service),
+            ["zone"] = Value.ForString(instance.Zone),
+        });
+        metadata.FilterMetadata["mesh.workload"] = workload;
         return metadata;
     }
 

@@ -62,8 +62,8 @@ internal static class DocumentedService
             if (wanted is { } number ? candidate.AppPort == number : candidate.Name == port.TargetPort) return candidate;
         }
 
-        // A Pod document need not list the ports its containers listen on; without a sidecar any number can be dialled.
-        var isOpen = wanted is not null && !instance.Meshed && instance.Service.Length == 0;
+        // A Pod document need not list the ports its containers listen on; without a sidecar any number can be dialled, and with one that takes all.
+        var isOpen = wanted is not null && (instance.Captured || (!instance.Meshed && instance.Service.Length == 0));
         return isOpen ? new InstancePort("", wanted!.Value, port.Protocol, wanted.Value) : null;
     }
 

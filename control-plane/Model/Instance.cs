@@ -44,6 +44,9 @@ public sealed record Instance
     /// <summary>True when a sidecar of this mesh stands in front of it.</summary>
     public bool Meshed { get; init; }
 
+    /// <summary>True when its sidecar takes everything that is sent to its address, whatever the port.</summary>
+    public bool Captured { get; init; }
+
     /// <summary>
     /// The SPIFFE ID its sidecar proves itself with; empty for none. First-hand from the certificate it registered with; from a registry
     /// it is a claim, which can make a client expect an identity and never make it expect none.
@@ -68,6 +71,7 @@ public sealed record Instance
             && Health == other.Health
             && Weight == other.Weight
             && Meshed == other.Meshed
+            && Captured == other.Captured
             && Identity == other.Identity
             && Source == other.Source);
 

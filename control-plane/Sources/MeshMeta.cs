@@ -18,6 +18,8 @@ internal static class MeshMeta
     public const string Workload = "mesh-workload";
     public const string Ports = "mesh-ports";
     public const string Identity = "mesh-identity";
+    public const string Capture = "mesh-capture";
+    public const string Captured = "all-ports";
     public const string Version = "version";
     public const string Zone = "zone";
     public const string LabelPrefix = "mesh-label-";
@@ -44,6 +46,7 @@ internal static class MeshMeta
             [Ports] = WritePorts(instance.Ports),
         };
         if (instance.Identity.Length > 0) meta[Identity] = instance.Identity;
+        if (instance.Captured) meta[Capture] = Captured;
         if (instance.Version.Length > 0) meta[Version] = instance.Version;
         if (instance.Zone.Length > 0) meta[Zone] = instance.Zone;
         foreach (var (key, value) in instance.Labels) meta[LabelKey(key)] = value;

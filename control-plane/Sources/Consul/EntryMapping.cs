@@ -64,6 +64,7 @@ internal static class EntryMapping
             Zone = meta.GetValueOrDefault(MeshMeta.Zone) ?? "",
             Health = HealthOf(checks),
             Meshed = true,
+            Captured = meta.GetValueOrDefault(MeshMeta.Capture) == MeshMeta.Captured,
             Source = MeshMeta.Source(consulName, ns),
         };
         return (new RegistryEntry(instance, meta.GetValueOrDefault(MeshMeta.Owner) ?? "", service.ModifyIndex), "");

@@ -22,7 +22,7 @@ internal static class RegistrationRules
     {
         instance = null;
         var ns = registration.Namespace.Length == 0 ? ServiceName.DefaultNamespace : registration.Namespace;
-        var problem = CheckNames(registration, ns) ?? CheckAddress(registration.Address) ?? CheckPorts(registration) ?? CheckLabels(registration);
+        var problem = CheckNames(registration, ns) ?? CheckAddress(registration.Address) ?? CheckPorts(registration) ?? CheckCaptured(registration) ?? CheckLabels(registration);
         if (problem is not null) return problem;
         instance = new Instance
         {
@@ -37,6 +37,7 @@ internal static class RegistrationRules
             Zone = registration.Zone,
             Health = HealthOf(registration.Health) ?? InstanceHealth.Passing,
             Meshed = true,
+            Captured = registration.Captured,
             Source = MeshMeta.Source(registration.Service, ns),
         };
         return null;
@@ -56,6 +57,12 @@ internal static class RegistrationRules
         new([.. text.Take(MaxDetail).Select(c => char.IsControl(c) ? ' ' : c)]);
 
     private static InstancePort PortOf(Port p) => new(p.Name, (int)p.Port_, MeshMeta.ReadProtocol(p.Protocol)!.Value, (int)p.ListenPort);
+
+    // Rules of the kernel take what is sent to the application's own port; no other is anybody's to dial.
+    private static string? CheckCaptured(Registration r) =>
+        r.Captured && r.Ports.FirstOrDefault(p => p.ListenPort != p.Port_) is { } other
+            ? $"listen_port {other.ListenPort} of port {other.Port_}: a captured workload is dialled at its application's own port"
+            : null;
 
     private static string? CheckNames(Registration r, string ns)
     {

@@ -86,6 +86,7 @@ public sealed class EntryMappingTests
             Health = InstanceHealth.Warning,
             Identity = "spiffe://cluster.local/ns/shop/sa/web",
             Meshed = true,
+            Captured = true,
             Source = MeshMeta.Source("web", "shop"),
         };
         var meta = MeshMeta.Write(instance, "r1");

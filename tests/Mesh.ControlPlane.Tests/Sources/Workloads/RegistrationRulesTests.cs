@@ -36,6 +36,7 @@ public sealed class RegistrationRulesTests
         { "listen_port 0 ", r => r.Ports[0].ListenPort = 0 },
         { "listen_port 4294967295 ", r => r.Ports[0].ListenPort = uint.MaxValue },
         { "listen_address 'here'", r => r.Ports[0].ListenAddress = "here" },
+        { "listen_port 41000 of port 8080: a captured workload", r => r.Captured = true },
         { "protocol 'smtp'", r => r.Ports[0].Protocol = "smtp" },
         { "name 'a:b'", r => r.Ports[0].Name = "a:b" },
         { "name 'sixteencharacter'", r => r.Ports[0].Name = "sixteencharacter" },
@@ -74,6 +75,18 @@ public sealed class RegistrationRulesTests
             (instance!.Id, instance.Namespace, instance.Service, instance.Address, instance.Workload, instance.Health, instance.Meshed));
         Assert.Equal(["app=web", "team=a", "version=v1"], instance.Labels.Select(l => $"{l.Key}={l.Value}"));
         Assert.Equal(new InstancePort("http", 8080, AppProtocol.Http, 41000), instance.Ports.Single());
+    }
+
+    [Fact]
+    public void A_captured_workload_is_dialled_at_its_own_ports_and_known_as_captured_everywhere()
+    {
+        var registration = TestWorkload.Registration("web-1", "web");
+        (registration.Captured, registration.Ports[0].ListenPort) = (true, 8080);
+        Assert.Null(RegistrationRules.Check(registration, out var instance));
+        Assert.True(instance!.Captured);
+        Assert.Equal(new InstancePort("http", 8080, AppProtocol.Http, 8080), instance.Ports.Single());
+        Assert.Equal("all-ports", MeshMeta.Write(instance, "r1")[MeshMeta.Capture]);
+        Assert.False(MeshMeta.Write(instance with { Captured = false }, "r1").ContainsKey(MeshMeta.Capture));
     }
 
     /// <summary>The largest registration that is taken must fit what Consul takes.</summary>
