@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Envoy.Config.Route.V3;
+using Mesh.Api.V1;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Compilation;
@@ -18,6 +19,8 @@ internal sealed class CompiledService
     private readonly ServiceSecurity security;
 
     private ServiceChains? chains;
+    private NameTable.Types.Service? bareName;
+    private NameTable.Types.Service? fullName;
 
     private CompiledService(Service service, ServiceSecurity security, ImmutableArray<string> addresses, ImmutableArray<CompiledPort> ports, CompiledService? sameShape)
     {
@@ -25,10 +28,11 @@ internal sealed class CompiledService
         this.security = security;
         Addresses = addresses;
         Ports = ports;
-        if (sameShape is not null && Sequence.Same(addresses, sameShape.Addresses)) chains = sameShape.chains;
         virtualHosts = sameShape?.virtualHosts ?? [];
         upstreamRoutes = sameShape?.upstreamRoutes ?? [];
         grpc = sameShape?.grpc ?? [];
+        if (sameShape is null || !Sequence.Same(addresses, sameShape.Addresses)) return;
+        (chains, bareName, fullName) = (sameShape.chains, sameShape.bareName, sameShape.fullName);
     }
 
     /// <summary>What it was compiled from.</summary>
@@ -39,6 +43,11 @@ internal sealed class CompiledService
 
     /// <summary>The chains by which captured outbound listeners know it.</summary>
     public ServiceChains Chains => LazyInitializer.EnsureInitialized(ref chains, () => ServiceChains.Compile(Service, Addresses));
+
+    /// <summary>What tables of names say of it.</summary>
+    public NameTable.Types.Service NameEntry(bool bare) => bare
+        ? LazyInitializer.EnsureInitialized(ref bareName, () => NameTables.Entry(Service, Addresses, true))
+        : LazyInitializer.EnsureInitialized(ref fullName, () => NameTables.Entry(Service, Addresses, false));
 
     /// <summary>Its ports, in the service's order.</summary>
     public ImmutableArray<CompiledPort> Ports { get; }

@@ -21,6 +21,8 @@ internal sealed class CompiledWorld
     private readonly ConcurrentDictionary<OutboundTerms, CapturedOutbound> oldCaptured;
     private readonly ConcurrentDictionary<string, ResourceSet> capturedRoutes = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, ResourceSet> oldCapturedRoutes;
+    private readonly ConcurrentDictionary<string, NameTables> names = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, NameTables> oldNames;
     private readonly ConcurrentDictionary<(string, bool), NodeConfig> grpc = [];
     private readonly ConcurrentDictionary<(string, bool), NodeConfig> oldGrpc;
     private readonly ConditionalWeakTable<NodeDescription, NodeConfig> lastConfigs;
@@ -46,6 +48,8 @@ internal sealed class CompiledWorld
         oldSecuredClusters = previous?.securedClusters ?? previous?.oldSecuredClusters;
         oldRoutes = previous?.routes ?? routes;
         oldCaptured = previous?.captured ?? captured;
+        oldNames = previous?.names ?? names;
+        Ranges = previous is not null && previous.World.Network.Equals(world.Network) ? previous.Ranges : RangesCompiler.Compile(world.Network, previous?.Ranges);
         oldCapturedRoutes = previous?.capturedRoutes ?? capturedRoutes;
         oldGrpc = previous?.grpc ?? grpc;
         lastConfigs = previous?.lastConfigs ?? [];
@@ -72,6 +76,9 @@ internal sealed class CompiledWorld
 
     /// <summary>Roots and revocations.</summary>
     public CompiledTrust Trust { get; }
+
+    /// <summary>The mesh's own addresses.</summary>
+    public ResourceSet Ranges { get; }
 
     /// <summary>Prepares <paramref name="world"/>, taking unchanged pieces from <paramref name="previous"/>.</summary>
     public static CompiledWorld From(World world, CompiledWorld? previous) => new(world, previous);
@@ -115,6 +122,10 @@ internal sealed class CompiledWorld
     /// <summary>The routes its chains name, for clients of a namespace.</summary>
     public ResourceSet CapturedRoutes(string client) => capturedRoutes.GetOrAdd(client, static (key, world) =>
         ResourceSet.From(world.Services.SelectMany(service => service.CapturedRoutes(key)), world.oldCapturedRoutes.GetValueOrDefault(key)), this);
+
+    /// <summary>All names as clients of a namespace use them; nothing while it is not known which addresses were given out: clients keep what they have.</summary>
+    public ResourceSet Names(string client) => !World.Virtual.IsKnown ? ResourceSet.Empty : names.GetOrAdd(client, static (key, world) =>
+        NameTables.From([.. world.Services.Select(service => service.NameEntry(world.Bare(service, key)))], world.oldNames.GetValueOrDefault(key)), this).Table;
 
     /// <summary>True when the bare name of a service means it for clients of a namespace.</summary>
     public bool Bare(CompiledService service, string client) => ServiceHosts.BareNameMeans(service.Service.Name, client, byName.ContainsKey);

@@ -28,6 +28,12 @@ internal sealed record NodeConfig
     /// <summary>Revoked identities; only for nodes that proved who they are.</summary>
     public ResourceSet Revocations { get; init; } = ResourceSet.Empty;
 
+    /// <summary>All names; only for our own sidecars that proved who they are.</summary>
+    public ResourceSet Names { get; init; } = ResourceSet.Empty;
+
+    /// <summary>The mesh's own addresses; only for our own sidecars that proved who they are.</summary>
+    public ResourceSet Ranges { get; init; } = ResourceSet.Empty;
+
     /// <summary>What could not be compiled for this node, with the place to look at.</summary>
     public ImmutableArray<Notice> Notices { get; init; } = [];
 
@@ -40,6 +46,8 @@ internal sealed record NodeConfig
         TypeUrls.RouteConfiguration => Routes,
         TypeUrls.Secret => Secrets,
         TypeUrls.IdentityRevocations => Revocations,
+        TypeUrls.NameTable => Names,
+        TypeUrls.MeshRanges => Ranges,
         _ => ResourceSet.Empty,
     };
 }

@@ -63,6 +63,9 @@ internal sealed record NodeDescription
     /// <summary>True for Envoy itself.</summary>
     public bool IsEnvoy => UserAgent.StartsWith("envoy", StringComparison.OrdinalIgnoreCase);
 
+    /// <summary>True for this mesh's own sidecar.</summary>
+    public bool IsMeshSidecar => UserAgent.StartsWith("mesh-sidecar", StringComparison.Ordinal);
+
     /// <summary>What policies select it by.</summary>
     public WorkloadTraits Traits => new(Namespace, Service, Labels);
 

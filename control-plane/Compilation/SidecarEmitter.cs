@@ -50,8 +50,19 @@ internal sealed class SidecarEmitter
             Routes = ResourceSet.Merge(named, ResourceSet.From(routes), last.Routes),
             Secrets = IsSecured ? world.Trust.Secrets : ResourceSet.Empty,
             Revocations = IsSecured ? world.Trust.Revocations : ResourceSet.Empty,
+            Names = IsSecured && node.IsMeshSidecar ? Names(last) : ResourceSet.Empty,
+            Ranges = IsSecured && node.IsMeshSidecar ? world.Ranges : ResourceSet.Empty,
             Notices = notices.ToImmutable(),
         };
+    }
+
+    // A name without a way to get there helps nobody: who declares gets the names of what he declared.
+    private ResourceSet Names(NodeConfig last)
+    {
+        if (node.DiscoverAll) return world.Names(node.Namespace);
+        if (!world.World.Virtual.IsKnown) return ResourceSet.Empty;
+        var table = NameTables.From([.. declared.OrderBy(service => service.Service.Name).Select(service => service.NameEntry(world.Bare(service, node.Namespace)))], null).Table;
+        return ResourceSet.Merge(table, ResourceSet.Empty, last.Names);
     }
 
     private void AddInbound()

@@ -4,7 +4,7 @@ using Mesh.ControlPlane.Compilation;
 
 namespace Mesh.ControlPlane.Xds;
 
-/// <summary>A type of resource this server serves, with the protocol's rules for it. Immutable; there are six.</summary>
+/// <summary>A type of resource this server serves, with the protocol's rules for it. Immutable; there are eight.</summary>
 internal sealed class ResourceKind
 {
     private ResourceKind(int index, string shortName, string typeUrl, bool wholeSet)
@@ -33,8 +33,14 @@ internal sealed class ResourceKind
     /// <summary>The one list of revoked identities.</summary>
     public static ResourceKind Revocations { get; } = new(5, "revocations", TypeUrls.IdentityRevocations, wholeSet: false);
 
+    /// <summary>The one table of names.</summary>
+    public static ResourceKind Names { get; } = new(6, "names", TypeUrls.NameTable, wholeSet: false);
+
+    /// <summary>The one list of the mesh's own addresses.</summary>
+    public static ResourceKind Ranges { get; } = new(7, "ranges", TypeUrls.MeshRanges, wholeSet: false);
+
     /// <summary>All of them in make-before-break order: what others refer to comes first.</summary>
-    public static ImmutableArray<ResourceKind> InOrder { get; } = [Clusters, Endpoints, Listeners, Routes, Secrets, Revocations];
+    public static ImmutableArray<ResourceKind> InOrder { get; } = [Clusters, Endpoints, Listeners, Routes, Secrets, Revocations, Names, Ranges];
 
     /// <summary>CDS, EDS, LDS, RDS, SDS: what people and metrics call it.</summary>
     public string ShortName { get; }

@@ -85,8 +85,8 @@ internal sealed class StreamState(string streamId)
     {
         if (config is null) return null;
         // Roots and revocations refer to nothing, and a client may need them before it can use the rest.
-        return Take(ResourceKind.Secrets, config, now) ?? Take(ResourceKind.Revocations, config, now) ?? TakeClusters(config, now) ?? Take(ResourceKind.Endpoints, config, now)
-            ?? TakeUnlessHeld(config, now) ?? TakeClusterRemovals(config, now);
+        return Take(ResourceKind.Secrets, config, now) ?? Take(ResourceKind.Revocations, config, now) ?? Take(ResourceKind.Ranges, config, now) ?? TakeClusters(config, now) ?? Take(ResourceKind.Endpoints, config, now)
+            ?? TakeUnlessHeld(config, now) ?? TakeNames(config, now) ?? TakeClusterRemovals(config, now);
     }
 
     private RequestKind Answer(Subscription subscription, DiscoveryRequest request, DateTimeOffset now)
@@ -151,6 +151,10 @@ internal sealed class StreamState(string streamId)
         if (!held) heldSince = null;
         return null;
     }
+
+    // A name must not lead to an address before a listener knows it.
+    private DiscoveryResponse? TakeNames(NodeConfig newest, DateTimeOffset now) =>
+        Of(ResourceKind.Names) is { Last: not null } && (heldSince is not null || Of(ResourceKind.Listeners)?.InFlight is not null) ? null : Take(ResourceKind.Names, newest, now);
 
     private bool MustHold(DateTimeOffset now)
     {
