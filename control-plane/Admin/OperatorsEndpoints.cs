@@ -50,7 +50,7 @@ internal sealed class OperatorsEndpoints(WorldStore store, ConnectedNodes nodes,
     public static Task ReadsOnlyAsync(HttpContext http, RequestDelegate next)
     {
         var path = http.Request.Path;
-        if (HttpMethods.IsGet(http.Request.Method) || HttpMethods.IsHead(http.Request.Method) || Written.Contains(path.Value ?? "") || !OperatorsLogin.IsFor(path)) return next(http);
+        if (HttpMethods.IsGet(http.Request.Method) || HttpMethods.IsHead(http.Request.Method) || Written.Contains(path.Value ?? "") || !OperatorsLogin.IsFor(http)) return next(http);
         http.Response.Headers.Allow = "GET, HEAD";
         return OperatorsAnswer.RefuseAsync(http, StatusCodes.Status405MethodNotAllowed, $"{path} is read with GET");
     }
