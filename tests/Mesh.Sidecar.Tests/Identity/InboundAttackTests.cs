@@ -180,6 +180,32 @@ public sealed class InboundAttackTests
         await secured.WriteAsync("bye"u8.ToArray());
     }
 
+    /// <summary>Where no ALPN tells which HTTP it is, the first bytes do; who leaves before them leaves nothing behind.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task AClientThatLeavesBeforeItsFirstByteIsForgotten(bool politely)
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        var any = Pair.Chain("mtls-http") with { Http = new HttpConnectionManager { Routes = Bed.Table(Bed.Cluster(origin.Address)) } };
+        pair.Server.Snapshots.Publish(Bed.Snap(Pair.MutualListener(pair.Server.Port, Bed.Table(Bed.Cluster(origin.Address)), any)));
+        var own = pair.Authority.For(Authority.Web);
+        for (var i = 0; i < 5; i++)
+        {
+            using var client = new TcpClient();
+            await client.ConnectAsync(pair.Server.Port);
+            await using var tls = new SslStream(client.GetStream(), leaveInnerStreamOpen: true);
+            await tls.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "cart", ClientCertificateContext = own.Svid.TlsContext, RemoteCertificateValidationCallback = (_, _, _, _) => true });
+            await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 1);
+            if (politely) await tls.ShutdownAsync();
+            client.Client.Shutdown(SocketShutdown.Send);
+            await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 0);
+        }
+
+        await Eventually.TrueAsync(() => pair.Server.Sink.Own.DownstreamOpen.Value == 0);
+    }
+
     private static async Task RefusedAsync(Pair pair, Credentials? own, string reason)
     {
         var before = pair.Server.Sink.Own.HandshakeFailures.ValueOf("inbound", reason);

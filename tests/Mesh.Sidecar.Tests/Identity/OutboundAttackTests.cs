@@ -5,6 +5,8 @@ using System.Security.Authentication;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Tests.Testbed;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Mesh.Sidecar.Tests.Identity;
 
@@ -114,6 +116,30 @@ public sealed class OutboundAttackTests
         Assert.Contains("no certificate yet", answer.Body, StringComparison.Ordinal);
         Assert.Empty(origin.Connections);
         Assert.Null(security.Own.Current);
+    }
+
+    /// <summary>A connection in plaintext waits from before an identity was expected; without a certificate of ours nothing goes out on it either.</summary>
+    [Theory]
+    [InlineData(UpstreamProtocol.Http1)]
+    [InlineData(UpstreamProtocol.Http2)]
+    internal async Task AConnectionFromBeforeAnIdentityWasExpectedIsNotUsed(UpstreamProtocol protocol)
+    {
+        var asked = 0;
+        await using var origin = await KestrelOrigin.StartAsync(
+            c =>
+            {
+                Interlocked.Increment(ref asked);
+                return c.Response.WriteAsync("hello");
+            },
+            protocol == UpstreamProtocol.Http2 ? HttpProtocols.Http2 : HttpProtocols.Http1);
+        var plain = Pair.ClusterAt(origin.Address, null, protocol);
+        await using var client = await Bed.StartAsync(at => Bed.Snap(Bed.HttpListener(at, Bed.Table(plain))));
+        Assert.Equal(200, (await client.AskAsync(Get))!.Status);
+        client.Snapshots.Publish(Bed.Snap(Bed.HttpListener(client.Port, Bed.Table(Pair.ClusterAt(origin.Address, Pair.Expecting(Authority.Cart), protocol, plain)))));
+        var answer = await client.AskAsync(Get);
+        Assert.Equal(503, answer!.Status);
+        Assert.Contains("no certificate yet", answer.Body, StringComparison.Ordinal);
+        Assert.Equal(1, asked);
     }
 
     [Theory]
