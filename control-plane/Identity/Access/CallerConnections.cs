@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using Mesh.ControlPlane.Identity.Records;
 using Mesh.ControlPlane.Model;
 using Microsoft.AspNetCore.Connections;
@@ -14,12 +15,17 @@ internal sealed class CallerConnections : IDisposable
     /// <summary>Connections without a certificate at once: enough for a fleet that joins at the rate certificates are issued.</summary>
     public const int MostNameless = 2_000;
 
+    /// <summary>Of them those from one address, so that one machine does not take the place of all.</summary>
+    public const int MostOfAddress = MostNameless / 4;
+
     /// <summary>How long a connection without a certificate lives: it is for one question.</summary>
     public static readonly TimeSpan NamelessFor = TimeSpan.FromSeconds(30);
 
     private readonly ConcurrentDictionary<ConnectionContext, Caller> open = new();
     private readonly Revocations revocations;
     private readonly TimeProvider time;
+    private readonly Lock counting = new();
+    private readonly Dictionary<IPAddress, int> namelessOf = [];
     private int nameless;
 
     /// <summary>Listens to revocations from now on.</summary>
@@ -59,14 +65,27 @@ internal sealed class CallerConnections : IDisposable
     {
         using var life = new CancellationTokenSource(NamelessFor, time);
         await using var end = life.Token.Register(() => connection.Abort(new ConnectionAbortedException("it showed no certificate and stayed too long")));
+        var from = (connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None;
         try
         {
-            if (Interlocked.Increment(ref nameless) > MostNameless) connection.Abort(new ConnectionAbortedException("too many connections without a certificate"));
-            else await next(connection);
+            if (Count(from, 1)) await next(connection);
+            else connection.Abort(new ConnectionAbortedException("too many connections without a certificate"));
         }
         finally
         {
-            Interlocked.Decrement(ref nameless);
+            Count(from, -1);
+        }
+    }
+
+    // Whether there are not too many with this one.
+    private bool Count(IPAddress from, int change)
+    {
+        lock (counting)
+        {
+            nameless += change;
+            var ofAddress = namelessOf[from] = namelessOf.GetValueOrDefault(from) + change;
+            if (ofAddress == 0) namelessOf.Remove(from);
+            return nameless <= MostNameless && ofAddress <= MostOfAddress;
         }
     }
 
