@@ -70,7 +70,7 @@ internal sealed class OperatorsEndpoints(WorldStore store, ConnectedNodes nodes,
 
     private async Task CheckAuthorizationAsync(HttpContext http)
     {
-        if (await OperatorsAnswer.ReadAsync(http, OperatorsJson.Default.AuthorizationQuestion) is not { } question) return;
+        if (await OperatorsBody.ReadAsync(http, OperatorsRequests.Default.AuthorizationQuestion) is not { } question) return;
         if (feed.Current is not { } config)
             await OperatorsAnswer.RefuseAsync(http, StatusCodes.Status503ServiceUnavailable, "there is no configuration yet: the first world is not complete");
         else if (AuthorizationCheck.Answer(config.Compiled, question, out var error) is { } answer)

@@ -87,8 +87,8 @@ public sealed class AuthorizationCheckTests
 
     [Theory]
     [InlineData("- nobody:80 GET /", "there is no service default/nobody")]
-    [InlineData("- cart.shop:99999 GET /", "'cart.shop:99999' is not SERVICE:PORT or SERVICE.NAMESPACE:PORT")]
-    [InlineData("- a.b.c.d:80 GET /", "'a.b.c.d:80' is not SERVICE:PORT or SERVICE.NAMESPACE:PORT")]
+    [InlineData("- cart.shop:99999 GET /", "to: 'cart.shop:99999' is not SERVICE:PORT or SERVICE.NAMESPACE:PORT")]
+    [InlineData("- a.b.c.d:80 GET /", "to: 'a.b.c.d:80' is not SERVICE:PORT or SERVICE.NAMESPACE:PORT")]
     [InlineData("- two.shop:80 GET /", "shop/two has no port 80: it has 8080, 9090")]
     [InlineData("shop/we/b cart.shop:8080 GET /", "from: 'shop/we/b' is not ns/NAMESPACE/sa/ACCOUNT or a SPIFFE ID: a SPIFFE ID starts with 'spiffe://', in lower case")]
     [InlineData("- cart.shop:8080 GET admin", "path: 'admin' does not begin with /")]
