@@ -29,6 +29,7 @@ internal sealed class FirstBytes(TimeProvider time)
 {
     /// <summary>How long a client may take for what tells its protocol.</summary>
     public static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
+    private const int Usual = 1024;
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(50);
 
@@ -39,20 +40,27 @@ internal sealed class FirstBytes(TimeProvider time)
     public async ValueTask<FirstWords> LookAsync(Socket accepted, Listener listener)
     {
         using var timeout = new CancellationTokenSource(Patience(listener), time);
-        using var bytes = MemoryPool<byte>.Shared.Rent(Math.Max(Detection.MostBytes, listener.InspectsTls ? ClientHello.MostBytes : 0));
+        var most = listener.InspectsTls ? ClientHello.MostBytes : Detection.MostBytes;
+        var bytes = ArrayPool<byte>.Shared.Rent(Usual);
         var (seen, pause, isTls) = (0, ShortestPause, false);
         try
         {
             while (true)
             {
-                var count = await accepted.ReceiveAsync(bytes.Memory, SocketFlags.Peek, timeout.Token);
+                var count = await accepted.ReceiveAsync(bytes, SocketFlags.Peek, timeout.Token);
                 if (count == 0) return new(isTls ? Detected.NeedMore : Detected.Other, null);
-                var words = Look(bytes.Memory.Span[..count], listener, count == bytes.Memory.Length);
+                var words = Look(bytes.AsSpan(0, count), listener, count >= most);
                 if (words.Detected != Detected.NeedMore) return words;
-                if (!isTls && listener.InspectsTls && ClientHello.MayBe(bytes.Memory.Span[..count]))
+                if (!isTls && listener.InspectsTls && ClientHello.MayBe(bytes.AsSpan(0, count)))
                 {
                     isTls = true;
                     timeout.CancelAfter(Security.HandshakeBound);
+                }
+
+                if (count == bytes.Length)
+                {
+                    Grow(ref bytes, most);
+                    continue;
                 }
 
                 // Peeking returns the same bytes at once: wait a little, longer each time nothing came.
@@ -65,6 +73,18 @@ internal sealed class FirstBytes(TimeProvider time)
         {
             return new(GoesOnInSilence(listener) && !isTls ? Detected.Other : Detected.NeedMore, null);
         }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    /// <summary>What lies there is more than usual. Whoever says nothing costs little, however many they are.</summary>
+    private static void Grow(ref byte[] bytes, int most)
+    {
+        var wanted = Math.Min(bytes.Length * 4, most);
+        ArrayPool<byte>.Shared.Return(bytes);
+        bytes = ArrayPool<byte>.Shared.Rent(wanted);
     }
 
     private static FirstWords Look(ReadOnlySpan<byte> bytes, Listener listener, bool full)
