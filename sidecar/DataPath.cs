@@ -19,7 +19,7 @@ internal sealed record DataPathSettings
     /// <summary>This workload, as it is known in labels and to other sidecars.</summary>
     public required PeerLabels Self { get; init; }
 
-    /// <summary>Most client connections at once.</summary>
+    /// <summary>Most client connections at once, in each direction.</summary>
     public int MostConnections { get; init; } = 10_000;
 
     /// <summary>How long a listener that a new configuration removed may take to let its connections end.</summary>
@@ -70,7 +70,7 @@ internal sealed class DataPath : IAsyncDisposable
             Connect = connect.ServeAsync,
             Http = handOver.ServeAsync,
             SecuredHttp = handOver.ServeSecuredAsync,
-            Limit = ConnectionLimit.For(settings.MostConnections),
+            Limits = ConnectionLimits.For(settings.MostConnections),
             Security = settings.Security,
             Metrics = sink.Own,
             Time = time,

@@ -129,8 +129,10 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     {
         var metrics = parts.Metrics;
         metrics.DownstreamConnections.Add();
-        if (!parts.Limit.TryEnter())
+        var limit = parts.Limits.Of(Direction);
+        if (!limit.TryEnter())
         {
+            metrics.ConnectionsOverLimit.Add();
             accepted.Dispose();
             return;
         }
@@ -157,7 +159,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         {
             of.Open.TryRemove(connection, out _);
             metrics.DownstreamOpen.Add(-1);
-            parts.Limit.Leave();
+            limit.Leave();
         }
     }
 

@@ -1,3 +1,5 @@
+using Mesh.Sidecar.Balancing;
+using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Tests;
 
@@ -28,5 +30,28 @@ public sealed class SilentClientsTests
         {
             foreach (var client in clients) client.Dispose();
         }
+    }
+
+    /// <summary>The same inbound: as many as may be, and the application still calls out.</summary>
+    [Fact]
+    public async Task WhoTakesAllInboundConnectionsTakesNoOutboundOne()
+    {
+        const int Most = 20;
+        await using var origin = RecordingOrigin.Friendly();
+        var settings = new DataPathSettings { Self = new PeerLabels("web-1", "default", "web", "v1"), MostConnections = Most };
+        var outbound = Bed.Nowhere();
+        await using var bed = await Bed.StartAsync(
+            at => Bed.Snap(Bed.HttpListener(at, Bed.Table(Bed.Cluster(origin.Address)), Direction.Inbound), Bed.HttpListener(outbound, Bed.Table(Bed.Cluster(origin.Address)), slot: 1)),
+            settings: settings);
+        var clients = await Task.WhenAll(Enumerable.Range(0, Most).Select(_ => bed.ConnectAsync()));
+        await Eventually.TrueAsync(() => bed.Sink.Own.DownstreamOpen.Value == Most);
+        using var tooMany = await bed.ConnectAsync();
+        Assert.True(await tooMany.EndsWithinAsync(TimeSpan.FromSeconds(5)));
+        Assert.Equal(1, bed.Sink.Own.ConnectionsOverLimit.Value);
+
+        using var application = await RawClient.ConnectAsync(outbound);
+        await application.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+        Assert.Equal(200, (await application.ReadAnswerAsync())!.Status);
+        foreach (var client in clients) client.Dispose();
     }
 }
