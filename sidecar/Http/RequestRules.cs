@@ -58,7 +58,7 @@ internal static class RequestRules
         fields.Add("x-request-id", facts.RequestId, FieldKind.RequestId);
         if (facts.Span is not null || !TraceContext.IsValid(facts.TraceParent)) facts.TraceParent = identifiers.TraceParent(facts.Span);
         fields.Add("traceparent", facts.TraceParent, FieldKind.TraceParent);
-        if (!x.HasForwardedProto) fields.Add("x-forwarded-proto", "http", FieldKind.ForwardedProto);
+        if (!x.HasForwardedProto) fields.Add(FieldRules.ForwardedProto, FieldRules.UsualProto, FieldKind.ForwardedProto);
         // Foreign hosts learn nothing about who calls; loops through them are cut by counting.
         if (source is not null && !foreign) fields.Add("x-mesh-source", source, FieldKind.MeshSource);
         if (foreign) fields.Add("x-mesh-hops", x.Hops == 0 ? "1" : (x.Hops + 1).ToString(System.Globalization.CultureInfo.InvariantCulture));
