@@ -101,11 +101,16 @@ internal sealed class FirstBytes(TimeProvider time)
     /// <summary>Whether first bytes matter for the choice of a chain or an engine.</summary>
     public static bool Matter(Listener listener) => listener.InspectsTls || SpeaksHttp(listener);
 
-    private static bool GoesOnInSilence(Listener listener) => listener.InspectsTls ? listener.DetectTimeout > TimeSpan.Zero : listener.InspectsHttp;
+    /// <summary>
+    /// Whether who says nothing is served: only where bytes are passed, since the server may speak first there. A client of HTTP speaks first,
+    /// so one that does not is nobody to keep a connection for.
+    /// </summary>
+    private static bool GoesOnInSilence(Listener listener) =>
+        ChainMatch.Find(listener, Spoken.Plain)?.Tcp is not null && (listener.InspectsTls ? listener.DetectTimeout > TimeSpan.Zero : listener.InspectsHttp);
 
     private static TimeSpan Patience(Listener listener)
     {
-        if ((listener.InspectsHttp || listener.InspectsTls) && listener.DetectTimeout > TimeSpan.Zero) return listener.DetectTimeout;
+        if (GoesOnInSilence(listener) && listener.DetectTimeout > TimeSpan.Zero) return listener.DetectTimeout;
         return TakesPlaintext(listener) ? HeadBound : Security.HandshakeBound;
     }
 

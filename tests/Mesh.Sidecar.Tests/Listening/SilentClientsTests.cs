@@ -54,4 +54,26 @@ public sealed class SilentClientsTests
         Assert.Equal(200, (await application.ReadAnswerAsync())!.Status);
         foreach (var client in clients) client.Dispose();
     }
+
+    /// <summary>A permissive port of HTTP, as most are: a client of HTTP speaks first, so who does not is not waited for.</summary>
+    [Fact]
+    public async Task NobodyIsKeptWhoSaysNothingWhereHttpIsSpoken()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        var time = new ManualTimeProvider();
+        await using var bed = await Bed.StartAsync(
+            at =>
+            {
+                var routes = Bed.Table(Bed.Cluster(origin.Address));
+                var plain = new FilterChain { Name = "http", TransportProtocol = "raw_buffer", Http = new HttpConnectionManager { Routes = routes } };
+                return Bed.Snap(Pair.MutualListener(at, routes, plain) with { DetectTimeout = TimeSpan.FromSeconds(5) });
+            },
+            time);
+        using var client = await bed.ConnectAsync();
+        for (var i = 0; i < 100 && !await client.EndsWithinAsync(TimeSpan.FromMilliseconds(20)); i++) time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("", await client.ReadToEndAsync());
+        Assert.Equal(0, bed.Sink.Own.DownstreamOpen.Value);
+
+        Assert.Equal(200, (await bed.AskAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n"))!.Status);
+    }
 }
