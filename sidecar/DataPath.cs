@@ -22,6 +22,9 @@ internal sealed record DataPathSettings
     /// <summary>Most client connections at once, in each direction.</summary>
     public int MostConnections { get; init; } = 10_000;
 
+    /// <summary>Most handshakes with clients at once.</summary>
+    public int MostHandshakes { get; init; } = OngoingHandshakes.Usual;
+
     /// <summary>How long a listener that a new configuration removed may take to let its connections end.</summary>
     public TimeSpan DrainBound { get; init; } = TimeSpan.FromSeconds(30);
 
@@ -71,6 +74,7 @@ internal sealed class DataPath : IAsyncDisposable
             Http = handOver.ServeAsync,
             SecuredHttp = handOver.ServeSecuredAsync,
             Limits = ConnectionLimits.For(settings.MostConnections),
+            Handshakes = new OngoingHandshakes(settings.MostHandshakes, time),
             Security = settings.Security,
             Metrics = sink.Own,
             Time = time,

@@ -30,6 +30,9 @@ internal sealed record AcceptorParts
     /// <summary>Bounds of open connections.</summary>
     public required ConnectionLimits Limits { get; init; }
 
+    /// <summary>The handshakes of clients that run.</summary>
+    public required OngoingHandshakes Handshakes { get; init; }
+
     /// <summary>The sidecar's own numbers.</summary>
     public required SidecarMetrics Metrics { get; init; }
 

@@ -5,6 +5,7 @@ using System.Security.Authentication;
 using System.Text;
 using Mesh.Api.Identity;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Tests;
 
@@ -95,6 +96,30 @@ public sealed class InboundAttackTests
         await client.SendAsync(Hello());
         Assert.True(await client.EndsWithinAsync(Soon));
         await Eventually.TrueAsync(() => pair.Server.Sink.Own.HandshakeFailures.ValueOf("inbound", "timeout") == 1);
+    }
+
+    /// <summary>Many that stop in the middle: the oldest make room, long before their time is up, and who is honest gets through.</summary>
+    [Fact]
+    public async Task HandshakesThatHangAreFewAndHoldUpNobody()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        var begun = Stopwatch.GetTimestamp();
+        var hello = Hello();
+        var hanging = new List<RawClient>();
+        while (pair.Server.Sink.Own.HandshakeFailures.ValueOf("inbound", "timeout") < 5)
+        {
+            var client = await RawClient.ConnectAsync(pair.Server.Port);
+            hanging.Add(client);
+            await client.SendAsync(hello);
+            await client.ReadAsync(3); // the server's flight: it hangs now
+            if (hanging.Count > Pair.MostHandshakes) await Task.Delay(20);
+        }
+
+        Assert.InRange(Stopwatch.GetElapsedTime(begun), OngoingHandshakes.Young, TimeSpan.FromSeconds(4.5)); // the bound of each is 5 s
+        foreach (var oldest in hanging.Take(5)) Assert.True(await oldest.EndsWithinAsync(TimeSpan.FromSeconds(2)));
+        Assert.Equal(200, (await pair.Client.AskAsync("GET / HTTP/1.1\r\nHost: cart\r\n\r\n"))!.Status);
+        foreach (var client in hanging) client.Dispose();
     }
 
     [Theory]
