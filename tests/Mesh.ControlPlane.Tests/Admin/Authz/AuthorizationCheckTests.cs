@@ -27,6 +27,7 @@ public sealed class AuthorizationCheckTests
         { NoAdmin, "shop/web cart.shop:8080 GET /admin/users?x=1", "DENIED a DENY rule matches", "shop/no-admin r.yaml:4" },
         { NoAdmin, "shop/web cart.shop:8080 GET /a/../admin", "DENIED a rule looks at paths, and this one has no single meaning: the path holds a dot segment", "" },
         { NoAdmin, "shop/web cart.shop:8080 GET /%61dmin", "DENIED a DENY rule matches", "shop/no-admin r.yaml:4" },
+        { Authorization("seen", "action: AUDIT, rules: [{to: [{operation: {paths: [/admin*]}}]}]"), "shop/web cart.shop:8080 GET /a/../admin", "ALLOWED no DENY rule matches, and there is no ALLOW policy", "" },
         { NoAdmin, "shop/web cart.shop:8080 GET /orders", "ALLOWED no DENY rule matches, and there is no ALLOW policy", "" },
         { NoAdmin, "shop/web db.shop:5432", "DENIED a DENY rule matches", "shop/no-admin r.yaml:4" },
         { NoAdmin, "shop/web raw.shop:7000", "DENIED a rule about HTTP holds on the port, so what is not HTTP is refused", "" },
