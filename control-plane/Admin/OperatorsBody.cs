@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
-using Mesh.Api.Operators;
 using Microsoft.AspNetCore.Http;
 
 namespace Mesh.ControlPlane.Admin;
