@@ -73,12 +73,12 @@ internal sealed class RecordTable<T>(string folder, IAuthorityStore store, Func<
 
     private async Task<ImmutableSortedDictionary<string, T>> ReadAsync(CancellationToken stop)
     {
-        var read = ImmutableSortedDictionary.CreateBuilder<string, T>(StringComparer.Ordinal);
+        var found = ImmutableSortedDictionary.CreateBuilder<string, T>(StringComparer.Ordinal);
         foreach (var entry in await store.ReadAllAsync(folder, Keep, stop))
         {
             try
             {
-                read[entry.Name] = Read(entry);
+                found[entry.Name] = Read(entry);
             }
             catch (StoreException e)
             {
@@ -86,13 +86,13 @@ internal sealed class RecordTable<T>(string folder, IAuthorityStore store, Func<
             }
         }
 
-        return read.ToImmutable();
+        return found.ToImmutable();
 
         void Keep(string name, StoreException reason)
         {
             if (!isLoaded) throw reason;
             log.Error("a record of identity cannot be read; what was known of it holds on", ("entry", name), ("error", reason.Message));
-            if (records.TryGetValue(name, out var known)) read[name] = known;
+            if (records.TryGetValue(name, out var known)) found[name] = known;
         }
     }
 
