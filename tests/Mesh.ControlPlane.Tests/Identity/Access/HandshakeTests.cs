@@ -60,7 +60,7 @@ public sealed class HandshakeTests
         var other = Open("192.0.2.2");
         Assert.False(other.IsCompleted);
         time.Advance(CallerConnections.NamelessFor);
-        foreach (var one in flood.Append(other)) await one.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        foreach (var one in flood.Append(other)) await one.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
         Assert.False(Open("192.0.2.1").IsCompleted);
 
         Task Open(string address) => connections.ServeAsync(
