@@ -41,7 +41,7 @@ public sealed class HandshakeTests
     {
         var time = new ManualTimeProvider();
         using var folder = new TemporaryFolder();
-        var connections = new CallerConnections(new Mesh.ControlPlane.Identity.Records.Revocations(new Mesh.ControlPlane.Identity.Stores.FolderStore(folder["identity"], time), time, Mesh.Api.Logging.Log.Silent), time);
+        var connections = new CallerConnections(new Mesh.ControlPlane.Identity.Authority.CertificateAuthority("cluster.local", new(), time), new Mesh.ControlPlane.Identity.Records.Revocations(new Mesh.ControlPlane.Identity.Stores.FolderStore(folder["identity"], time), time, Mesh.Api.Logging.Log.Silent), time);
         var connection = new Microsoft.AspNetCore.Connections.DefaultConnectionContext();
         var serving = connections.ServeAsync(connection, c => Task.Delay(Timeout.Infinite, c.ConnectionClosed));
         Assert.False(connection.ConnectionClosed.IsCancellationRequested);
@@ -54,7 +54,7 @@ public sealed class HandshakeTests
     {
         var time = new ManualTimeProvider();
         using var folder = new TemporaryFolder();
-        var connections = new CallerConnections(new Mesh.ControlPlane.Identity.Records.Revocations(new Mesh.ControlPlane.Identity.Stores.FolderStore(folder["identity"], time), time, Mesh.Api.Logging.Log.Silent), time);
+        var connections = new CallerConnections(new Mesh.ControlPlane.Identity.Authority.CertificateAuthority("cluster.local", new(), time), new Mesh.ControlPlane.Identity.Records.Revocations(new Mesh.ControlPlane.Identity.Stores.FolderStore(folder["identity"], time), time, Mesh.Api.Logging.Log.Silent), time);
         var flood = Enumerable.Range(0, 3000).Select(_ => Open("192.0.2.1")).ToArray();
         Assert.Equal(CallerConnections.MostOfAddress, flood.Count(one => !one.IsCompleted));
         var other = Open("192.0.2.2");
