@@ -54,7 +54,7 @@ public sealed class RevocationTests
         await using var pair = await Pair.HttpAsync(origin.Address, UpstreamProtocol.Http2);
         using var client = await pair.Client.ConnectAsync();
         await client.SendAsync(Get);
-        await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 1);
+        await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 1 && pair.ClientSecurity.Connections.Open == 1);
         Revoke(pair, byServer);
         await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 0 && pair.ClientSecurity.Connections.Open == 0);
     }
