@@ -1,4 +1,5 @@
 using System.Reflection;
+using Mesh.Api.Identity;
 using Mesh.Api.Logging;
 using Mesh.ControlPlane.Identity;
 using Mesh.ControlPlane.Identity.Stores;
@@ -44,7 +45,7 @@ internal static class Composition
         var consul = ConsulOf(options, registry);
         try
         {
-            if (options.ConsulTokenFile is { } file) File.OpenHandle(file).Dispose();
+            if (options.ConsulTokenFile is { } file) RegularFiles.Read(file, SecureFiles.MaxLength);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -171,10 +171,11 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private void MapOperatorsApi(WebApplication application)
     {
         application.Use(OperatorsEndpoints.ReadsOnlyAsync);
-        new AuthorityEndpoints(identity, time).Map(application);
-        new IdentityEndpoints(identity, new IdentityReport(identity, store, nodes), time).Map(application);
+        var marked = application.MapGroup("").WithMetadata(OperatorsOnly.Mark);
+        new AuthorityEndpoints(identity, time).Map(marked);
+        new IdentityEndpoints(identity, new IdentityReport(identity, store, nodes), time).Map(marked);
         var world = new WorldReport(store, () => Composition.SourcesReport(options, discovery, rules));
-        new OperatorsEndpoints(store, nodes, feed, traffic, world).Map(application);
+        new OperatorsEndpoints(store, nodes, feed, traffic, world).Map(marked);
     }
 
     private void MapMeshApi(WebApplication application)

@@ -19,8 +19,11 @@ internal sealed record DataPathSettings
     /// <summary>This workload, as it is known in labels and to other sidecars.</summary>
     public required PeerLabels Self { get; init; }
 
-    /// <summary>Most client connections at once.</summary>
+    /// <summary>Most client connections at once, in each direction.</summary>
     public int MostConnections { get; init; } = 10_000;
+
+    /// <summary>Most handshakes with clients at once.</summary>
+    public int MostHandshakes { get; init; } = OngoingHandshakes.Usual;
 
     /// <summary>How long a listener that a new configuration removed may take to let its connections end.</summary>
     public TimeSpan DrainBound { get; init; } = TimeSpan.FromSeconds(30);
@@ -72,7 +75,8 @@ internal sealed class DataPath : IAsyncDisposable
             Http = handOver.ServeAsync,
             SecuredHttp = handOver.ServeSecuredAsync,
             Gate = new InboundGate(Own),
-            Limit = ConnectionLimit.For(settings.MostConnections),
+            Limits = ConnectionLimits.For(settings.MostConnections),
+            Handshakes = new OngoingHandshakes(settings.MostHandshakes, time),
             Security = settings.Security,
             Metrics = sink.Own,
             Time = time,

@@ -63,7 +63,7 @@ public static class Csr
             key = request.PublicKey;
             return null;
         }
-        catch (Exception e) when (e is CryptographicException or ArgumentException or AsnContentException)
+        catch (Exception e) when (e is CryptographicException or ArgumentException or AsnContentException or PlatformNotSupportedException)
         {
             return "the request is malformed or not signed by its own key: " + e.Message;
         }

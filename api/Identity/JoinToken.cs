@@ -82,9 +82,9 @@ public sealed record JoinToken
         };
         var signed = Prefix + Base64Url.Encode(JoinTokenJson.Write(token));
         var text = $"{signed}.{Base64Url.Encode(HMACSHA256.HashData(key, Encoding.ASCII.GetBytes(signed)))}";
-        return text.Length <= MaxLength
-            ? token with { Text = text }
-            : throw new ArgumentException($"the token would have {text.Length} letters; {MaxLength} are allowed: fewer services or addresses");
+        if (text.Length > MaxLength) throw new ArgumentException($"the token would have {text.Length} letters; {MaxLength} are allowed: fewer services or addresses");
+        // Nobody is handed a token that nobody would take.
+        return TryRead(text, out _, out var problem) ? token with { Text = text } : throw new ArgumentException($"no token can be made of this: {problem}");
     }
 
     /// <summary>Reads a token without believing it: for its holder, who has no key and wants the root's hash.</summary>

@@ -37,9 +37,9 @@ internal static class JoinTokenJson
             using var document = JsonDocument.Parse(bytes, Strict);
             return Read(document.RootElement, out token);
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            // The exception quotes the content, which belongs in no log.
+            // The second is for bytes that are no UTF-8, which are found when a text is taken out. The exception quotes the content, which belongs in no log.
             return "its content is no JSON object with each member once";
         }
     }

@@ -27,7 +27,7 @@ internal static class KeyRules
                 var other => Unsupported($"its key is of the kind {other}; taken are ECDSA and RSA", out problem),
             };
         }
-        catch (CryptographicException e)
+        catch (Exception e) when (e is CryptographicException or PlatformNotSupportedException)
         {
             return Unsupported("its key cannot be read: " + e.Message, out problem);
         }

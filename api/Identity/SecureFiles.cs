@@ -55,23 +55,15 @@ public static partial class SecureFiles
             throw new IOException($"folder {path} has mode {Octal(mode)}: others may look into it, and it is to hold keys; run: chmod 700 {path}");
     }
 
-    /// <summary>Reads a secret; throws <see cref="IOException"/> with what to do where it is not its owner's alone, a symbolic link, or too large.</summary>
+    /// <summary>Reads a secret; throws <see cref="IOException"/> with what to do where it is not its owner's alone, a symbolic link, no regular file, or too large.</summary>
     public static byte[] ReadSecret(string path)
     {
-        var entry = new FileInfo(path);
-        if (entry.LinkTarget is not null)
-            throw new IOException($"{path} is a symbolic link: name the file itself");
-        if (Directory.Exists(path)) throw new IOException($"{path} is a folder, not a file");
-        using var file = File.OpenHandle(path);
+        if (new FileInfo(path).LinkTarget is not null) throw new IOException($"{path} is a symbolic link: name the file itself");
+        using var file = RegularFiles.Open(path);
         var mode = File.GetUnixFileMode(file);
         if ((mode & Others) != UnixFileMode.None)
             throw new IOException($"{path} has mode {Octal(mode)}: others may use it, and it is a secret; run: chmod 600 {path}");
-        var length = RandomAccess.GetLength(file);
-        if (length > MaxLength) throw new IOException($"{path} has {length} bytes; a secret has at most {MaxLength}");
-        var content = new byte[length];
-        var read = 0;
-        while (read < content.Length && RandomAccess.Read(file, content.AsSpan(read), read) is > 0 and var n) read += n;
-        return content[..read];
+        return RegularFiles.Read(file, path, MaxLength);
     }
 
     private static void Write(string path, ReadOnlySpan<byte> content, UnixFileMode mode)

@@ -7,22 +7,22 @@ public sealed record AuthorityStatus
     public required string TrustDomain { get; init; }
 
     /// <summary>Where its keys are: "folder PATH", "operator's files in PATH", "Consul KV".</summary>
-    public string Store { get; init; } = "";
+    public string Store { get; init => field = value ?? ""; } = "";
 
     /// <summary>Seconds a workload's certificate is good for.</summary>
     public double CertificateLifetimeSeconds { get; init; }
 
     /// <summary>The roots all workloads believe.</summary>
-    public IReadOnlyList<AuthorityCertificate> Roots { get; init; } = [];
+    public IReadOnlyList<AuthorityCertificate> Roots { get; init => field = value ?? []; } = [];
 
     /// <summary>The issuers in use, the active one first.</summary>
-    public IReadOnlyList<AuthorityCertificate> Issuers { get; init; } = [];
+    public IReadOnlyList<AuthorityCertificate> Issuers { get; init => field = value ?? []; } = [];
 
     /// <summary>The rotation that runs or ran last; null when there was none.</summary>
     public RotationStatus? Rotation { get; init; }
 
     /// <summary>What needs somebody's attention: coming expiry, a file that could not be read.</summary>
-    public IReadOnlyList<string> Warnings { get; init; } = [];
+    public IReadOnlyList<string> Warnings { get; init => field = value ?? []; } = [];
 }
 
 /// <summary>A certificate of the authority. Immutable.</summary>
@@ -60,10 +60,10 @@ public sealed record RotationStatus
     public DateTimeOffset Started { get; init; }
 
     /// <summary>Who holds it up (rehearsed: who would): node ids, or identities with holder and address.</summary>
-    public IReadOnlyList<string> WaitingFor { get; init; } = [];
+    public IReadOnlyList<string> WaitingFor { get; init => field = value ?? []; } = [];
 
     /// <summary>The same in words.</summary>
-    public string Text { get; init; } = "";
+    public string Text { get; init => field = value ?? ""; } = "";
 }
 
 /// <summary>A rotation that is asked for. Immutable.</summary>

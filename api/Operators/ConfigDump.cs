@@ -15,7 +15,7 @@ public sealed record ConfigResource
     public required string Name { get; init; }
 
     /// <summary>Its own content version.</summary>
-    public string Version { get; init; } = "";
+    public string Version { get; init => field = value ?? ""; } = "";
 
     /// <summary>The resource.</summary>
     public JsonElement Resource { get; init; }

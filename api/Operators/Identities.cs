@@ -10,13 +10,13 @@ public sealed record IdentityStatus
     public required string Id { get; init; }
 
     /// <summary>The services it may serve, as namespace/name.</summary>
-    public IReadOnlyList<string> Serves { get; init; } = [];
+    public IReadOnlyList<string> Serves { get; init => field = value ?? []; } = [];
 
     /// <summary>The node ids that are connected with it now.</summary>
-    public IReadOnlyList<string> Nodes { get; init; } = [];
+    public IReadOnlyList<string> Nodes { get; init => field = value ?? []; } = [];
 
     /// <summary>The last certificates issued to it, the newest first; bounded.</summary>
-    public IReadOnlyList<IssuedCertificate> Certificates { get; init; } = [];
+    public IReadOnlyList<IssuedCertificate> Certificates { get; init => field = value ?? []; } = [];
 
     /// <summary>Whether it is revoked.</summary>
     public bool Revoked { get; init; }
@@ -35,10 +35,10 @@ public sealed record IssuedCertificate
     public DateTimeOffset NotAfter { get; init; }
 
     /// <summary>How its holder proved itself: token, kubernetes or certificate.</summary>
-    public string Method { get; init; } = "";
+    public string Method { get; init => field = value ?? ""; } = "";
 
     /// <summary>Where the request came from.</summary>
-    public string Address { get; init; } = "";
+    public string Address { get; init => field = value ?? ""; } = "";
 }
 
 /// <summary>The identities that are no longer believed, ordered by ID.</summary>
@@ -54,7 +54,7 @@ public sealed record Revocation
     public DateTimeOffset Since { get; init; }
 
     /// <summary>Why, in the words of who did it.</summary>
-    public string Reason { get; init; } = "";
+    public string Reason { get; init => field = value ?? ""; } = "";
 }
 
 /// <summary>What is asked to be revoked: <c>ns/shop/sa/cart</c> or the whole SPIFFE ID. Immutable.</summary>

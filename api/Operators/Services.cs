@@ -16,16 +16,16 @@ public sealed record ServiceStatus
     public required string Host { get; init; }
 
     /// <summary>Where it is defined: "consul", "registry", or the file and line.</summary>
-    public string Source { get; init; } = "";
+    public string Source { get; init => field = value ?? ""; } = "";
 
     /// <summary>Its ports.</summary>
-    public IReadOnlyList<ServicePortStatus> Ports { get; init; } = [];
+    public IReadOnlyList<ServicePortStatus> Ports { get; init => field = value ?? []; } = [];
 
     /// <summary>Its endpoints, the unhealthy ones included.</summary>
-    public IReadOnlyList<EndpointStatus> Endpoints { get; init; } = [];
+    public IReadOnlyList<EndpointStatus> Endpoints { get; init => field = value ?? []; } = [];
 
     /// <summary>The rules attached to it, as kind/name (file:line).</summary>
-    public IReadOnlyList<string> Rules { get; init; } = [];
+    public IReadOnlyList<string> Rules { get; init => field = value ?? []; } = [];
 }
 
 /// <summary>A port callers use. Immutable.</summary>
@@ -41,13 +41,13 @@ public sealed record EndpointStatus
     public required string Address { get; init; }
 
     /// <summary>The version label.</summary>
-    public string Version { get; init; } = "";
+    public string Version { get; init => field = value ?? ""; } = "";
 
     /// <summary>The zone.</summary>
-    public string Zone { get; init; } = "";
+    public string Zone { get; init => field = value ?? ""; } = "";
 
     /// <summary>HEALTHY, UNHEALTHY, DRAINING, ...: xDS's words.</summary>
-    public string Health { get; init; } = "";
+    public string Health { get; init => field = value ?? ""; } = "";
 
     /// <summary>Whether a sidecar carries it.</summary>
     public bool Meshed { get; init; }

@@ -7,10 +7,10 @@ public sealed record TokenRequest
     public required string Identity { get; init; }
 
     /// <summary>The services it may serve, by name in its namespace.</summary>
-    public IReadOnlyList<string> Serves { get; init; } = [];
+    public IReadOnlyList<string> Serves { get; init => field = value ?? []; } = [];
 
     /// <summary>Addresses its workloads may register at beside the one they call from.</summary>
-    public IReadOnlyList<string> Addresses { get; init; } = [];
+    public IReadOnlyList<string> Addresses { get; init => field = value ?? []; } = [];
 
     /// <summary>Seconds until it ends; 0: the control plane's default.</summary>
     public int TtlSeconds { get; init; }
@@ -29,10 +29,10 @@ public sealed record IssuedToken
     public required string Identity { get; init; }
 
     /// <inheritdoc cref="TokenRequest.Serves"/>
-    public IReadOnlyList<string> Serves { get; init; } = [];
+    public IReadOnlyList<string> Serves { get; init => field = value ?? []; } = [];
 
     /// <inheritdoc cref="TokenRequest.Addresses"/>
-    public IReadOnlyList<string> Addresses { get; init; } = [];
+    public IReadOnlyList<string> Addresses { get; init => field = value ?? []; } = [];
 
     /// <summary>When it ends, used or not.</summary>
     public DateTimeOffset Expires { get; init; }

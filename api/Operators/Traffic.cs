@@ -57,7 +57,7 @@ public sealed record ServiceTraffic
 public sealed record EdgeEnd(string Workload, string Namespace, string Service, string Version)
 {
     /// <summary>The SPIFFE ID it proved; empty without mutual TLS.</summary>
-    public string Identity { get; init; } = "";
+    public string Identity { get; init => field = value ?? ""; } = "";
 }
 
 /// <summary>Traffic of one workload to another. Immutable.</summary>
@@ -70,7 +70,7 @@ public sealed record EdgeTraffic
     public required EdgeEnd Destination { get; init; }
 
     /// <summary>http, grpc or tcp.</summary>
-    public string Protocol { get; init; } = "";
+    public string Protocol { get; init => field = value ?? ""; } = "";
 
     /// <summary>Whether it is carried under mutual TLS.</summary>
     public bool Secured { get; init; }

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Envoy.Config.Cluster.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Extensions.LoadBalancingPolicies.LeastRequest.V3;
@@ -54,17 +55,50 @@ public static class XdsJson
     /// <summary>Reads; an unknown field is an error.</summary>
     public static JsonParser Parser { get; } = new(JsonParser.Settings.Default.WithTypeRegistry(Types));
 
-    /// <summary>The resource as JSON, or a note in its place when it holds a type this program does not know.</summary>
+    private static readonly string[] Secrets = ["private_key", "session_ticket_keys", "generic_secret"];
+
+    /// <summary>
+    /// The resource as JSON for people to read, or a note in its place when it holds a type this program does not know. Keys that stand in it
+    /// (in a file of the operator they may, wherever certificates may) are left out.
+    /// </summary>
     public static string Format(IMessage message)
     {
         try
         {
-            return Formatter.Format(message);
+            return WithoutSecrets(Formatter.Format(message));
         }
         catch (InvalidOperationException e)
         {
             // An Any of an unknown type: the formatter cannot write it.
-            return new System.Text.Json.Nodes.JsonObject { ["@error"] = e.Message }.ToJsonString();
+            return new JsonObject { ["@error"] = e.Message }.ToJsonString();
         }
     }
+
+    private static string WithoutSecrets(string json)
+    {
+        if (!Secrets.Any(name => json.Contains(name, StringComparison.Ordinal))) return json;
+        var root = JsonNode.Parse(json)!;
+        Redact(root);
+        return root.ToJsonString();
+    }
+
+    private static void Redact(JsonNode? node)
+    {
+        if (node is JsonArray list)
+        {
+            foreach (var item in list) Redact(item);
+        }
+        else if (node is JsonObject fields)
+        {
+            foreach (var (name, value) in fields.ToList())
+            {
+                if (Secrets.Contains(name, StringComparer.Ordinal)) fields[name] = Redacted(value);
+                else Redact(value);
+            }
+        }
+    }
+
+    /// <summary>The name of a file is no secret, and worth knowing.</summary>
+    private static JsonObject Redacted(JsonNode? value) =>
+        value is JsonObject source && source["filename"] is { } file ? new() { ["filename"] = file.DeepClone() } : new() { ["inline_string"] = "[redacted]" };
 }

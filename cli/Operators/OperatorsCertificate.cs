@@ -33,8 +33,8 @@ internal static class OperatorsCertificate
         try
         {
             var svid = Svid.FromPem(
-                File.ReadAllText(Path.Combine(folder, SvidFiles.Certificate)), Encoding.UTF8.GetString(ReadKey(Path.Combine(folder, SvidFiles.Key))));
-            return (svid, TrustBundle.FromPem(svid.Id.TrustDomain, File.ReadAllText(Path.Combine(folder, SvidFiles.Roots))));
+                RegularFiles.ReadText(Path.Combine(folder, SvidFiles.Certificate), SecureFiles.MaxLength), Encoding.UTF8.GetString(ReadKey(Path.Combine(folder, SvidFiles.Key))));
+            return (svid, TrustBundle.FromPem(svid.Id.TrustDomain, RegularFiles.ReadText(Path.Combine(folder, SvidFiles.Roots), SecureFiles.MaxLength)));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException)
         {

@@ -69,7 +69,7 @@ internal sealed class OperatorsToken
     {
         try
         {
-            using var file = File.OpenRead(path);
+            using var file = RegularFiles.Open(path);
             return true;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -21,7 +21,7 @@ internal sealed class AuthorityEndpoints(MeshIdentity identity, TimeProvider tim
 
     private async Task RotateAsync(HttpContext http)
     {
-        if (await OperatorsAnswer.ReadAsync(http, OperatorsJson.Default.RotationRequest) is not { } request) return;
+        if (await OperatorsBody.ReadAsync(http, OperatorsRequests.Default.RotationRequest) is not { } request) return;
         if (identity.Rotation is not { } rotation)
         {
             await OperatorsAnswer.RefuseAsync(http, StatusCodes.Status409Conflict,

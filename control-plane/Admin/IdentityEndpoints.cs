@@ -43,7 +43,7 @@ internal sealed class IdentityEndpoints(MeshIdentity identity, IdentityReport re
 
     private async Task CreateTokenAsync(HttpContext http)
     {
-        if (await OperatorsAnswer.ReadAsync(http, OperatorsJson.Default.TokenRequest) is not { } request) return;
+        if (await OperatorsBody.ReadAsync(http, OperatorsRequests.Default.TokenRequest) is not { } request) return;
         try
         {
             var life = request.TtlSeconds == 0 ? JoinTokens.DefaultLife : TimeSpan.FromSeconds(request.TtlSeconds);
@@ -61,7 +61,7 @@ internal sealed class IdentityEndpoints(MeshIdentity identity, IdentityReport re
 
     private async Task RevokeAsync(HttpContext http)
     {
-        if (await OperatorsAnswer.ReadAsync(http, OperatorsJson.Default.RevocationRequest) is not { } request) return;
+        if (await OperatorsBody.ReadAsync(http, OperatorsRequests.Default.RevocationRequest) is not { } request) return;
         if (await ReadIdAsync(http, request.Identity) is not { } id) return;
         if (id == ControlPlaneId.Of(identity.Authority.TrustDomain))
         {

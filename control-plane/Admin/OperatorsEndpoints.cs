@@ -50,7 +50,7 @@ internal sealed class OperatorsEndpoints(WorldStore store, ConnectedNodes nodes,
     public static Task ReadsOnlyAsync(HttpContext http, RequestDelegate next)
     {
         var path = http.Request.Path;
-        if (HttpMethods.IsGet(http.Request.Method) || HttpMethods.IsHead(http.Request.Method) || Written.Contains(path.Value ?? "") || !OperatorsLogin.IsFor(path)) return next(http);
+        if (HttpMethods.IsGet(http.Request.Method) || HttpMethods.IsHead(http.Request.Method) || Written.Contains(path.Value ?? "") || !OperatorsLogin.IsFor(http)) return next(http);
         http.Response.Headers.Allow = "GET, HEAD";
         return OperatorsAnswer.RefuseAsync(http, StatusCodes.Status405MethodNotAllowed, $"{path} is read with GET");
     }
@@ -70,7 +70,7 @@ internal sealed class OperatorsEndpoints(WorldStore store, ConnectedNodes nodes,
 
     private async Task CheckAuthorizationAsync(HttpContext http)
     {
-        if (await OperatorsAnswer.ReadAsync(http, OperatorsJson.Default.AuthorizationQuestion) is not { } question) return;
+        if (await OperatorsBody.ReadAsync(http, OperatorsRequests.Default.AuthorizationQuestion) is not { } question) return;
         if (feed.Current is not { } config)
             await OperatorsAnswer.RefuseAsync(http, StatusCodes.Status503ServiceUnavailable, "there is no configuration yet: the first world is not complete");
         else if (AuthorizationCheck.Answer(config.Compiled, question, out var error) is { } answer)

@@ -21,7 +21,7 @@ internal sealed class ProcessMetrics : IDisposable
         meter.CreateObservableGauge("mesh_world_services", () => store.Current.Services.Count, description: "Services known.");
         meter.CreateObservableGauge("mesh_world_instances", () => store.Current.Instances.Count, description: "Instances known.");
         meter.CreateObservableGauge("mesh_world_endpoints", () => store.Current.Services.Values.Sum(s => s.Ports.Sum(p => p.Endpoints.Length)), description: "Endpoints of all ports of all services.");
-        meter.CreateObservableGauge("mesh_world_notices", () => store.Current.Notices.Length, description: "Things that are odd but not wrong, see /debug/world.");
+        meter.CreateObservableGauge("mesh_world_notices", () => store.Current.AllNotices.Length, description: "Things that are odd but not wrong, see /debug/world.");
     }
 
     public void Dispose() => meter.Dispose();

@@ -24,7 +24,7 @@ internal sealed class WorldReport(WorldStore store, Func<object> sources)
             world.Version,
             Sources = sources(),
             store.Interest,
-            world.Notices,
+            Notices = world.AllNotices,
             Services = world.Services.Values.OrderBy(s => s.Name).Select(s => new { s.Name, s.AnyPort, s.ClusterIPs, s.Source, s.Ports, s.Routes }),
             Instances = world.Instances.Values.OrderBy(i => i.Id, StringComparer.Ordinal),
         };

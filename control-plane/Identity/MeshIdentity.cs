@@ -39,7 +39,7 @@ internal sealed class MeshIdentity : IDisposable
         (this.issuing, (Tokens, Grants, Holders), this.world, (ours, Operators, Rotation)) = (issuing, records, world, keepers);
         (time, log) = (issuing.Time, issuing.Log);
         own = new OwnCertificate(issuing.Authority, time, new Random(), log);
-        connections = new CallerConnections(issuing.Revocations, time);
+        connections = new CallerConnections(issuing.Authority, issuing.Revocations, time);
         endpoint = new CertificateEndpoint(issuing, new CallerCredentials(Tokens, kubernetes));
         Tls = new MeshApiTls(issuing, own, connections, new SvidVerifier(time));
         issuing.Authority.Changed += Publish;
@@ -117,7 +117,7 @@ internal sealed class MeshIdentity : IDisposable
     /// <summary>Adds what the mesh API has of identity to an application: who is let in, and certificates.</summary>
     public void Map(WebApplication application)
     {
-        var check = new CallerCheck(Revocations, time);
+        var check = new CallerCheck(Authority, Revocations, time);
         application.Use(check.CheckAsync);
         endpoint.Map(application);
     }
@@ -131,7 +131,7 @@ internal sealed class MeshIdentity : IDisposable
     /// <summary>Runs until <paramref name="stop"/>.</summary>
     public Task RunAsync(CancellationToken stop) => Task.WhenAll(
         ours?.RunAsync(stop) ?? Operators!.RunAsync(stop), Rotation?.RunAsync(stop) ?? Task.CompletedTask,
-        own.RunAsync(stop), Revocations.RunAsync(stop), Grants.RunAsync(stop), Holders.RunAsync(stop), SweepAsync(stop));
+        own.RunAsync(stop), Revocations.RunAsync(stop), Grants.RunAsync(stop), Holders.RunAsync(stop), connections.RunAsync(stop), SweepAsync(stop));
 
     /// <inheritdoc/>
     public void Dispose()

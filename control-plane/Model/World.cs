@@ -49,12 +49,18 @@ public sealed record World
     /// <summary>How the services were resolved, for the next build.</summary>
     internal IReadOnlyDictionary<ServiceName, Resolution> Resolutions { get; init; } = FrozenDictionary<ServiceName, Resolution>.Empty;
 
-    /// <summary>What is odd but not wrong: a route to a service that does not exist, a selector that finds nothing.</summary>
+    /// <summary>What is odd but not wrong about services, routes and registries: a route to a service that does not exist, a selector that finds nothing.</summary>
     public ImmutableArray<Notice> Notices { get; init; } = [];
 
     /// <summary>The addresses that mean a service: those of the cluster, else virtual ones; none when it is headless, or was given none yet.</summary>
     public ImmutableArray<string> AddressesOf(Service service) =>
         service.NeedsAddress ? Virtual.Of(service.Name) : service.ClusterIPs;
+
+    /// <summary>Those and what is odd about policies, which takes a look at all of them and is worked out when somebody asks.</summary>
+    public ImmutableArray<Notice> AllNotices => [.. Notices, .. PolicyNotices.Value];
+
+    /// <summary>What is odd about policies.</summary>
+    internal Lazy<ImmutableArray<Notice>> PolicyNotices { get; init; } = new(() => []);
 
     /// <summary>True when instances of a service may be missing: of its name, or of those its selector finds.</summary>
     public bool IsUnread(ServiceName service)

@@ -28,7 +28,7 @@ public static class WorldBuilder
         var services = resolutions.ToDictionary(pair => pair.Key, pair => pair.Value.Service);
         var departed = AddDeparted(previous, services);
         var policies = PolicySet.From(documents, previous.Policies);
-        var authority = ServiceAuthority.From(trust ?? Trust.None, policies, documents.SelectMany(set => set.Services));
+        var authority = ServiceAuthority.From(trust ?? Trust.None, policies, documents, previous.Authority);
         EndpointAuthority.Apply(services, authority, policies, notices);
         RouteAttachment.Attach(services, documents, notices);
         var world = new World
@@ -42,8 +42,7 @@ public static class WorldBuilder
             Trust = trust ?? Trust.None,
             Authority = authority,
         };
-        PolicyReview.Add(world, notices);
-        return world with { Notices = notices.ToImmutable() };
+        return world with { Notices = notices.ToImmutable(), PolicyNotices = new Lazy<ImmutableArray<Notice>>(() => PolicyReview.Of(world)) };
     }
 
     private static Dictionary<ServiceName, Resolution> Resolve(World previous, InstanceDirectory directory, List<RuleSet> documents, Notices notices)

@@ -35,7 +35,9 @@ internal static class NodeAuthority
     /// <summary>A name somebody can read in a metric, and words for whoever is refused.</summary>
     public sealed record Refusal(string Reason, string Text);
 
-    private static bool Claims(NodeDescription node, NodeDescription other) => node.Id == other.Id || WorkloadOf(node) == WorkloadOf(other);
+    // Names are a namespace's own: nobody of another one keeps a workload from its configuration by being there first.
+    private static bool Claims(NodeDescription node, NodeDescription other) =>
+        node.Namespace == other.Namespace && (node.Id == other.Id || WorkloadOf(node) == WorkloadOf(other));
 
     // gRPC programs have ids of any form: then the id itself is who they are.
     private static string WorkloadOf(NodeDescription node) => node.Workload.Length > 0 ? node.Workload : IdParts(node.Id)?.Workload ?? node.Id;

@@ -16,6 +16,9 @@ internal sealed class Exchange
 {
     private IFeatureCollection features = null!;
     private IHttpRequestFeature request = null!;
+    private IHttpResponseBodyFeature answer = null!;
+    private IHttpRequestTrailersFeature? trailers;
+    private IHttpRequestBodyDetectionFeature detection = null!;
     private readonly Lock gate = new();
     private object? running;
     private RuleFields? ruleFields;
@@ -83,23 +86,23 @@ internal sealed class Exchange
     public IHttpResponseFeature Response { get; private set; } = null!;
 
     /// <summary>Where the response body goes.</summary>
-    public PipeWriter ResponseBody => features.Get<IHttpResponseBodyFeature>()!.Writer;
+    public PipeWriter ResponseBody => answer.Writer;
 
     /// <summary>Fixes the head of the response; it is sent with the first bytes of the body, or when those are late.</summary>
-    public Task StartResponseAsync() => features.Get<IHttpResponseBodyFeature>()!.StartAsync();
+    public Task StartResponseAsync() => answer.StartAsync();
 
     /// <summary>The request's body.</summary>
     public RequestBody Body { get; } = new();
 
     /// <summary>Life of the request at the client's side.</summary>
-    public IHttpRequestLifetimeFeature Lifetime => features.Get<IHttpRequestLifetimeFeature>()!;
+    public IHttpRequestLifetimeFeature Lifetime { get; private set; } = null!;
 
     /// <summary>Trailers of the response; null on HTTP/1, which cannot carry them here.</summary>
     public IHeaderDictionary? ResponseTrailers => Http2 ? features.Get<IHttpResponseTrailersFeature>()?.Trailers : null;
 
     /// <summary>Trailers of the request once its body was read; null when none came.</summary>
     public IHeaderDictionary? RequestTrailers =>
-        features.Get<IHttpRequestTrailersFeature>() is { Available: true, Trailers.Count: > 0 } trailers ? trailers.Trailers : null;
+        trailers is { Available: true, Trailers.Count: > 0 } ? trailers.Trailers : null;
 
     /// <summary>Turns the connection into a tunnel.</summary>
     public IHttpUpgradeFeature? Upgrade => features.Get<IHttpUpgradeFeature>();
@@ -113,10 +116,8 @@ internal sealed class Exchange
     /// <summary>Takes over a new request.</summary>
     public void Begin(IFeatureCollection of, long now)
     {
-        features = of;
-        request = of.Get<IHttpRequestFeature>()!;
-        Response = of.Get<IHttpResponseFeature>()!;
-        Connection = of.Get<ConnectionFacts>()!;
+        // Kestrel's one object is all of these, for every request of a connection or stream: they are looked up at the first.
+        if (!ReferenceEquals(features, of)) Learn(of);
         Http2 = request.Protocol == "HTTP/2";
         Headers.Clear();
         Target = "";
@@ -124,7 +125,7 @@ internal sealed class Exchange
         Hops = 0;
         HasForwardedProto = TellsDenial = AbsoluteForm = SaysEmptyBody = ExpectsContinue = WebSocket = false;
         BodyLength = 0;
-        Body.Begin(of.Get<IHttpRequestBodyDetectionFeature>()!.CanHaveBody ? of.Get<IRequestBodyPipeFeature>()!.Reader : null);
+        Body.Begin(detection.CanHaveBody ? of.Get<IRequestBodyPipeFeature>()!.Reader : null);
         if (Body.Exists) BodyLength = -1;
         lock (gate)
         {
@@ -191,6 +192,18 @@ internal sealed class Exchange
     public void CloseAfterwards()
     {
         if (!Http2) Response.Headers.Connection = "close";
+    }
+
+    private void Learn(IFeatureCollection of)
+    {
+        features = of;
+        request = of.Get<IHttpRequestFeature>()!;
+        Response = of.Get<IHttpResponseFeature>()!;
+        answer = of.Get<IHttpResponseBodyFeature>()!;
+        trailers = of.Get<IHttpRequestTrailersFeature>();
+        detection = of.Get<IHttpRequestBodyDetectionFeature>()!;
+        Lifetime = of.Get<IHttpRequestLifetimeFeature>()!;
+        Connection = of.Get<ConnectionFacts>()!;
     }
 
     private void Describe(long now)

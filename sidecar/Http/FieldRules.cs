@@ -89,6 +89,12 @@ internal static class FieldRules
     /// <summary>Field that tells an application who calls, as Envoy writes it.</summary>
     public const string ClientCert = "x-forwarded-client-cert";
 
+    /// <summary>Field that tells the scheme a client used.</summary>
+    public const string ForwardedProto = "x-forwarded-proto";
+
+    /// <summary>Its value where the client sent none.</summary>
+    public const string UsualProto = "http";
+
     private const string MeshPrefix = "x-mesh-";
     private const string EnvoyPrefix = "x-envoy-";
 

@@ -20,7 +20,10 @@ internal sealed class HeaderList
     public void Clear() => Count = 0;
 
     /// <summary>Adds a field.</summary>
-    public void Add(string name, string value) => Slot() = new Field(name, value);
+    public void Add(string name, string value) => Add(name, value, FieldRules.KindOf(name));
+
+    /// <summary>Adds a field whose kind is known.</summary>
+    public void Add(string name, string value, FieldKind kind) => Slot() = new Field(name, value, kind);
 
     /// <summary>Adds a field from the wire (Latin-1), with the strings that stand in its slot already when they are equal.</summary>
     public void Add(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
@@ -29,7 +32,8 @@ internal sealed class HeaderList
         var sameName = slot.Name is not null && Ascii.Equals(name, slot.Name);
         var sameValue = slot.Value is not null && Ascii.Equals(value, slot.Value);
         if (sameName && sameValue) return;
-        slot = new Field(sameName ? slot.Name! : Encoding.Latin1.GetString(name), sameValue ? slot.Value! : Encoding.Latin1.GetString(value));
+        var text = sameName ? slot.Name! : Encoding.Latin1.GetString(name);
+        slot = new Field(text, sameValue ? slot.Value! : Encoding.Latin1.GetString(value), sameName ? slot.Kind : FieldRules.KindOf(text));
     }
 
     /// <summary>The first value of a name, or null.</summary>
@@ -62,5 +66,5 @@ internal sealed class HeaderList
     }
 
     /// <summary>One header field.</summary>
-    internal readonly record struct Field(string Name, string Value);
+    internal readonly record struct Field(string Name, string Value, FieldKind Kind);
 }

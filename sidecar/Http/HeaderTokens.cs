@@ -14,6 +14,14 @@ internal static class HeaderTokens
         return false;
     }
 
+    /// <summary>A field value without the blanks around it.</summary>
+    public static ReadOnlySpan<byte> TrimBlanks(ReadOnlySpan<byte> value)
+    {
+        while (!value.IsEmpty && value[0] is (byte)' ' or (byte)'\t') value = value[1..];
+        while (!value.IsEmpty && value[^1] is (byte)' ' or (byte)'\t') value = value[..^1];
+        return value;
+    }
+
     /// <summary>Reads a Content-Length: digits and nothing else, at most 18.</summary>
     public static bool TryLength(ReadOnlySpan<char> value, out long length)
     {

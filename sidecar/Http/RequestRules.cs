@@ -46,7 +46,7 @@ internal static class RequestRules
     /// <summary>Tells the application who calls, by what the handshake proved; what the caller said of itself was dropped.</summary>
     public static void AddCaller(Exchange x, ClientCertDetails details)
     {
-        if (details != ClientCertDetails.None && x.Connection.Peer is { } peer) x.Headers.Add(FieldRules.ClientCert, peer.Forwarded(details));
+        if (details != ClientCertDetails.None && x.Connection.Peer is { } peer) x.Headers.Add(FieldRules.ClientCert, peer.Forwarded(details), FieldKind.ClientCert);
     }
 
     /// <summary>Adds the fields that are ours to add, once it is known where the request goes.</summary>
@@ -55,12 +55,12 @@ internal static class RequestRules
         var facts = x.Facts;
         var fields = x.Headers;
         if (facts.RequestId.Length == 0) facts.RequestId = identifiers.RequestId();
-        fields.Add("x-request-id", facts.RequestId);
+        fields.Add("x-request-id", facts.RequestId, FieldKind.RequestId);
         if (facts.Span is not null || !TraceContext.IsValid(facts.TraceParent)) facts.TraceParent = identifiers.TraceParent(facts.Span);
-        fields.Add("traceparent", facts.TraceParent);
-        if (!x.HasForwardedProto) fields.Add("x-forwarded-proto", "http");
+        fields.Add("traceparent", facts.TraceParent, FieldKind.TraceParent);
+        if (!x.HasForwardedProto) fields.Add(FieldRules.ForwardedProto, FieldRules.UsualProto, FieldKind.ForwardedProto);
         // Foreign hosts learn nothing about who calls; loops through them are cut by counting.
-        if (source is not null && !foreign) fields.Add("x-mesh-source", source);
+        if (source is not null && !foreign) fields.Add("x-mesh-source", source, FieldKind.MeshSource);
         if (foreign) fields.Add("x-mesh-hops", x.Hops == 0 ? "1" : (x.Hops + 1).ToString(System.Globalization.CultureInfo.InvariantCulture));
     }
 
@@ -88,7 +88,7 @@ internal static class RequestRules
                 x.ExpectsContinue = x.Body.Exists && !x.Http2;
                 return null;
             case FieldKind.Te:
-                if (HeaderTokens.Contains(value, "trailers")) x.Headers.Add("TE", "trailers");
+                if (HeaderTokens.Contains(value, "trailers")) x.Headers.Add("TE", "trailers", FieldKind.Te);
                 return null;
             case FieldKind.Upgrade:
                 x.WebSocket = !x.Http2 && x.Facts.Method == "GET" && value.Equals("websocket", StringComparison.OrdinalIgnoreCase)
@@ -118,7 +118,7 @@ internal static class RequestRules
             case FieldKind.ContentType: facts.Grpc = IsGrpc(value); break;
         }
 
-        x.Headers.Add(name, value);
+        x.Headers.Add(name, value, kind);
     }
 
     private static string? TakeFraming(Exchange x, FieldKind kind, string name, string value)
@@ -135,7 +135,7 @@ internal static class RequestRules
                 if (!value.Equals("chunked", StringComparison.OrdinalIgnoreCase)) return "a transfer coding other than chunked";
                 return x.RequestHeaders.ContainsKey("X-Content-Length") ? "both Content-Length and Transfer-Encoding" : null;
             default:
-                x.Headers.Add(name, value);
+                x.Headers.Add(name, value, kind);
                 return null;
         }
     }

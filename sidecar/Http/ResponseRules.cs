@@ -19,14 +19,13 @@ internal static class ResponseRules
         for (var i = 0; i < from.Count; i++)
         {
             ref readonly var field = ref from[i];
-            var kind = FieldRules.KindOf(field.Name);
-            switch (kind)
+            switch (field.Kind)
             {
                 // A peer's word to us; from an application it would be a lie.
                 case FieldKind.MeshUntouched: break;
                 case FieldKind.Mesh when x.Facts.Direction == Direction.Inbound: break;
                 case FieldKind.HopByHop or FieldKind.TransferEncoding or FieldKind.Upgrade or FieldKind.Te or FieldKind.ContentLength: break;
-                case FieldKind.Connection: nominated = true; break;
+                case FieldKind.Connection: nominated |= field.Value is not ("keep-alive" or "close"); break;
                 case FieldKind.Trailer when !x.Http2: break;
                 case FieldKind.GrpcStatus:
                     x.Facts.GrpcStatus = GrpcStatus(field.Value);
@@ -55,10 +54,9 @@ internal static class ResponseRules
         for (var i = 0; i < from.Count; i++)
         {
             ref readonly var field = ref from[i];
-            var kind = FieldRules.KindOf(field.Name);
-            if (kind == FieldKind.GrpcStatus) x.Facts.GrpcStatus = GrpcStatus(field.Value);
+            if (field.Kind == FieldKind.GrpcStatus) x.Facts.GrpcStatus = GrpcStatus(field.Value);
             // Framing, routing and connection fields have no business in trailers (RFC 9110 §6.5.1).
-            if (kind is FieldKind.EndToEnd or FieldKind.GrpcStatus && to is not null) Add(to, field);
+            if (field.Kind is FieldKind.EndToEnd or FieldKind.GrpcStatus && to is not null) Add(to, field);
         }
 
         return to is not null;
@@ -81,7 +79,7 @@ internal static class ResponseRules
     {
         for (var i = 0; i < from.Count; i++)
         {
-            if (FieldRules.KindOf(from[i].Name) != FieldKind.Connection) continue;
+            if (from[i].Kind != FieldKind.Connection) continue;
             foreach (var name in from[i].Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
             {
                 if (FieldRules.KindOf(name) == FieldKind.EndToEnd) to.Remove(name);

@@ -40,6 +40,7 @@ internal sealed class RuleFields(Exchange exchange) : IRbacFields
     private string? OfFacts(string name) => name.Length switch
     {
         12 when exchange.Facts.RequestId.Length > 0 && name.Equals("x-request-id", StringComparison.OrdinalIgnoreCase) => exchange.Facts.RequestId,
+        17 when !exchange.HasForwardedProto && name.Equals(FieldRules.ForwardedProto, StringComparison.OrdinalIgnoreCase) => FieldRules.UsualProto,
         11 when exchange.Facts.TraceParent.Length > 0 && name.Equals("traceparent", StringComparison.OrdinalIgnoreCase) => exchange.Facts.TraceParent,
         _ => null,
     };

@@ -129,8 +129,10 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     {
         var metrics = parts.Metrics;
         metrics.DownstreamConnections.Add();
-        if (!parts.Limit.TryEnter())
+        var limit = parts.Limits.Of(Direction);
+        if (!limit.TryEnter())
         {
+            metrics.ConnectionsOverLimit.Add();
             accepted.Dispose();
             return;
         }
@@ -157,7 +159,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         {
             of.Open.TryRemove(connection, out _);
             metrics.DownstreamOpen.Add(-1);
-            parts.Limit.Leave();
+            limit.Leave();
         }
     }
 
@@ -184,17 +186,34 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
 
         var secured = chain.Tls is { } tls ? await secure.AcceptAsync(accepted, tls, listener) : null;
         if (chain.Tls is not null && secured is null) return;
-        var facts = new ConnectionFacts(listener, accepted.RemoteEndPoint as IPEndPoint, accepted.LocalEndPoint as IPEndPoint, of.Draining)
+        try
         {
-            Spoken = spoken,
-            Peer = secured?.Peer,
-            Original = original,
-        };
-        if (chain.Tcp is { } tcp) await parts.Tcp(secured ?? (ITransport)new SocketTransport(accepted), facts, tcp);
-        else if (chain.Http is not { } http) accepted.Dispose();
+            var facts = new ConnectionFacts(listener, accepted.RemoteEndPoint as IPEndPoint, accepted.LocalEndPoint as IPEndPoint, of.Draining)
+            {
+                Spoken = spoken,
+                Peer = secured?.Peer,
+                Original = original,
+            };
+            await ServeAsync(connection, facts, words.Detected, secured);
+        }
+        catch
+        {
+            secured?.Dispose();
+            throw;
+        }
+    }
+
+    private async Task ServeAsync(OpenConnection connection, ConnectionFacts facts, Detected detected, TlsTransport? secured)
+    {
+        var accepted = connection.Socket;
+        // First bytes and handshakes take as long as a client likes, within bounds: what changed meanwhile holds for it.
+        var chain = facts.ChainOf(facts.In(parts.Snapshots.Current));
+        if (chain is null || chain.Tls is null != secured is null) ((IDisposable?)secured ?? accepted).Dispose();
+        else if (chain.Tcp is { } tcp) await parts.Tcp(secured ?? (ITransport)new SocketTransport(accepted), facts, tcp);
+        else if (chain.Http is not { } http) ((IDisposable?)secured ?? accepted).Dispose();
         else if (secured is not null) await parts.SecuredHttp(connection, facts, IsHttp2(http.Codec, secured.Protocol), secured);
-        else if (words.Detected == Detected.Connect) await parts.Connect(accepted, facts, http);
-        else await parts.Http(connection, facts, http.Codec == HttpCodec.Http2 || (http.Codec == HttpCodec.Auto && words.Detected == Detected.Http2));
+        else if (detected == Detected.Connect) await parts.Connect(accepted, facts, http);
+        else await parts.Http(connection, facts, http.Codec == HttpCodec.Http2 || (http.Codec == HttpCodec.Auto && detected == Detected.Http2));
     }
 
     private static IPEndPoint Local(Socket accepted, Listener listener) => accepted.LocalEndPoint as IPEndPoint ?? listener.Address;

@@ -30,8 +30,11 @@ internal sealed record AcceptorParts
     /// <summary>What handshakes need.</summary>
     public required Security Security { get; init; }
 
-    /// <summary>Bound of open connections.</summary>
-    public required ConnectionLimit Limit { get; init; }
+    /// <summary>Bounds of open connections.</summary>
+    public required ConnectionLimits Limits { get; init; }
+
+    /// <summary>The handshakes of clients that run.</summary>
+    public required OngoingHandshakes Handshakes { get; init; }
 
     /// <summary>The sidecar's own numbers.</summary>
     public required SidecarMetrics Metrics { get; init; }
@@ -41,40 +44,4 @@ internal sealed record AcceptorParts
 
     /// <summary>The log.</summary>
     public required Log Log { get; init; }
-}
-
-/// <summary>Bounds the connections that are open at once, so that descriptors are left for upstreams. Thread safe.</summary>
-internal sealed class ConnectionLimit(int most)
-{
-    private int open;
-
-    /// <summary>The limit for this process: what is wanted, but at most a quarter of the descriptors it may have.</summary>
-    public static ConnectionLimit For(int wanted) => new(Math.Max(16, Math.Min(wanted, Descriptors() / 4)));
-
-    private static int Descriptors()
-    {
-        const int Usual = 65536;
-        try
-        {
-            // "Max open files            1024                 524288               files"; the runtime has raised the first to the second.
-            var line = File.ReadLines("/proc/self/limits").FirstOrDefault(l => l.StartsWith("Max open files", StringComparison.Ordinal));
-            var columns = line?.Split(' ', StringSplitOptions.RemoveEmptyEntries);
-            return columns is { Length: > 3 } && int.TryParse(columns[3], out var soft) ? soft : Usual;
-        }
-        catch (IOException)
-        {
-            return Usual;
-        }
-    }
-
-    /// <summary>True when one more may be open; each that entered must leave.</summary>
-    public bool TryEnter()
-    {
-        if (Interlocked.Increment(ref open) <= most) return true;
-        Interlocked.Decrement(ref open);
-        return false;
-    }
-
-    /// <summary>One has ended.</summary>
-    public void Leave() => Interlocked.Decrement(ref open);
 }

@@ -29,6 +29,7 @@ internal sealed class FirstBytes(TimeProvider time)
 {
     /// <summary>How long a client may take for what tells its protocol.</summary>
     public static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
+    private const int Usual = 1024;
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(50);
 
@@ -39,21 +40,28 @@ internal sealed class FirstBytes(TimeProvider time)
     public async ValueTask<FirstWords> LookAsync(Socket accepted, Listener listener, ChainGroup group)
     {
         var asksForTls = AsksForTls(listener, group);
-        using var timeout = new CancellationTokenSource(Patience(listener, group), time);
-        using var bytes = MemoryPool<byte>.Shared.Rent(Math.Max(Detection.MostBytes, asksForTls ? ClientHello.MostBytes : 0));
+        using var timeout = new CancellationTokenSource(Patience(listener, group, asksForTls), time);
+        var most = asksForTls ? ClientHello.MostBytes : Detection.MostBytes;
+        var bytes = ArrayPool<byte>.Shared.Rent(Usual);
         var (seen, pause, isTls) = (0, ShortestPause, false);
         try
         {
             while (true)
             {
-                var count = await accepted.ReceiveAsync(bytes.Memory, SocketFlags.Peek, timeout.Token);
+                var count = await accepted.ReceiveAsync(bytes, SocketFlags.Peek, timeout.Token);
                 if (count == 0) return new(isTls ? Detected.NeedMore : Detected.Other, null);
-                var words = Look(bytes.Memory.Span[..count], asksForTls, group.SpeaksHttp, count == bytes.Memory.Length);
+                var words = Look(bytes.AsSpan(0, count), asksForTls, group.SpeaksHttp, count >= most);
                 if (words.Detected != Detected.NeedMore) return words;
-                if (!isTls && asksForTls && ClientHello.MayBe(bytes.Memory.Span[..count]))
+                if (!isTls && asksForTls && ClientHello.MayBe(bytes.AsSpan(0, count)))
                 {
                     isTls = true;
                     timeout.CancelAfter(Security.HandshakeBound);
+                }
+
+                if (count == bytes.Length)
+                {
+                    Grow(ref bytes, most);
+                    continue;
                 }
 
                 // Peeking returns the same bytes at once: wait a little, longer each time nothing came.
@@ -64,8 +72,20 @@ internal sealed class FirstBytes(TimeProvider time)
         }
         catch (OperationCanceledException)
         {
-            return new(GoesOnInSilence(listener, asksForTls) && !isTls ? Detected.Other : Detected.NeedMore, null);
+            return new(GoesOnInSilence(listener, group, asksForTls) && !isTls ? Detected.Other : Detected.NeedMore, null);
         }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    /// <summary>What lies there is more than usual. Whoever says nothing costs little, however many they are.</summary>
+    private static void Grow(ref byte[] bytes, int most)
+    {
+        var wanted = Math.Min(bytes.Length * 4, most);
+        ArrayPool<byte>.Shared.Return(bytes);
+        bytes = ArrayPool<byte>.Shared.Rent(wanted);
     }
 
     /// <summary>Whether first bytes matter for the choice of a chain or an engine.</summary>
@@ -84,11 +104,16 @@ internal sealed class FirstBytes(TimeProvider time)
 
     private static bool AsksForTls(Listener listener, ChainGroup group) => listener.InspectsTls && group.AsksForTls;
 
-    private static bool GoesOnInSilence(Listener listener, bool asksForTls) => asksForTls ? listener.DetectTimeout > TimeSpan.Zero : listener.InspectsHttp;
+    /// <summary>
+    /// Whether who says nothing is served: only where bytes are passed, since the server may speak first there. A client of HTTP speaks first,
+    /// so one that does not is nobody to keep a connection for.
+    /// </summary>
+    private static bool GoesOnInSilence(Listener listener, ChainGroup group, bool asksForTls) =>
+        ChainMatch.Find(group, Spoken.Plain)?.Tcp is not null && (asksForTls ? listener.DetectTimeout > TimeSpan.Zero : listener.InspectsHttp);
 
-    private static TimeSpan Patience(Listener listener, ChainGroup group)
+    private static TimeSpan Patience(Listener listener, ChainGroup group, bool asksForTls)
     {
-        if ((listener.InspectsHttp || listener.InspectsTls) && listener.DetectTimeout > TimeSpan.Zero) return listener.DetectTimeout;
+        if (GoesOnInSilence(listener, group, asksForTls) && listener.DetectTimeout > TimeSpan.Zero) return listener.DetectTimeout;
         return group.TakesPlaintext ? HeadBound : Security.HandshakeBound;
     }
 }

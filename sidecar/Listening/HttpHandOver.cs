@@ -20,7 +20,18 @@ internal sealed class HttpHandOver(ConnectionFeed feed, SocketConnectionContextF
     {
         var connection = new SecuredConnection(secured, blocks);
         connection.Start();
-        await ServeAsync(open, connection, facts, http2 ?? await connection.SpeaksHttp2Async(FirstBytes.HeadBound, time));
+        try
+        {
+            http2 ??= await connection.SpeaksHttp2Async(FirstBytes.HeadBound, time);
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException)
+        {
+            // It was gone before its first byte, or cut since none came: no engine will end it.
+            await connection.DisposeAsync();
+            return;
+        }
+
+        await ServeAsync(open, connection, facts, http2.Value);
     }
 
     private async Task ServeAsync(OpenConnection open, ConnectionContext connection, ConnectionFacts facts, bool http2)

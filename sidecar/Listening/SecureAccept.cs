@@ -21,7 +21,17 @@ internal sealed class SecureAccept(AcceptorParts parts)
     {
         using var bound = new CancellationTokenSource(Security.HandshakeBound, parts.Time);
         var remote = accepted.RemoteEndPoint;
-        var result = await handshake.AcceptAsync(accepted, settings, bound.Token);
+        var ongoing = parts.Handshakes.Begin(bound);
+        HandshakeResult result;
+        try
+        {
+            result = await handshake.AcceptAsync(accepted, settings, bound.Token);
+        }
+        finally
+        {
+            parts.Handshakes.End(ongoing);
+        }
+
         parts.Metrics.HandshakeDone(result.Problem, listener.Direction);
         if (result.Transport is null) Say(listener, remote?.ToString() ?? "unknown", result.Problem, result.Text);
         return result.Transport;

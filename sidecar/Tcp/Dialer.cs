@@ -19,13 +19,18 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
     /// <summary>The terms on which an endpoint is called now; null for one that is called in plaintext, or while we have no certificate.</summary>
     public DialTerms? TermsOf(Endpoint endpoint) => endpoint.Tls?.TermsNow(security.Own);
 
+    /// <summary>True when an identity is expected at the endpoint and there are no terms: then nothing may be sent, on a new connection or an old one.</summary>
+    public static bool Lacks(Endpoint endpoint, DialTerms? terms) => terms is null && endpoint.Tls is not null;
+
+    /// <summary>The same in words.</summary>
+    public static string Uncertified(Endpoint endpoint) => $"{endpoint.Authority} is to be called as {endpoint.Tls!.Expected}, and this sidecar has no certificate yet";
+
     /// <summary>Connects. On failure there is no transport and the failure says why; a cancelled connect throws.</summary>
     public async ValueTask<Dialled> ConnectAsync(Dial dial, CancellationToken cancel)
     {
         var endpoint = dial.Endpoint;
         if (endpoint.Address is { } known && own.LeadsBack(snapshots.Current, known, dial.Direction)) return Loop(endpoint);
-        if (endpoint.Tls is { } tls && dial.Terms is null)
-            return new(null, Failure.TlsFailure, $"{endpoint.Authority} is to be called as {tls.Expected}, and this sidecar has no certificate yet");
+        if (Lacks(endpoint, dial.Terms)) return new(null, Failure.TlsFailure, Uncertified(endpoint));
         using var bound = new CancellationTokenSource(dial.Timeout, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancel);
         var (socket, failure, detail) = await TryConnectAsync(endpoint, CallsItself(dial), both.Token);

@@ -54,6 +54,10 @@ internal sealed class SidecarMetrics
     /// <summary>Client connections accepted.</summary>
     public Counter DownstreamConnections { get; } = new("mesh_sidecar_downstream_connections_total", "Client connections accepted.");
 
+    /// <summary>Client connections closed at once, since as many as may be were open.</summary>
+    public Counter ConnectionsOverLimit { get; } =
+        new("mesh_sidecar_downstream_connections_over_limit_total", "Client connections closed at once, since as many as may be were open.");
+
     /// <summary>Client connections open.</summary>
     public Gauge DownstreamOpen { get; } = new("mesh_sidecar_downstream_connections_open", "Client connections open now.");
 
@@ -144,7 +148,7 @@ internal sealed class SidecarMetrics
     /// <summary>All counters, in order of exposition.</summary>
     public IReadOnlyList<Counter> Counters =>
     [
-        DownstreamConnections, UpstreamConnections, UpstreamConnectFailures, Retries, RetriesOverBudget, DroppedTrailers,
+        DownstreamConnections, ConnectionsOverLimit, UpstreamConnections, UpstreamConnectFailures, Retries, RetriesOverBudget, DroppedTrailers,
         RefusedRequests, Ejections, AccessLogDropped, SeriesOverflow, AuthorizationLogDropped,
     ];
 

@@ -2,6 +2,7 @@ using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Route.V3;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
+using Mesh.Api.Identity;
 using Mesh.Api.Xds;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Config.Builders;
@@ -22,6 +23,7 @@ internal sealed class StaticFile
     private const string Version = "static";
 
     private readonly string name;
+    private const int LargestFile = 64 << 20;
     private readonly ConfigErrors errors;
     private readonly YamlMessage messages;
     private readonly Dictionary<string, List<Any>> resources = new(StringComparer.Ordinal);
@@ -39,7 +41,7 @@ internal sealed class StaticFile
     {
         try
         {
-            return Parse(path, File.ReadAllText(path), errors);
+            return Parse(path, RegularFiles.ReadText(path, LargestFile), errors);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -8,6 +8,7 @@ namespace Mesh.Api.Identity.Agent;
 /// </summary>
 internal sealed class Enrollments
 {
+    private const int LongestToken = 16 * 1024;
     private const string JoinTokenName = "the join token";
     private readonly IdentityAgentOptions options;
     private readonly SvidVerifier verifier;
@@ -86,7 +87,7 @@ internal sealed class Enrollments
     {
         try
         {
-            return TrustBundle.FromPem(trustDomain, File.ReadAllText(options.CaFile!));
+            return TrustBundle.FromPem(trustDomain, RegularFiles.ReadText(options.CaFile!, SecureFiles.MaxLength));
         }
         catch (FormatException e)
         {
@@ -99,8 +100,8 @@ internal sealed class Enrollments
         if (options.KubeTokenFile is not { } file) return null;
         try
         {
-            var token = Encoding.ASCII.GetString(File.ReadAllBytes(file)).Trim();
-            if (token.Length is > 0 and <= 16 * 1024 && token.All(c => c is > ' ' and < '\u007f')) return token;
+            var token = Encoding.ASCII.GetString(RegularFiles.Read(file, LongestToken)).Trim();
+            if (token.Length > 0 && token.All(c => c is > ' ' and < '\u007f')) return token;
             reasons.Add($"{file} holds no token");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -76,7 +76,7 @@ internal sealed class AuthorizationCheck
         foreach (var workload in destination.Workloads.Where(workload => !workload.HasSidecar).Take(3))
             warnings.Add($"instance {workload.Id} has no sidecar: nothing is enforced there");
         if (judges.Select(pair => pair.Judge.Mode).Distinct().Count() > 1) warnings.Add($"the workloads of {destination.Service.Name} differ in their mutual TLS mode");
-        foreach (var notice in compiled.World.Notices.Where(IsAboutPolicies)) warnings.Add($"{notice.Source.Location}: {notice.Text}");
+        foreach (var notice in compiled.World.AllNotices.Where(IsAboutPolicies)) warnings.Add($"{notice.Source.Location}: {notice.Text}");
     }
 
     private bool IsAboutPolicies(Notice notice) =>

@@ -20,7 +20,7 @@ internal sealed record Destination(Service Service, ResolvedPort Port, string Au
         var number = 0;
         var hasPort = colon > 0;
         var host = hasPort ? text[..colon] : text;
-        error = $"'{text}' is not SERVICE:PORT or SERVICE.NAMESPACE:PORT";
+        error = $"to: '{text}' is not SERVICE:PORT or SERVICE.NAMESPACE:PORT";
         if (hasPort && (!int.TryParse(text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out number) || number is 0 or > 65535)) return null;
         var meanings = ServiceHosts.Meanings(host, callerNamespace);
         if (meanings.IsEmpty) return null;

@@ -112,7 +112,7 @@ internal sealed class Judge
         }
 
         using var path = CanonicalPath.Read(trial.Path);
-        return path.Problem is { } problem && at.Protocol != AppProtocol.Tcp && http.Any(engine => engine.ReadsPath)
+        return path.Problem is { } problem && at.Protocol != AppProtocol.Tcp && http.Any(engine => engine is { ReadsPath: true, Action: not RbacAction.Log })
             ? new AuthorizationVerdict { Reason = "a rule looks at paths, and this one has no single meaning: " + problem }
             : null;
     }

@@ -6,6 +6,17 @@ using Microsoft.AspNetCore.Http;
 
 namespace Mesh.ControlPlane.Admin.Login;
 
+/// <summary>Marks the endpoints that answer operators alone. Immutable.</summary>
+internal sealed class OperatorsOnly
+{
+    private OperatorsOnly()
+    {
+    }
+
+    /// <summary>The mark.</summary>
+    public static OperatorsOnly Mark { get; } = new();
+}
+
 /// <summary>
 /// Middleware of the operators' API: nobody is answered who has not logged in, by a token on its own port or by a certificate on the mesh API's. The
 /// role view may look, the role admin may change. Thread safe.
@@ -19,8 +30,13 @@ internal sealed class OperatorsLogin(OperatorTokens tokens, FrozenDictionary<str
     /// <summary>Changes nothing though it is a POST: the question does not fit into a URL.</summary>
     private static readonly FrozenSet<string> Questions = new[] { OperatorsApi.AuthorizationCheck }.ToFrozenSet(StringComparer.Ordinal);
 
-    /// <summary>Whether a path belongs to operators.</summary>
-    public static bool IsFor(PathString path) => path.StartsWithSegments("/api", StringComparison.Ordinal) || path.StartsWithSegments("/debug", StringComparison.Ordinal);
+    /// <summary>
+    /// Whether a request is for operators: what answers it says so (<see cref="OperatorsOnly"/>), however the path is spelled, since routing takes
+    /// more than one spelling. Paths under theirs that nobody serves are theirs, too.
+    /// </summary>
+    public static bool IsFor(HttpContext http) =>
+        http.GetEndpoint()?.Metadata.GetMetadata<OperatorsOnly>() is not null
+        || http.Request.Path.StartsWithSegments("/api", StringComparison.OrdinalIgnoreCase) || http.Request.Path.StartsWithSegments("/debug", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>For the operators' own port: a token is needed.</summary>
     public Task ByTokenAsync(HttpContext http, RequestDelegate next)
@@ -35,7 +51,7 @@ internal sealed class OperatorsLogin(OperatorTokens tokens, FrozenDictionary<str
     /// <summary>For the mesh API: the caller's certificate must be an operator's.</summary>
     public Task ByCertificateAsync(HttpContext http, RequestDelegate next)
     {
-        if (!IsFor(http.Request.Path)) return next(http);
+        if (!IsFor(http)) return next(http);
         if (http.Features.Get<Caller>() is not { } caller) return UnknownAsync(http, "log in: show a certificate of an operator");
         return certificates.TryGetValue(caller.Id.ToString(), out var role)
             ? CheckAsync(http, new Operator(caller.Id.ToString(), role), next)

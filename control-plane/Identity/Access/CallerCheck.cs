@@ -1,4 +1,5 @@
 using Mesh.Api.Grpc;
+using Mesh.ControlPlane.Identity.Authority;
 using Mesh.ControlPlane.Identity.Issuing;
 using Mesh.ControlPlane.Identity.Records;
 using Mesh.ControlPlane.Model;
@@ -7,10 +8,10 @@ using Microsoft.AspNetCore.Http;
 namespace Mesh.ControlPlane.Identity.Access;
 
 /// <summary>
-/// Middleware of the mesh API: without a client certificate, issuing certificates is all that answers; a revoked caller gets nothing. What a caller
-/// may do beyond that is decided where it is done. Thread safe.
+/// Middleware of the mesh API: without a client certificate, issuing certificates is all that answers; a revoked caller gets nothing, and one whose
+/// certificate would not be let in again nothing new. What a caller may do beyond that is decided where it is done. Thread safe.
 /// </summary>
-internal sealed class CallerCheck(Revocations revocations, TimeProvider time)
+internal sealed class CallerCheck(CertificateAuthority authority, Revocations revocations, TimeProvider time)
 {
     /// <summary>Passes on or refuses.</summary>
     public Task CheckAsync(HttpContext http, RequestDelegate next)
@@ -23,6 +24,13 @@ internal sealed class CallerCheck(Revocations revocations, TimeProvider time)
             // What runs goes on; what is new needs a handshake with a certificate that is good, so the connection is asked to end.
             http.Connection.RequestClose();
             return GrpcEndpoints.RefuseAsync(http, new GrpcStatus(GrpcStatusCode.Unavailable, $"the certificate of this connection ended at {shown.NotAfter.ToUniversalTime():u}: connect again with a newer one"));
+        }
+
+        if (http.Features.Get<ShownCertificate>()?.IsBelieved(authority.Current.Bundle) == false)
+        {
+            // Else whoever holds a certificate under a root that was dropped would renew it on the connection he has.
+            http.Connection.RequestClose();
+            return GrpcEndpoints.RefuseAsync(http, new GrpcStatus(GrpcStatusCode.Unavailable, "the root above the certificate of this connection is no longer believed: connect again with a newer one"));
         }
 
         if (caller is null && http.Request.Path != CertificateEndpoint.Path)

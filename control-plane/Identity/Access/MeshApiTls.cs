@@ -53,10 +53,12 @@ internal sealed class MeshApiTls(IssuingContext issuing, OwnCertificate own, Cal
 
     private bool Accept(ConnectionContext connection, X509Certificate leaf, X509Chain? chain)
     {
-        var verdict = verifier.Verify(leaf, chain, issuing.Authority.Current.Bundle);
+        var bundle = issuing.Authority.Current.Bundle;
+        var verdict = verifier.Verify(leaf, chain, bundle);
         if (!verdict.Ok) return Refuse(connection, verdict.Problem.ToString(), verdict.Text);
         if (issuing.Revocations.Contains(verdict.Id!)) return Refuse(connection, "Revoked", $"{verdict.Id} is revoked");
         connection.Features.Set(new Caller(verdict.Id!));
+        connection.Features.Set(new ShownCertificate(verifier, leaf, chain, bundle));
         return true;
     }
 

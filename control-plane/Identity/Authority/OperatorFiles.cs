@@ -122,7 +122,7 @@ internal sealed record OperatorFiles
     {
         var path = Path.Combine(folder, name);
         if (!File.Exists(path)) throw new FormatException($"{path} is missing");
-        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        using var file = new FileStream(RegularFiles.Open(path), FileAccess.Read);
         if (file.Length > LargestFile) throw new FormatException($"{path} has {file.Length} bytes; {LargestFile} are allowed");
         using var reader = new StreamReader(file, Encoding.ASCII);
         return reader.ReadToEnd();

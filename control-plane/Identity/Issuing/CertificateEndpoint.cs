@@ -6,6 +6,7 @@ using Mesh.Api.Logging;
 using Mesh.ControlPlane.Identity.Authority;
 using Mesh.ControlPlane.Identity.Records;
 using Mesh.ControlPlane.Identity.Stores;
+using Mesh.ControlPlane.Model;
 using Microsoft.AspNetCore.Routing;
 
 namespace Mesh.ControlPlane.Identity.Issuing;
@@ -23,11 +24,19 @@ internal sealed record IssuingContext(CertificateAuthority Authority, Revocation
 /// </summary>
 internal sealed class CertificateEndpoint(IssuingContext context, CallerCredentials credentials)
 {
-    /// <summary>Requests a second that are looked at, and how many at once after a pause.</summary>
+    /// <summary>
+    /// Requests a second that are looked at, and how many at once after a pause: so many of callers with a certificate, and as many of those without.
+    /// </summary>
     public const int Rate = 50, Burst = 100;
 
+    /// <summary>Of them those of one identity, and those of one address that shows no certificate.</summary>
+    public const int RateOfIdentity = 10, RateOfAddress = 25;
+
     private const int LargestRequest = 64 * 1024;
-    private readonly RateLimit limit = new(Rate, Burst, context.Time);
+
+    // Apart, so that nobody who only reaches the port keeps a workload from renewing.
+    private readonly FairLimit known = new(Rate, Burst, RateOfIdentity, context.Time);
+    private readonly FairLimit unknown = new(Rate, Burst, RateOfAddress, context.Time);
 
     /// <summary>The path of its only method, which also answers callers that have no certificate yet.</summary>
     public static string Path => CertificateMethods.CreateCertificate.Path;
@@ -38,10 +47,13 @@ internal sealed class CertificateEndpoint(IssuingContext context, CallerCredenti
 
     private async Task<IstioCertificateResponse> CreateAsync(IstioCertificateRequest request, ServerCallContext call)
     {
-        if (!limit.TryTake())
+        var caller = call.Http.Features.Get<Caller>();
+        if (!(caller is null ? unknown.TryTake(AddressOf(call)) : known.TryTake(caller.Id.ToString())))
         {
             context.Metrics.Refused("rate");
-            throw new GrpcException(GrpcStatusCode.ResourceExhausted, $"more than {Rate} certificates a second are asked for; try again in a while");
+            throw new GrpcException(GrpcStatusCode.ResourceExhausted, caller is null
+                ? $"more than {RateOfAddress} certificates a second are asked for from {AddressOf(call)}, or {Rate} in all; try again in a while"
+                : $"more than {RateOfIdentity} certificates a second are asked for by {caller.Id}, or {Rate} in all; try again in a while");
         }
 
         // The key first: a token is not used up by a request that could not be granted.
@@ -103,7 +115,7 @@ internal sealed class CertificateEndpoint(IssuingContext context, CallerCredenti
     private GrpcException Refuse(ServerCallContext call, Credential? credential, Refusal refusal, GrpcStatusCode code)
     {
         context.Metrics.Refused(refusal.Reason);
-        context.Audit.Write(new AuditEvent(context.Time.GetUtcNow(), "refused")
+        context.Audit.Write(new AuditEvent(context.Time.GetUtcNow(), AuditLog.RefusedEvent)
         {
             Identity = credential?.Id.ToString(),
             By = credential?.By,
@@ -114,6 +126,8 @@ internal sealed class CertificateEndpoint(IssuingContext context, CallerCredenti
         context.Log.Warn("a certificate is refused", ("identity", credential?.Id), ("peer", PeerOf(call)), ("reason", refusal.Reason), ("error", refusal.Text));
         return new GrpcException(code, refusal.Text);
     }
+
+    private static string AddressOf(ServerCallContext call) => call.Http.Connection.RemoteIpAddress?.ToString() ?? "nowhere";
 
     private static string PeerOf(ServerCallContext call) => $"{call.Http.Connection.RemoteIpAddress}:{call.Http.Connection.RemotePort}";
 }

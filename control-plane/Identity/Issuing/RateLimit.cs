@@ -12,12 +12,30 @@ internal sealed class RateLimit(double perSecond, int burst, TimeProvider time)
     {
         lock (gate)
         {
-            var now = time.GetTimestamp();
-            left = Math.Min(burst, left + (time.GetElapsedTime(last, now).TotalSeconds * perSecond));
-            last = now;
+            Refill();
             if (left < 1) return false;
             left--;
             return true;
         }
+    }
+
+    /// <summary>True when nothing was taken for so long that it is as good as new.</summary>
+    public bool IsFull
+    {
+        get
+        {
+            lock (gate)
+            {
+                Refill();
+                return left >= burst;
+            }
+        }
+    }
+
+    private void Refill()
+    {
+        var now = time.GetTimestamp();
+        left = Math.Min(burst, left + (time.GetElapsedTime(last, now).TotalSeconds * perSecond));
+        last = now;
     }
 }

@@ -98,7 +98,8 @@ internal sealed class JoinTokens
     /// <summary>Forgets used tokens that nobody could use any more.</summary>
     public async Task SweepAsync(CancellationToken stop)
     {
-        foreach (var entry in await store.ReadAllAsync(Consumed, stop))
+        // What cannot be read may be a token that was used: it stays.
+        foreach (var entry in await store.ReadAllAsync(Consumed, (_, _) => { }, stop))
         {
             var isOver = long.TryParse(Encoding.ASCII.GetString(entry.Content.Span).Split(' ')[0], NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
                 && DateTimeOffset.FromUnixTimeSeconds(seconds) + RememberedFor < time.GetUtcNow();

@@ -96,9 +96,5 @@ internal sealed class KubernetesTokens
         return (file.Length, file.LastWriteTimeUtc);
     }
 
-    private static KeySet ReadKeys(string path)
-    {
-        var length = new FileInfo(path).Length;
-        return length <= LargestFile ? KeySet.Read(File.ReadAllBytes(path)) : throw new FormatException($"it has {length} bytes; {LargestFile} are allowed");
-    }
+    private static KeySet ReadKeys(string path) => KeySet.Read(RegularFiles.Read(path, LargestFile));
 }

@@ -53,7 +53,7 @@ internal sealed class Holders(IAuthorityStore store, TimeProvider time, Log log)
     {
         var now = time.GetUtcNow();
         var all = new Dictionary<string, IssuedRecord>(StringComparer.Ordinal);
-        foreach (var entry in await store.ReadAllAsync(Folder, stop))
+        foreach (var entry in await store.ReadAllAsync(Folder, Skip, stop))
         {
             if (Read(entry) is { } record) all[record.Holder] = record;
         }
@@ -90,7 +90,7 @@ internal sealed class Holders(IAuthorityStore store, TimeProvider time, Log log)
     public async Task SweepAsync(CancellationToken stop)
     {
         var now = time.GetUtcNow();
-        foreach (var entry in await store.ReadAllAsync(Folder, stop))
+        foreach (var entry in await store.ReadAllAsync(Folder, Skip, stop))
         {
             if (Read(entry) is not { } record || record.NotAfter <= now) await store.DeleteAsync(entry.Name, stop);
         }
@@ -136,8 +136,11 @@ internal sealed class Holders(IAuthorityStore store, TimeProvider time, Log log)
         }
         catch (FormatException e)
         {
-            log.Warn("a record of an issued certificate cannot be read and is left out", ("entry", entry.Name), ("error", e.Message));
+            Skip(entry.Name, new StoreException(e.Message, e));
             return null;
         }
     }
+
+    private void Skip(string name, StoreException reason) =>
+        log.Warn("a record of an issued certificate cannot be read and is left out", ("entry", name), ("error", reason.Message));
 }

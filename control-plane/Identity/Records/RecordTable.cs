@@ -20,6 +20,7 @@ internal sealed class RecordTable<T>(string folder, IAuthorityStore store, Func<
     private readonly SemaphoreSlim turn = new(1);
     private volatile ImmutableSortedDictionary<string, T> records = ImmutableSortedDictionary.Create<string, T>(StringComparer.Ordinal);
     private bool isAway;
+    private bool isLoaded;
 
     /// <summary>Raised after <see cref="Records"/> was read again. Handlers only signal.</summary>
     public event Action? Changed;
@@ -27,15 +28,18 @@ internal sealed class RecordTable<T>(string folder, IAuthorityStore store, Func<
     /// <summary>The records by entry name, as last read.</summary>
     public ImmutableSortedDictionary<string, T> Records => records;
 
-    /// <summary>Reads all of them now. A <see cref="StoreException"/> names the entry that cannot be read; what was known stays.</summary>
+    /// <summary>
+    /// Reads all of them now. One that cannot be read is an error at the first time (a <see cref="StoreException"/> names it); later what was known of
+    /// it stays, and the others hold: nobody is kept from revoking by a broken entry.
+    /// </summary>
     public async Task LoadAsync(CancellationToken stop)
     {
         // In turns: what was read first must not be published last.
         await turn.WaitAsync(stop);
         try
         {
-            var entries = await store.ReadAllAsync(folder, stop);
-            records = entries.ToImmutableSortedDictionary(entry => entry.Name, Read, StringComparer.Ordinal);
+            records = await ReadAsync(stop);
+            isLoaded = true;
         }
         finally
         {
@@ -64,6 +68,31 @@ internal sealed class RecordTable<T>(string folder, IAuthorityStore store, Func<
                 (isAway, mark) = (true, null);
                 await Task.Delay(RetryAfter, time, stop);
             }
+        }
+    }
+
+    private async Task<ImmutableSortedDictionary<string, T>> ReadAsync(CancellationToken stop)
+    {
+        var found = ImmutableSortedDictionary.CreateBuilder<string, T>(StringComparer.Ordinal);
+        foreach (var entry in await store.ReadAllAsync(folder, Keep, stop))
+        {
+            try
+            {
+                found[entry.Name] = Read(entry);
+            }
+            catch (StoreException e)
+            {
+                Keep(entry.Name, e);
+            }
+        }
+
+        return found.ToImmutable();
+
+        void Keep(string name, StoreException reason)
+        {
+            if (!isLoaded) throw reason;
+            log.Error("a record of identity cannot be read; what was known of it holds on", ("entry", name), ("error", reason.Message));
+            if (records.TryGetValue(name, out var known)) found[name] = known;
         }
     }
 

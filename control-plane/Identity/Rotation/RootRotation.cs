@@ -107,7 +107,7 @@ internal sealed class RootRotation(MeshAuthority ours, CertificateAuthority auth
         var next = await ours.UpdateAsync(state => RotationSteps.After(seen, state, time.GetUtcNow()), $"the change of roots goes on: {why}", stop);
         if (next.Rotation is not { Phase: RotationPhase.Done }) return;
         written.Clear();
-        foreach (var entry in await store.ReadAllAsync(Acknowledged, stop)) await store.DeleteAsync(entry.Name, stop);
+        foreach (var entry in await store.ReadAllAsync(Acknowledged, Skip, stop)) await store.DeleteAsync(entry.Name, stop);
     }
 
     private async Task<IReadOnlyList<Laggard>> LaggardsAsync(RotationState rotation, CancellationToken stop)
@@ -117,7 +117,7 @@ internal sealed class RootRotation(MeshAuthority ours, CertificateAuthority auth
         var connected = Connected(authority.Current.Bundle.ToPem());
         if (rotation.Phase == RotationPhase.Renew) return Laggards.InRenew(held, connected, rotation);
         var prefix = FolderOf(rotation) + "/";
-        var acknowledged = (await store.ReadAllAsync(FolderOf(rotation), stop)).Select(entry => entry.Name[prefix.Length..]).ToHashSet(StringComparer.Ordinal);
+        var acknowledged = (await store.ReadAllAsync(FolderOf(rotation), Skip, stop)).Select(entry => entry.Name[prefix.Length..]).ToHashSet(StringComparer.Ordinal);
         return Laggards.InDistribute(held, connected, acknowledged, authority.Current.Bundle.Fingerprint);
     }
 
@@ -131,6 +131,9 @@ internal sealed class RootRotation(MeshAuthority ours, CertificateAuthority auth
             written.Add(name);
         }
     }
+
+    // Nobody's word: whoever it was acknowledges again, or is waited for.
+    private void Skip(string name, StoreException reason) => clock.Log.Warn("an acknowledgement of the new root cannot be read and does not count", ("entry", name), ("error", reason.Message));
 
     private static string FolderOf(RotationState rotation) => $"{Acknowledged}/{rotation.NewRoot[..16]}";
 

@@ -47,11 +47,23 @@ internal sealed class FolderStore : IAuthorityStore
     }
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<StoredEntry>> ReadAllAsync(string folder, CancellationToken stop)
+    public Task<IReadOnlyList<StoredEntry>> ReadAllAsync(string folder, Action<string, StoreException> unreadable, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
-        return Task.FromResult(Try<IReadOnlyList<StoredEntry>>("read", PathOf(folder), () =>
-            [.. Files(folder).Order(StringComparer.Ordinal).Select(path => Read(NameOf(path))).OfType<StoredEntry>()]));
+        var entries = new List<StoredEntry>();
+        foreach (var name in Try("read", PathOf(folder), () => Files(folder).Select(NameOf).Order(StringComparer.Ordinal).ToArray()))
+        {
+            try
+            {
+                if (Try("read", PathOf(name), () => Read(name)) is { } entry) entries.Add(entry);
+            }
+            catch (StoreException e)
+            {
+                unreadable(name, e);
+            }
+        }
+
+        return Task.FromResult<IReadOnlyList<StoredEntry>>(entries);
     }
 
     /// <inheritdoc/>

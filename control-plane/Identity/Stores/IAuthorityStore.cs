@@ -14,8 +14,11 @@ internal interface IAuthorityStore
     /// <summary>Reads an entry; null when there is none.</summary>
     Task<StoredEntry?> ReadAsync(string name, CancellationToken stop);
 
-    /// <summary>Reads all entries below a folder such as <c>revocations</c>, by name.</summary>
-    Task<IReadOnlyList<StoredEntry>> ReadAllAsync(string folder, CancellationToken stop);
+    /// <summary>
+    /// Reads all entries below a folder such as <c>revocations</c>, by name. Those that cannot be read are told to <paramref name="unreadable"/>, with
+    /// the reason: who can put something between the others must not keep them from being read.
+    /// </summary>
+    Task<IReadOnlyList<StoredEntry>> ReadAllAsync(string folder, Action<string, StoreException> unreadable, CancellationToken stop);
 
     /// <summary>Makes an entry that must not exist yet; false, and nothing changed, when it does. Of any number that try, one succeeds.</summary>
     Task<bool> CreateAsync(string name, ReadOnlyMemory<byte> content, CancellationToken stop);
@@ -31,6 +34,14 @@ internal interface IAuthorityStore
     /// Answers with the mark to wait from next. A return is no proof of a change.
     /// </summary>
     Task<string> WaitAsync(string folder, string? mark, CancellationToken stop);
+}
+
+/// <summary>Reading where every entry counts. Stateless.</summary>
+internal static class AuthorityStoreReading
+{
+    /// <summary>Reads all entries below a folder; one that cannot be read is an error.</summary>
+    public static Task<IReadOnlyList<StoredEntry>> ReadAllAsync(this IAuthorityStore store, string folder, CancellationToken stop) =>
+        store.ReadAllAsync(folder, (_, reason) => throw reason, stop);
 }
 
 /// <summary>An entry as it was read. Immutable.</summary>

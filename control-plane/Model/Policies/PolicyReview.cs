@@ -14,24 +14,25 @@ internal sealed class PolicyReview
     private readonly IReadOnlyDictionary<ServiceName, Service> services;
     private readonly WorkloadIndex workloads;
     private readonly Lazy<HashSet<string>> identities;
-    private readonly Notices notices;
+    private readonly Notices notices = new();
 
-    private PolicyReview(World world, Notices notices)
+    private PolicyReview(World world)
     {
-        (policies, trust, services, this.notices) = (world.Policies, world.Trust, world.Services, notices);
+        (policies, trust, services) = (world.Policies, world.Trust, world.Services);
         workloads = new WorkloadIndex(world.Instances.Values,
             policies.Authorization.Select(policy => policy.Selector).Concat(policies.Authentication.Select(policy => policy.Selector)));
         identities = new Lazy<HashSet<string>>(() => KnownIdentities.Of(world));
     }
 
-    /// <summary>Adds what there is to say about the policies of a world.</summary>
-    public static void Add(World world, Notices notices)
+    /// <summary>What there is to say about the policies of a world.</summary>
+    public static ImmutableArray<Notice> Of(World world)
     {
-        if (world.Policies.IsEmpty) return;
-        var review = new PolicyReview(world, notices);
+        if (world.Policies.IsEmpty) return [];
+        var review = new PolicyReview(world);
         foreach (var rule in world.Policies.Identities) review.Review(rule);
         foreach (var policy in world.Policies.Authentication) review.Review(policy);
         foreach (var policy in world.Policies.Authorization) review.Review(policy);
+        return review.notices.ToImmutable();
     }
 
     private void Review(ServiceIdentity rule)

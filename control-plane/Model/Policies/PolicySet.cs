@@ -44,6 +44,7 @@ public sealed class PolicySet
     /// <summary>The policies of some documents; <paramref name="previous"/> when those are the same.</summary>
     internal static PolicySet From(IReadOnlyCollection<RuleSet> sources, PolicySet previous)
     {
+        if (previous.IsEmpty && sources.All(set => set.ServiceIdentities.IsEmpty && set.PeerAuthentications.IsEmpty && set.AuthorizationPolicies.IsEmpty)) return previous;
         var authorization = Distinct(sources.SelectMany(set => set.AuthorizationPolicies), policy => policy.Name);
         var targets = authorization.SelectMany(policy => policy.Targets).ToHashSet();
         var documents = new Documents(

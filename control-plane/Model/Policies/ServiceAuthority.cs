@@ -16,9 +16,12 @@ public sealed class ServiceAuthority
     private readonly FrozenDictionary<ServiceName, ServiceName> selected;
     private readonly FrozenSet<ServiceName> required;
     private readonly FrozenDictionary<string, Grant> grants;
+    private readonly (Trust Trust, PolicySet Policies, RuleSet[] Sources) madeOf;
 
-    private ServiceAuthority(Trust trust, PolicySet policies, IEnumerable<ServiceDocument> services)
+    private ServiceAuthority(Trust trust, PolicySet policies, RuleSet[] sources)
     {
+        madeOf = (trust, policies, sources);
+        var services = sources.SelectMany(source => source.Services);
         trustDomain = trust.Domain;
         named = policies.Identities.GroupBy(rule => rule.Service)
             .ToFrozenDictionary(rules => rules.Key, rules => Sorted(rules.First().Identities.Select(identity => IdentityName.Expand(identity, trust.Domain))));
@@ -51,8 +54,14 @@ public sealed class ServiceAuthority
     /// <summary>What join tokens allow an identity, or null.</summary>
     public Grant? GrantOf(string identity) => grants.GetValueOrDefault(identity);
 
-    /// <summary>The authority of a world.</summary>
-    internal static ServiceAuthority From(Trust trust, PolicySet policies, IEnumerable<ServiceDocument> services) => new(trust, policies, services);
+    /// <summary>The authority of a world; <paramref name="previous"/> when nothing it is made of changed.</summary>
+    internal static ServiceAuthority From(Trust trust, PolicySet policies, IReadOnlyCollection<RuleSet> sources, ServiceAuthority previous)
+    {
+        var (oldTrust, oldPolicies, oldSources) = previous.madeOf;
+        return ReferenceEquals(oldTrust, trust) && ReferenceEquals(oldPolicies, policies) && oldSources.SequenceEqual(sources, ReferenceEqualityComparer.Instance)
+            ? previous
+            : new ServiceAuthority(trust, policies, [.. sources]);
+    }
 
     private ImmutableArray<string> Direct(ServiceName service) =>
         named.TryGetValue(service, out var rule) ? rule

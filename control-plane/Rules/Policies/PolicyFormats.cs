@@ -60,7 +60,13 @@ internal static partial class PolicyFormats
     public static string? PrincipalProblem(string text)
     {
         if (PatternProblem(text) is { } problem) return problem;
-        if (text.Contains('*', StringComparison.Ordinal)) return PatternForm().IsMatch(text) ? null : $"has characters no SPIFFE ID has: \"{text}\"";
+        if (text.Contains('*', StringComparison.Ordinal))
+        {
+            // A colon stands in the scheme alone, so a pattern with one elsewhere would never match.
+            var rest = text.StartsWith(IdentityName.Scheme, StringComparison.Ordinal) ? text[IdentityName.Scheme.Length..] : text;
+            return PatternForm().IsMatch(text) && (rest[0] == '*' || !rest.Contains(':', StringComparison.Ordinal)) ? null : $"has characters no SPIFFE ID has: \"{text}\"";
+        }
+
         if (text.StartsWith(IdentityName.Scheme, StringComparison.Ordinal)) return WorkloadIdProblem(text);
         return WorkloadIdProblem(IdentityName.Scheme + text) is null ? null : $"must be TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, or end or begin with *, is \"{text}\"";
     }
@@ -87,6 +93,7 @@ internal static partial class PolicyFormats
         var (address, length) = text.Split('/') is [var block, var bits] ? (block, bits) : (text, null);
         if (!Formats.IsAddress(address) || !IPAddress.TryParse(address, out var parsed) || address.Contains('%', StringComparison.Ordinal))
             return $"must be an IP address or block such as 10.0.0.0/8, is \"{text}\"";
+        if (parsed.IsIPv4MappedToIPv6) return $"\"{text}\" is IPv4 written as IPv6, and connections are compared by their IPv4 address: write {parsed.MapToIPv4()} (with its own length)";
         var most = parsed.GetAddressBytes().Length * 8;
         if (length is null) return null;
         if (!int.TryParse(length, NumberStyles.None, CultureInfo.InvariantCulture, out var prefix) || prefix > most || length != prefix.ToString(CultureInfo.InvariantCulture))
@@ -95,12 +102,18 @@ internal static partial class PolicyFormats
     }
 
     /// <summary>A host, with a <c>*</c> at one end.</summary>
-    public static string? HostProblem(string text) =>
-        PatternProblem(text) ?? (HostForm().IsMatch(text) ? null : $"must be a host name, with or without port, is \"{text}\"");
+    public static string? HostProblem(string text)
+    {
+        if (PatternProblem(text) is { } problem) return problem;
+        // Requests are compared without the dot behind an absolute name, so a rule that has it would never match.
+        var name = text.LastIndexOf(':') is > 0 and var colon && !text.EndsWith(']') ? text[..colon] : text;
+        if (name[^1] == '.') return $"must be written without the dot behind it, which says nothing, is \"{text}\"";
+        return HostForm().IsMatch(text) && text[^1] != ':' ? null : $"must be a host name, with or without port, is \"{text}\"";
+    }
 
-    /// <summary>A port number.</summary>
+    /// <summary>A port number, in the one form it is compared in.</summary>
     public static string? PortProblem(string text) =>
-        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && port is >= 1 and <= 65535
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && port is >= 1 and <= 65535 && text[0] != '0'
             ? null
             : $"must be a port of the application, 1 to 65535, is \"{text}\"";
 

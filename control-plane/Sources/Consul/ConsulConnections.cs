@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Security;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Mesh.Api.Identity;
 
 namespace Mesh.ControlPlane.Sources.Consul;
 
@@ -32,7 +33,7 @@ internal static class ConsulConnections
         var roots = new X509Certificate2Collection();
         try
         {
-            roots.ImportFromPemFile(file);
+            roots.ImportFromPem(RegularFiles.ReadText(file, SecureFiles.MaxLength));
         }
         catch (CryptographicException e)
         {

@@ -28,10 +28,23 @@ internal sealed class ConsulKvStore(ConsulClient client, string prefix, Seal sea
     }
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<StoredEntry>> ReadAllAsync(string folder, CancellationToken stop)
+    public async Task<IReadOnlyList<StoredEntry>> ReadAllAsync(string folder, Action<string, StoreException> unreadable, CancellationToken stop)
     {
         var answer = await Try("read", folder, () => client.ReadAsync(PathOf(folder, "recurse", "/"), ConsulJson.Default.KvPairArray, stop));
-        return [.. (answer.Value ?? []).OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(Open)];
+        var entries = new List<StoredEntry>();
+        foreach (var pair in (answer.Value ?? []).OrderBy(pair => pair.Key, StringComparer.Ordinal))
+        {
+            try
+            {
+                entries.Add(Open(pair));
+            }
+            catch (StoreException e)
+            {
+                unreadable(pair.Key[prefix.Length..], e);
+            }
+        }
+
+        return entries;
     }
 
     /// <inheritdoc/>

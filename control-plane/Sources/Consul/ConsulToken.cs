@@ -1,3 +1,5 @@
+using Mesh.Api.Identity;
+
 namespace Mesh.ControlPlane.Sources.Consul;
 
 /// <summary>
@@ -6,6 +8,7 @@ namespace Mesh.ControlPlane.Sources.Consul;
 /// </summary>
 internal sealed class ConsulToken(string? file, string? fixedToken)
 {
+    private const int Longest = 64 * 1024;
     private readonly Lock gate = new();
     private string? token = fixedToken;
     private DateTime seen;
@@ -22,7 +25,7 @@ internal sealed class ConsulToken(string? file, string? fixedToken)
                 // One stat a call: calls are few, and there is no watcher that could miss a swapped symbolic link.
                 var written = File.GetLastWriteTimeUtc(file);
                 if (written == seen) return token;
-                var text = File.ReadAllText(file).Trim();
+                var text = RegularFiles.ReadText(file, Longest).Trim();
                 if (text.Length == 0 || text.Any(char.IsControl))
                     throw new IOException($"the token file {file} holds no token (one line is expected)");
                 (token, seen) = (text, written);

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
+using Mesh.Api.Identity;
 using Mesh.ControlPlane.Rules;
 
 namespace Mesh.ControlPlane.Sources.Files;
@@ -54,7 +55,7 @@ internal sealed class RuleFolder(string path, string shownAs)
             var shown = Path.Combine(shownAs, Path.GetRelativePath(path, file));
             try
             {
-                using var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+                using var stream = new FileStream(RegularFiles.Open(file), FileAccess.Read);
                 if (stream.Length > RuleFile.LargestBytes) errors.Add(RuleFile.TooLarge(shown, stream.Length));
                 else files.Add(new RuleFile(shown, ReadAll(stream)));
             }

@@ -13,6 +13,9 @@ namespace Mesh.ControlPlane.Sources.Workloads;
 /// <param name="Check">Index of the check.</param>
 internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulong Check)
 {
+    /// <summary>The identity of the workload, as who wrote it says; empty for none.</summary>
+    public string Identity { get; init; } = "";
+
     /// <summary>Nothing is there; with these indexes a write creates and does not overwrite.</summary>
     public static CatalogEntry Absent { get; } = new("", 0, 0, 0);
 
@@ -52,7 +55,7 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
         {
             if (result.Node is { } node)
                 entry = entry with { Node = node.ModifyIndex, Owner = node.Meta?.GetValueOrDefault(MeshMeta.Owner) ?? "" };
-            if (result.Service is { } service) entry = entry with { Service = service.ModifyIndex };
+            if (result.Service is { } service) entry = entry with { Service = service.ModifyIndex, Identity = service.Meta?.GetValueOrDefault(MeshMeta.Identity) ?? "" };
             if (result.Check is { } check) entry = entry with { Check = check.ModifyIndex };
         }
 

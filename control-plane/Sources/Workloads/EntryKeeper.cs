@@ -94,10 +94,18 @@ internal sealed class EntryKeeper(string id, WorkloadRegistrations registrations
         if (known != before) written = null;
     }
 
-    /// <summary>Reads what is there. True when it is another replica's, and newer than our stream: then the workload lives there.</summary>
+    /// <summary>
+    /// Reads what is there. True when it is another replica's, and newer than our stream, or another identity's: then the workload lives there.
+    /// </summary>
     private async Task<bool> GiveWayAsync(DesiredEntry desired, CancellationToken stop)
     {
         known = await catalog.ReadAsync(id, stop);
+        if (known.Identity.Length > 0 && known.Identity != desired.Instance.Identity && known.Owner.Length > 0 && known.Owner != catalog.Owner)
+        {
+            registrations.Yield(id, desired.Lease, known.Owner, toAnotherIdentity: true);
+            return true;
+        }
+
         // The first write of a stream takes over: that the workload is here now is newer than what is there.
         if (written?.Lease != desired.Lease || known.Owner == catalog.Owner || known.Owner.Length == 0) return false;
         registrations.Yield(id, desired.Lease, known.Owner);

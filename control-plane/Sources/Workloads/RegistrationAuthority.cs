@@ -29,6 +29,9 @@ internal static class RegistrationAuthority
                 + "write a ServiceIdentity, or make its join token with --serves " + instance.Service);
         }
 
+        // At another replica, too: the first stream of an id may take it over from a replica that is gone, but not from another identity.
+        if (world.Instances.TryGetValue(instance.Id, out var held) && held.Identity.Length > 0 && held.Identity != identity)
+            return new Refusal("workload_id", $"workload id '{instance.Id}' is held by another identity");
         if (identity.Length > MeshMeta.MaxValue)
             return new Refusal("identity", $"an identity of {identity.Length} characters does not fit into the registry, which takes {MeshMeta.MaxValue}");
         return IsOwnAddress(instance.Address, seenAt, world.Authority.GrantOf(identity)?.Addresses ?? [])

@@ -161,7 +161,7 @@ internal sealed class WorkloadRegistrations : IDisposable
     }
 
     /// <summary>Another replica has taken the workload over: it is no longer ours, and stays in the world by what the registry says.</summary>
-    public void Yield(string id, long lease, string to)
+    public void Yield(string id, long lease, string to, bool toAnotherIdentity = false)
     {
         Action? cancel = null;
         lock (gate)
@@ -169,8 +169,9 @@ internal sealed class WorkloadRegistrations : IDisposable
             if (!workloads.TryGetValue(id, out var held) || held.Desired.Lease != lease) return;
             workloads.Remove(id);
             held.Grace?.Dispose();
-            cancel = held.Lease?.Lose($"workload '{id}' registered again at replica '{to}'");
-            log.Info("workload is now held by another replica", ("workload", id), ("replica", to));
+            cancel = held.Lease?.Lose(toAnotherIdentity ? $"workload id '{id}' is held by another identity, at replica '{to}'" : $"workload '{id}' registered again at replica '{to}'");
+            if (toAnotherIdentity) log.Warn("a registration is refused", ("identity", held.Desired.Instance.Identity), ("workload", id), ("reason", "workload_id"), ("replica", to));
+            else log.Info("workload is now held by another replica", ("workload", id), ("replica", to));
         }
 
         publish.Signal();

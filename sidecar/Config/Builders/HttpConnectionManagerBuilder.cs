@@ -37,6 +37,8 @@ internal static class HttpConnectionManagerBuilder
     {
         field.Unsupported(proto.NormalizePath == true, "normalize_path");
         field.Unsupported(proto.MergeSlashes, "merge_slashes");
+        // They would stand in for the filters of requests, policies among them.
+        for (var i = 0; i < proto.UpgradeConfigs.Count; i++) field.At("upgrade_configs", i).Unsupported(proto.UpgradeConfigs[i].Filters.Count > 0, "filters");
         field.Unsupported(proto.PathWithEscapedSlashesAction > Proto.Types.PathWithEscapedSlashesAction.KeepUnchanged, "path_with_escaped_slashes_action");
         field.Unsupported(proto.OriginalIpDetectionExtensions.Count > 0, "original_ip_detection_extensions");
         field.Unsupported(field.Duration(proto.RequestTimeout, "request_timeout", TimeSpan.Zero) > TimeSpan.Zero, "request_timeout");

@@ -54,15 +54,12 @@ internal static class WrittenCredentials
     {
         try
         {
-            var length = new FileInfo(path).Length;
-            if (length <= LargestFile) return System.IO.File.ReadAllText(path);
-            field.Error("filename", $"{path} has {length} bytes, which is no certificate or key");
+            return RegularFiles.ReadText(path, LargestFile);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
             field.Error("filename", $"{path} cannot be read: {e.Message}");
+            return null;
         }
-
-        return null;
     }
 }

@@ -97,7 +97,7 @@ internal sealed class ResponseHead
     {
         var colon = line.IndexOf((byte)':');
         if (colon <= 0 || line[..colon].ContainsAnyExcept(TokenBytes)) return "a header field name is not a token";
-        var value = line[(colon + 1)..].Trim(" \t"u8);
+        var value = HeaderTokens.TrimBlanks(line[(colon + 1)..]);
         if (value.ContainsAny(Controls)) return "a header field value holds a control character";
         into.Add(line[..colon], value);
         return null;
@@ -144,7 +144,7 @@ internal sealed class ResponseHead
 
         public string? Note(in HeaderList.Field field)
         {
-            switch (FieldRules.KindOf(field.Name))
+            switch (field.Kind)
             {
                 case FieldKind.ContentLength: return NoteLength(field.Value);
                 case FieldKind.TransferEncoding:
@@ -152,8 +152,8 @@ internal sealed class ResponseHead
                     Chunked = true;
                     return null;
                 case FieldKind.Connection:
-                    Close |= HeaderTokens.Contains(field.Value, "close");
-                    KeepAlive |= HeaderTokens.Contains(field.Value, "keep-alive");
+                    KeepAlive |= field.Value == "keep-alive" || HeaderTokens.Contains(field.Value, "keep-alive");
+                    Close |= field.Value != "keep-alive" && HeaderTokens.Contains(field.Value, "close");
                     return null;
                 default: return null;
             }

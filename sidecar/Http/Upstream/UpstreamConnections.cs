@@ -38,6 +38,8 @@ internal sealed class UpstreamConnections : IDisposable
     {
         var http2 = cluster.Protocol == UpstreamProtocol.Http2 || (cluster.Protocol == UpstreamProtocol.Downstream && x.Http2);
         var terms = dialer.TermsOf(endpoint);
+        // Without terms a pool finds plaintext: a connection that waits there from before an identity was expected must not be used.
+        if (Dialer.Lacks(endpoint, terms)) return new(new Opened(null, new CallResult(Failure.TlsFailure, Dialer.Uncertified(endpoint))));
         if (http2 && !x.WebSocket)
         {
             var clients = cluster.State.Http2(() => new Http2Clients(t => Http2Pool.Make(dialer, metrics, t, cluster.ConnectTimeout), Retire));

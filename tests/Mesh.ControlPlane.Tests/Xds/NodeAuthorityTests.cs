@@ -41,6 +41,21 @@ public sealed class NodeAuthorityTests
         Assert.Equal("db-1", Assert.Single(server.Nodes.List()).Workload);
     }
 
+    [Theory]
+    [InlineData("sidecar~10.0.0.1~db-1~bank", "sidecar~10.0.0.2~db-1~shop")]
+    [InlineData("db-1", "db-1")]
+    public async Task Who_is_first_with_a_name_in_another_namespace_is_in_nobodys_way(string first, string second)
+    {
+        await using var server = await AdsTestServer.StartAsync();
+        server.Store.SetTrust(Trusted);
+        await using var squatter = new AdsClient(server.Channel, node: NodeOf(first, "db", "bank"), identity: "bank/db");
+        await squatter.AskAsync(ResourceKind.Listeners);
+        await squatter.ReadAsync(ResourceKind.Listeners);
+        await using var owner = new AdsClient(server.Channel, node: NodeOf(second, "db", "shop"), identity: "shop/db");
+        await owner.AskAsync(ResourceKind.Listeners);
+        await owner.ReadAsync(ResourceKind.Listeners);
+    }
+
     [Fact]
     public async Task Roots_and_revocations_are_for_those_who_proved_who_they_are()
     {
@@ -97,7 +112,7 @@ public sealed class NodeAuthorityTests
                     {
                         ["service"] = Value.ForString(service),
                         ["namespace"] = Value.ForString(ns),
-                        ["workload"] = Value.ForString(id.Split('~')[2]),
+                        ["workload"] = Value.ForString(id.Split('~') is [_, _, var workload, _] ? workload : id),
                         ["outbound"] = Value.ForString("127.0.0.1:15001"),
                     },
                 }),

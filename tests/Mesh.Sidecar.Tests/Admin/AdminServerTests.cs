@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
+using Envoy.Config.Core.V3;
+using Envoy.Extensions.TransportSockets.Tls.V3;
 using Mesh.Api.Logging;
 using Mesh.Sidecar.Admin;
 using Mesh.Sidecar.Config;
@@ -16,6 +18,12 @@ public sealed class AdminServerTests : IAsyncLifetime
     private readonly Log log = Log.To(TextWriter.Null, Level.Info, TimeProvider.System);
     private readonly TaskCompletionSource quit = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly HttpClient client = new();
+    private readonly List<AcceptedResource> accepted =
+    [
+        new("type.googleapis.com/envoy.config.cluster.v3.Cluster", "a", "7", new Envoy.Config.Cluster.V3.Cluster { Name = "a" }),
+        new("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "default", "1",
+            new Envoy.Config.Cluster.V3.Cluster { Name = "private-key" }),
+    ];
     private Readiness readiness = Readiness.Waiting("no configuration from the control plane yet");
     private AdminServer server = null!;
     private readonly TaskCompletionSource drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -34,12 +42,7 @@ public sealed class AdminServerTests : IAsyncLifetime
             Log = log,
             Time = TimeProvider.System,
             Readiness = () => readiness,
-            Accepted = () =>
-            [
-                new("type.googleapis.com/envoy.config.cluster.v3.Cluster", "a", "7", new Envoy.Config.Cluster.V3.Cluster { Name = "a" }),
-                new("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "default", "1",
-                    new Envoy.Config.Cluster.V3.Cluster { Name = "private-key" }),
-            ],
+            Accepted = () => accepted,
             Quit = () => quit.TrySetResult(),
             DrainListeners = () =>
             {
@@ -160,6 +163,31 @@ public sealed class AdminServerTests : IAsyncLifetime
         Assert.Contains("\"default\"", text, StringComparison.Ordinal);
         Assert.Equal(HttpStatusCode.BadRequest, (await client.GetAsync(At(server.Bound.Admin!, "/config_dump?name_regex=("))).StatusCode);
         Assert.DoesNotContain("\"a\"", await client.GetStringAsync(At(server.Bound.Admin!, "/config_dump?name_regex=zzz")), StringComparison.Ordinal);
+    }
+
+    /// <summary>A file of the operator may hold keys, inside of the messages of a transport socket.</summary>
+    [Fact]
+    public async Task The_config_dump_leaves_out_keys_wherever_they_stand()
+    {
+        var common = new CommonTlsContext
+        {
+            TlsCertificates =
+            {
+                new TlsCertificate { CertificateChain = new DataSource { InlineString = "the chain" }, PrivateKey = new DataSource { InlineString = "the key" } },
+                new TlsCertificate { PrivateKey = new DataSource { InlineBytes = Google.Protobuf.ByteString.CopyFromUtf8("the key") } },
+                new TlsCertificate { PrivateKey = new DataSource { Filename = "/etc/key.pem" } },
+            },
+        };
+        var chain = new Envoy.Config.Listener.V3.FilterChain
+        {
+            TransportSocket = new TransportSocket { Name = "tls", TypedConfig = Google.Protobuf.WellKnownTypes.Any.Pack(new DownstreamTlsContext { CommonTlsContext = common }) },
+        };
+        accepted.Add(new("type.googleapis.com/envoy.config.listener.v3.Listener", "l", "1", new Envoy.Config.Listener.V3.Listener { Name = "l", FilterChains = { chain } }));
+        var text = await client.GetStringAsync(At(server.Bound.Admin!, "/config_dump"));
+        Assert.Contains("the chain", text, StringComparison.Ordinal);
+        Assert.Contains("/etc/key.pem", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("the key", text, StringComparison.Ordinal);
+        Assert.DoesNotContain(Convert.ToBase64String("the key"u8), text, StringComparison.Ordinal);
     }
 
     [Fact]

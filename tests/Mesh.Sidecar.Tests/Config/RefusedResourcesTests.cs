@@ -103,6 +103,7 @@ public sealed class RefusedResourcesTests
         { Hcm("rds: {route_config_name: r, config_source: {path: /x}}"), "filters[0].rds.config_source: must be ads or self" },
         { Hcm("stream_idle_timeout: 1s"), "filters[0]: one of rds, route_config is needed" },
         { Hcm("route_config: {}, codec_type: HTTP3"), "filters[0].codec_type Http3: is not supported" },
+        { Hcm("route_config: {}, upgrade_configs: [{upgrade_type: websocket, filters: [{name: rbac}]}]"), "filters[0].upgrade_configs[0].filters: is not supported" },
         { Hcm("route_config: {}, normalize_path: true"), "filters[0].normalize_path: is not supported" },
         { Hcm("route_config: {}, request_timeout: 1s"), "filters[0].request_timeout: is not supported" },
         { $"filter_chains: [{{filters: [{{name: hcm, typed_config: {{{Yaml.Hcm}, route_config: {{}}}}}}]}}]", "filters[0].http_filters: the last one must be envoy.extensions.filters.http.router.v3.Router" },

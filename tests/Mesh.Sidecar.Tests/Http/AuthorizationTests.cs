@@ -191,6 +191,17 @@ public sealed class AuthorizationTests
         async Task<int> StatusAsync(string fields) => (await bed.AskAsync($"GET / HTTP/1.1\r\nHost: web\r\n{fields}\r\n"))!.Status;
     }
 
+    /// <summary>The application is told http where a client said nothing: so are the rules.</summary>
+    [Fact]
+    public async Task AFieldThatIsAddedIsSeenByRules()
+    {
+        await using var app = RecordingOrigin.Friendly();
+        await using var bed = await Bed.StartAsync(at => Guarded.Http(at, app.Address, Rules("DENY", Policy("no", """{"header": {"name": "x-forwarded-proto", "exact_match": "http"}}"""))));
+        Assert.Equal(403, (await bed.AskAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n"))!.Status);
+        Assert.Equal(403, (await bed.AskAsync("GET / HTTP/1.1\r\nHost: web\r\nX-Forwarded-Proto: http\r\n\r\n"))!.Status);
+        Assert.Equal(200, (await bed.AskAsync("GET / HTTP/1.1\r\nHost: web\r\nX-Forwarded-Proto: https\r\n\r\n"))!.Status);
+    }
+
     [Fact]
     public async Task AddressesArePartOfWhoCalls()
     {

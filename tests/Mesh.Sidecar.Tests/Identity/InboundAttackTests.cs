@@ -5,6 +5,7 @@ using System.Security.Authentication;
 using System.Text;
 using Mesh.Api.Identity;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Tests;
 
@@ -97,6 +98,30 @@ public sealed class InboundAttackTests
         await Eventually.TrueAsync(() => pair.Server.Sink.Own.HandshakeFailures.ValueOf("inbound", "timeout") == 1);
     }
 
+    /// <summary>Many that stop in the middle: the oldest make room, long before their time is up, and who is honest gets through.</summary>
+    [Fact]
+    public async Task HandshakesThatHangAreFewAndHoldUpNobody()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        var begun = Stopwatch.GetTimestamp();
+        var hello = Hello();
+        var hanging = new List<RawClient>();
+        while (pair.Server.Sink.Own.HandshakeFailures.ValueOf("inbound", "timeout") < 5)
+        {
+            var client = await RawClient.ConnectAsync(pair.Server.Port);
+            hanging.Add(client);
+            await client.SendAsync(hello);
+            await client.ReadAsync(3); // the server's flight: it hangs now
+            if (hanging.Count > Pair.MostHandshakes) await Task.Delay(20);
+        }
+
+        Assert.InRange(Stopwatch.GetElapsedTime(begun), OngoingHandshakes.Young, TimeSpan.FromSeconds(4.5)); // the bound of each is 5 s
+        foreach (var oldest in hanging.Take(5)) Assert.True(await oldest.EndsWithinAsync(TimeSpan.FromSeconds(2)));
+        Assert.Equal(200, (await pair.Client.AskAsync("GET / HTTP/1.1\r\nHost: cart\r\n\r\n"))!.Status);
+        foreach (var client in hanging) client.Dispose();
+    }
+
     [Theory]
     [InlineData(SslProtocols.Tls12, "istio-http/1.1", "protocol")]
     [InlineData(SslProtocols.Tls13, "h2", "alpn")]
@@ -178,6 +203,32 @@ public sealed class InboundAttackTests
         await secured.ReadExactlyAsync(said);
         Assert.Equal("own tls", Encoding.ASCII.GetString(said));
         await secured.WriteAsync("bye"u8.ToArray());
+    }
+
+    /// <summary>Where no ALPN tells which HTTP it is, the first bytes do; who leaves before them leaves nothing behind.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task AClientThatLeavesBeforeItsFirstByteIsForgotten(bool politely)
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        var any = Pair.Chain("mtls-http") with { Http = new HttpConnectionManager { Routes = Bed.Table(Bed.Cluster(origin.Address)) } };
+        pair.Server.Snapshots.Publish(Bed.Snap(Pair.MutualListener(pair.Server.Port, Bed.Table(Bed.Cluster(origin.Address)), any)));
+        var own = pair.Authority.For(Authority.Web);
+        for (var i = 0; i < 5; i++)
+        {
+            using var client = new TcpClient();
+            await client.ConnectAsync(pair.Server.Port);
+            await using var tls = new SslStream(client.GetStream(), leaveInnerStreamOpen: true);
+            await tls.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "cart", ClientCertificateContext = own.Svid.TlsContext, RemoteCertificateValidationCallback = (_, _, _, _) => true });
+            await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 1);
+            if (politely) await tls.ShutdownAsync();
+            client.Client.Shutdown(SocketShutdown.Send);
+            await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 0);
+        }
+
+        await Eventually.TrueAsync(() => pair.Server.Sink.Own.DownstreamOpen.Value == 0);
     }
 
     private static async Task RefusedAsync(Pair pair, Credentials? own, string reason)

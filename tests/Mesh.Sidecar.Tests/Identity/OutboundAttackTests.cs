@@ -5,6 +5,9 @@ using System.Security.Authentication;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Tests.Testbed;
+using Mesh.Tests;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Mesh.Sidecar.Tests.Identity;
 
@@ -116,6 +119,30 @@ public sealed class OutboundAttackTests
         Assert.Null(security.Own.Current);
     }
 
+    /// <summary>A connection in plaintext waits from before an identity was expected; without a certificate of ours nothing goes out on it either.</summary>
+    [Theory]
+    [InlineData(UpstreamProtocol.Http1)]
+    [InlineData(UpstreamProtocol.Http2)]
+    internal async Task AConnectionFromBeforeAnIdentityWasExpectedIsNotUsed(UpstreamProtocol protocol)
+    {
+        var asked = 0;
+        await using var origin = await KestrelOrigin.StartAsync(
+            c =>
+            {
+                Interlocked.Increment(ref asked);
+                return c.Response.WriteAsync("hello");
+            },
+            protocol == UpstreamProtocol.Http2 ? HttpProtocols.Http2 : HttpProtocols.Http1);
+        var plain = Pair.ClusterAt(origin.Address, null, protocol);
+        await using var client = await Bed.StartAsync(at => Bed.Snap(Bed.HttpListener(at, Bed.Table(plain))));
+        Assert.Equal(200, (await client.AskAsync(Get))!.Status);
+        client.Snapshots.Publish(Bed.Snap(Bed.HttpListener(client.Port, Bed.Table(Pair.ClusterAt(origin.Address, Pair.Expecting(Authority.Cart), protocol, plain)))));
+        var answer = await client.AskAsync(Get);
+        Assert.Equal(503, answer!.Status);
+        Assert.Contains("no certificate yet", answer.Body, StringComparison.Ordinal);
+        Assert.Equal(1, asked);
+    }
+
     [Theory]
     [InlineData(SslProtocols.Tls12, true)]
     [InlineData(SslProtocols.Tls13, false)]
@@ -174,6 +201,55 @@ public sealed class OutboundAttackTests
         var answer = await client.AskAsync(Get);
         Assert.Equal(503, answer!.Status);
         Assert.Contains("took too long", answer.Body, StringComparison.Ordinal);
+    }
+
+    /// <summary>Whoever passed the handshake may still send what is no TLS, while its connection waits or in place of an answer: that connection ends, nothing else.</summary>
+    [Theory]
+    [InlineData("\x17\x03\x03\x00\x14aaaaaaaaaaaaaaaaaaaa")]
+    [InlineData("\x16\x03\x03\x00\x05\x01\x00\x00\x01\x00")]
+    [InlineData("\x16\x03\x03\x00\x04\x00\x00\x00\x00")]
+    [InlineData("\x15\x03\x03\x00\x02\x02\x28")]
+    [InlineData("\x14\x03\x03\x00\x01\x01")]
+    [InlineData("\x17\x03\x03\xff\xff")]
+    [InlineData("\x17\x03\x03\x00\x00")]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nphish")]
+    public async Task WhatIsNoTlsAfterTheHandshakeEndsTheConnectionAlone(string bytes)
+    {
+        var authority = new Authority();
+        var own = authority.For(Authority.Cart);
+        var garbage = System.Text.Encoding.Latin1.GetBytes(bytes);
+        await using var server = new RecordingOrigin(async c =>
+        {
+            var wire = new NetworkStream(c.Socket);
+            await using var tls = new SslStream(wire);
+            await tls.AuthenticateAsServerAsync(new SslServerAuthenticationOptions
+            {
+                ServerCertificateContext = own.Svid.TlsContext,
+                ClientCertificateRequired = true,
+                ApplicationProtocols = [new("istio-http/1.1")],
+                RemoteCertificateValidationCallback = (_, _, _, _) => true,
+            });
+            var buffer = new byte[4096];
+            var read = await tls.ReadAsync(buffer);
+            var waits = System.Text.Encoding.Latin1.GetString(buffer, 0, read).Contains("/waits", StringComparison.Ordinal);
+            if (waits) await tls.WriteAsync("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"u8.ToArray());
+            await wire.WriteAsync(garbage);
+            await c.ReadToEndAsync();
+        });
+        var (bed, security) = await ClientOf(server.Address, authority: authority);
+        await using var client = bed;
+        for (var i = 0; i < 3; i++)
+        {
+            // What lies behind the answer may come with it or after it.
+            Assert.Contains((await client.AskAsync("GET /waits HTTP/1.1\r\nHost: cart\r\n\r\n"))!.Status, new[] { 200, 502, 503 });
+            using var asking = await client.ConnectAsync();
+            await asking.SendAsync(Get);
+            if (await asking.EndsWithinAsync(TimeSpan.FromMilliseconds(500)) || bytes[0] is '\x14' or '\x17') continue;
+            Assert.InRange((await asking.ReadAnswerAsync())!.Status, 502, 503);
+        }
+
+        await client.DisposeAsync();
+        await Eventually.TrueAsync(() => security.Connections.Open == 0);
     }
 
     private static async Task<(Bed Bed, Security Security)> ClientOf(

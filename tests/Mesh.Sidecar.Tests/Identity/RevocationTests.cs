@@ -54,7 +54,7 @@ public sealed class RevocationTests
         await using var pair = await Pair.HttpAsync(origin.Address, UpstreamProtocol.Http2);
         using var client = await pair.Client.ConnectAsync();
         await client.SendAsync(Get);
-        await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 1);
+        await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 1 && pair.ClientSecurity.Connections.Open == 1);
         Revoke(pair, byServer);
         await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 0 && pair.ClientSecurity.Connections.Open == 0);
     }
@@ -76,6 +76,29 @@ public sealed class RevocationTests
         await client.ReadToEndAsync();
         Assert.True(client.WasReset);
         await Eventually.TrueAsync(() => origin.Connections.First().WasReset);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task WebSocketsEnd(bool byServer)
+    {
+        await using var origin = new RecordingOrigin(async c =>
+        {
+            await c.ReadHeadAsync();
+            await c.SendAsync("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+            while (await c.ReadAsync(1) is { Length: 1 } one) await c.SendAsync(one);
+        });
+        await using var pair = await Pair.HttpAsync(origin.Address);
+        using var client = await pair.Client.ConnectAsync();
+        await client.SendAsync("GET /chat HTTP/1.1\r\nHost: cart\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+        Assert.Equal(101, (await client.ReadAnswerAsync(head: true))!.Status);
+        await client.SendAsync("ping");
+        Assert.Equal("ping", await client.ReadAsync(4));
+        Revoke(pair, byServer);
+        Assert.True(await client.EndsWithinAsync(TimeSpan.FromSeconds(10)));
+        await Eventually.TrueAsync(() => origin.Connections.First() is { Ended: true } or { WasReset: true });
+        await Eventually.TrueAsync(() => pair.ServerSecurity.Connections.Open == 0 && pair.ClientSecurity.Connections.Open == 0);
     }
 
     [Fact]

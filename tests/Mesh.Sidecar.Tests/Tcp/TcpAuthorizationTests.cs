@@ -82,6 +82,22 @@ public sealed class TcpAuthorizationTests
         Assert.Equal("pong", await old.ReadAsync(4));
     }
 
+    /// <summary>Who begins before a policy comes and says the rest afterwards is not let in under what was.</summary>
+    [Fact]
+    public async Task ANewPolicyHoldsForAConnectionThatHasNotSaidYetWhatItIs()
+    {
+        await using var app = new RecordingOrigin(async c => await c.ReadToEndAsync());
+        await using var bed = await Bed.StartAsync(at => Guarded.Detecting(at, app.Address, [], []));
+        using var client = await bed.ConnectAsync();
+        await client.SendAsync("G");
+        await Eventually.TrueAsync(() => bed.Sink.Own.DownstreamOpen.Value == 1);
+        bed.Snapshots.Publish(Guarded.Detecting(bed.Port, app.Address, [], [Rules("DENY", Policy("no", Anything))]));
+        await client.SendAsync("\0secret");
+        Assert.Equal("", await client.ReadToEndAsync());
+        Assert.Empty(app.Connections);
+        Assert.Equal(1, bed.Sink.Own.AccessDenied.ValueOf("in", "no"));
+    }
+
     /// <summary>A port with a rule about requests has no chain that passes bytes: what is no HTTP is refused, however it is wrapped.</summary>
     [Theory]
     [InlineData("\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003")] // a TLS client hello

@@ -46,6 +46,9 @@ internal sealed class Pair : IAsyncDisposable
     private Pair(Authority authority, Bed client, Bed server, Cluster cluster, (Security Client, Security Server) security) =>
         (Authority, Client, Server, Cluster, ClientSecurity, ServerSecurity) = (authority, client, server, cluster, security.Client, security.Server);
 
+    /// <summary>Of the server, at once.</summary>
+    public const int MostHandshakes = 50;
+
     public Authority Authority { get; }
 
     public Bed Client { get; }
@@ -125,7 +128,7 @@ internal sealed class Pair : IAsyncDisposable
         var (ofClient, ofServer) = (new Security(TimeProvider.System), new Security(TimeProvider.System));
         ofClient.Own.Set(authority.For(Authority.Web));
         ofServer.Own.Set(authority.For(Authority.Cart));
-        var server = await Bed.StartAsync(at => Bed.Snap(serverListener(at)), settings: Settings("cart", ofServer));
+        var server = await Bed.StartAsync(at => Bed.Snap(serverListener(at)), settings: Settings("cart", ofServer) with { MostHandshakes = MostHandshakes });
         Cluster? cluster = null;
         var client = await Bed.StartAsync(
             at => Bed.Snap(clientListener(at, cluster = ClusterAt(server.Port, expecting ?? Expecting(Authority.Cart), protocol))), settings: Settings("web", ofClient));

@@ -27,6 +27,7 @@ public sealed class AuthorizationCheckTests
         { NoAdmin, "shop/web cart.shop:8080 GET /admin/users?x=1", "DENIED a DENY rule matches", "shop/no-admin r.yaml:4" },
         { NoAdmin, "shop/web cart.shop:8080 GET /a/../admin", "DENIED a rule looks at paths, and this one has no single meaning: the path holds a dot segment", "" },
         { NoAdmin, "shop/web cart.shop:8080 GET /%61dmin", "DENIED a DENY rule matches", "shop/no-admin r.yaml:4" },
+        { Authorization("seen", "action: AUDIT, rules: [{to: [{operation: {paths: [/admin*]}}]}]"), "shop/web cart.shop:8080 GET /a/../admin", "ALLOWED no DENY rule matches, and there is no ALLOW policy", "" },
         { NoAdmin, "shop/web cart.shop:8080 GET /orders", "ALLOWED no DENY rule matches, and there is no ALLOW policy", "" },
         { NoAdmin, "shop/web db.shop:5432", "DENIED a DENY rule matches", "shop/no-admin r.yaml:4" },
         { NoAdmin, "shop/web raw.shop:7000", "DENIED a rule about HTTP holds on the port, so what is not HTTP is refused", "" },
@@ -87,8 +88,8 @@ public sealed class AuthorizationCheckTests
 
     [Theory]
     [InlineData("- nobody:80 GET /", "there is no service default/nobody")]
-    [InlineData("- cart.shop:99999 GET /", "'cart.shop:99999' is not SERVICE:PORT or SERVICE.NAMESPACE:PORT")]
-    [InlineData("- a.b.c.d:80 GET /", "'a.b.c.d:80' is not SERVICE:PORT or SERVICE.NAMESPACE:PORT")]
+    [InlineData("- cart.shop:99999 GET /", "to: 'cart.shop:99999' is not SERVICE:PORT or SERVICE.NAMESPACE:PORT")]
+    [InlineData("- a.b.c.d:80 GET /", "to: 'a.b.c.d:80' is not SERVICE:PORT or SERVICE.NAMESPACE:PORT")]
     [InlineData("- two.shop:80 GET /", "shop/two has no port 80: it has 8080, 9090")]
     [InlineData("shop/we/b cart.shop:8080 GET /", "from: 'shop/we/b' is not ns/NAMESPACE/sa/ACCOUNT or a SPIFFE ID: a SPIFFE ID starts with 'spiffe://', in lower case")]
     [InlineData("- cart.shop:8080 GET admin", "path: 'admin' does not begin with /")]

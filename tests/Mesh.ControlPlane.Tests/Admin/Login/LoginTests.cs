@@ -113,6 +113,28 @@ public sealed class LoginTests
     }
 
     [Theory]
+    [InlineData("/API/tokens")]
+    [InlineData("/Api/Tokens")]
+    [InlineData("/api/TOKENS")]
+    [InlineData("/api/tokens/")]
+    [InlineData("/%41pi/tokens")]
+    [InlineData("/aPI/%54okens/")]
+    public async Task A_workload_is_no_operator_however_it_spells_the_path(string path)
+    {
+        await using var mesh = await IdentityTestbed.StartAsync();
+        using var cart = await mesh.JoinAsync("ns/shop/sa/cart");
+        using var http = HttpOf(mesh, cart);
+        using var made = await http.PostAsync(new Uri($"https://{mesh.MeshApi}{path}"), JsonContent.Create(new TokenRequest { Identity = "ns/bank/sa/vault" }, OperatorsJson.Default.TokenRequest));
+        Assert.Equal(403, (int)made.StatusCode);
+        Assert.DoesNotContain("mesh1.", await made.Content.ReadAsStringAsync());
+        using var seen = await http.GetAsync(new Uri($"https://{mesh.MeshApi}{path.Replace("okens", "x", StringComparison.OrdinalIgnoreCase)}"));
+        Assert.Equal(403, (int)seen.StatusCode);
+        using var world = await http.GetAsync(new Uri($"https://{mesh.MeshApi}/Debug/World"));
+        Assert.Equal(403, (int)world.StatusCode);
+        Assert.DoesNotContain("ns/bank/sa/vault", Audit(mesh));
+    }
+
+    [Theory]
     [InlineData("short")]
     [InlineData("")]
     public void A_token_somebody_could_guess_is_refused(string token)
@@ -160,20 +182,25 @@ public sealed class LoginTests
 
     private static async Task<(int Seen, int Made)> AskAsync(IdentityTestbed mesh, Mesh.Api.Identity.Svid? own, string? bearer)
     {
-        using var handler = new SocketsHttpHandler
-        {
-            SslOptions = new System.Net.Security.SslClientAuthenticationOptions
-            {
-                ClientCertificateContext = own?.TlsContext,
-                RemoteCertificateValidationCallback = (_, leaf, chain, _) => new Mesh.Api.Identity.SvidVerifier(TimeProvider.System).Verify(leaf, chain, mesh.Roots).Ok,
-            },
-        };
-        using var http = new HttpClient(handler) { DefaultRequestVersion = System.Net.HttpVersion.Version20, DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        using var http = HttpOf(mesh, own);
         if (bearer is not null) http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
         using var seen = await http.GetAsync(new Uri($"https://{mesh.MeshApi}{OperatorsApi.Services}"));
         using var made = await http.PostAsync(new Uri($"https://{mesh.MeshApi}{OperatorsApi.Tokens}"), JsonContent.Create(new TokenRequest { Identity = "ns/shop/sa/x" }, OperatorsJson.Default.TokenRequest));
         return ((int)seen.StatusCode, (int)made.StatusCode);
     }
+
+    private static HttpClient HttpOf(IdentityTestbed mesh, Mesh.Api.Identity.Svid? own) => new(new SocketsHttpHandler
+    {
+        SslOptions = new System.Net.Security.SslClientAuthenticationOptions
+        {
+            ClientCertificateContext = own?.TlsContext,
+            RemoteCertificateValidationCallback = (_, leaf, chain, _) => new Mesh.Api.Identity.SvidVerifier(TimeProvider.System).Verify(leaf, chain, mesh.Roots).Ok,
+        },
+    })
+    {
+        DefaultRequestVersion = System.Net.HttpVersion.Version20,
+        DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
+    };
 
     private static string Audit(IdentityTestbed mesh) => File.ReadAllText(Path.Combine(mesh.Data, "identity", "audit.log"));
 }

@@ -41,12 +41,31 @@ public sealed class HandshakeTests
     {
         var time = new ManualTimeProvider();
         using var folder = new TemporaryFolder();
-        var connections = new CallerConnections(new Mesh.ControlPlane.Identity.Records.Revocations(new Mesh.ControlPlane.Identity.Stores.FolderStore(folder["identity"], time), time, Mesh.Api.Logging.Log.Silent), time);
+        var connections = new CallerConnections(new Mesh.ControlPlane.Identity.Authority.CertificateAuthority("cluster.local", new(), time), new Mesh.ControlPlane.Identity.Records.Revocations(new Mesh.ControlPlane.Identity.Stores.FolderStore(folder["identity"], time), time, Mesh.Api.Logging.Log.Silent), time);
         var connection = new Microsoft.AspNetCore.Connections.DefaultConnectionContext();
         var serving = connections.ServeAsync(connection, c => Task.Delay(Timeout.Infinite, c.ConnectionClosed));
         Assert.False(connection.ConnectionClosed.IsCancellationRequested);
         time.Advance(CallerConnections.NamelessFor);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => serving.WaitAsync(TimeSpan.FromSeconds(30)));
+    }
+
+    [Fact]
+    public async Task One_address_without_a_certificate_does_not_take_the_place_of_others()
+    {
+        var time = new ManualTimeProvider();
+        using var folder = new TemporaryFolder();
+        var connections = new CallerConnections(new Mesh.ControlPlane.Identity.Authority.CertificateAuthority("cluster.local", new(), time), new Mesh.ControlPlane.Identity.Records.Revocations(new Mesh.ControlPlane.Identity.Stores.FolderStore(folder["identity"], time), time, Mesh.Api.Logging.Log.Silent), time);
+        var flood = Enumerable.Range(0, 3000).Select(_ => Open("192.0.2.1")).ToArray();
+        Assert.Equal(CallerConnections.MostOfAddress, flood.Count(one => !one.IsCompleted));
+        var other = Open("192.0.2.2");
+        Assert.False(other.IsCompleted);
+        time.Advance(CallerConnections.NamelessFor);
+        foreach (var one in flood.Append(other)) await one.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        Assert.False(Open("192.0.2.1").IsCompleted);
+
+        Task Open(string address) => connections.ServeAsync(
+            new Microsoft.AspNetCore.Connections.DefaultConnectionContext { RemoteEndPoint = new System.Net.IPEndPoint(System.Net.IPAddress.Parse(address), 1) },
+            c => Task.Delay(Timeout.Infinite, c.ConnectionClosed));
     }
 
     public static TheoryData<string> BadCertificates() => ["self-signed", "other authority, same names", "two URIs", "DNS name that spells the ID", "authority as leaf", "expired", "server only"];

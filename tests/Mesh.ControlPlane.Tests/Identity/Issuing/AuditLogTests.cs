@@ -20,8 +20,8 @@ public sealed class AuditLogTests : IDisposable
     {
         var audit = Open();
         audit.Write(Event("one\ntwo\u001b[31m"));
-        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(folder["identity/audit.log"]));
-        var line = Assert.Single(File.ReadAllLines(folder["identity/audit.log"]));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(folder["identity/refused.log"]));
+        var line = Assert.Single(File.ReadAllLines(folder["identity/refused.log"]));
         Assert.Contains("one\\ntwo\\u001B[31m", line);
         Assert.Equal("one\ntwo\u001b[31m", Assert.Single(audit.Tail(10)).Text);
     }
@@ -41,7 +41,7 @@ public sealed class AuditLogTests : IDisposable
     public void A_log_that_cannot_be_written_stops_nothing_and_is_told()
     {
         var audit = Open();
-        Directory.CreateDirectory(folder["identity/audit.log"]);
+        Directory.CreateDirectory(folder["identity/refused.log"]);
         audit.Write(Event("lost"));
         Assert.True(lines.Has("audit log cannot be written"));
         Assert.True(lines.Has("lost"));
@@ -52,8 +52,17 @@ public sealed class AuditLogTests : IDisposable
     {
         var audit = Open();
         audit.Write(Event("good"));
-        File.AppendAllText(folder["identity/audit.log"], "{\"at\":\"2030");
+        File.AppendAllText(folder["identity/refused.log"], "{\"at\":\"2030");
         Assert.Equal("good", Assert.Single(audit.Tail(10)).Text);
+    }
+
+    [Fact]
+    public void What_was_refused_drives_out_nothing_that_was_issued()
+    {
+        var audit = Open(largest: 1000);
+        audit.Write(Event("by a token") with { Event = "issued" });
+        for (var i = 0; i < 200; i++) audit.Write(Event($"{i}"));
+        Assert.Contains("by a token", Assert.Single(File.ReadAllLines(folder["identity/audit.log"])));
     }
 
     private AuditLog Open(long largest = AuditLog.Largest) => new(folder["identity"], Log.To(lines, Level.Debug, TimeProvider.System), largest);

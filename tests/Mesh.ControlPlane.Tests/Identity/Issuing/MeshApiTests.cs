@@ -114,7 +114,7 @@ public sealed class MeshApiTests
         var e = await Assert.ThrowsAsync<GrpcException>(() => client.RequestAsync(Csr.Create(key), bearer));
         Assert.Equal(GrpcStatusCode.Unauthenticated, e.Code);
         Assert.Contains(words, e.Status.Message);
-        Assert.Contains("\"event\":\"refused\"", await File.ReadAllTextAsync(Path.Combine(mesh.Data, "identity", "audit.log")));
+        Assert.Contains("\"event\":\"refused\"", await File.ReadAllTextAsync(Path.Combine(mesh.Data, "identity", "refused.log")));
     }
 
     [Fact]
@@ -155,6 +155,27 @@ public sealed class MeshApiTests
             if (e.Code == GrpcStatusCode.ResourceExhausted) Interlocked.Increment(ref refused);
         }));
         Assert.InRange(refused, 1, 300);
+    }
+
+    [Fact]
+    public async Task A_flood_of_callers_without_a_certificate_keeps_nobody_from_renewing_and_no_line_out_of_the_audit_log()
+    {
+        await using var mesh = await IdentityTestbed.StartAsync();
+        using var svid = await mesh.JoinAsync("ns/shop/sa/cart");
+        using var flood = mesh.Client();
+        using var cart = mesh.Client(svid);
+        var exhausted = 0;
+        await Task.WhenAll(Enumerable.Range(0, 400).Select(async _ =>
+        {
+            var e = await Assert.ThrowsAsync<GrpcException>(() => flood.RequestAsync("garbage"));
+            if (e.Code == GrpcStatusCode.ResourceExhausted) Interlocked.Increment(ref exhausted);
+        }));
+        Assert.InRange(exhausted, 1, 300);
+        using var renewed = await cart.ObtainAsync();
+        Assert.Equal(Cart, renewed.Id.ToString());
+        var audit = await File.ReadAllTextAsync(Path.Combine(mesh.Data, "identity", "audit.log"));
+        Assert.DoesNotContain("refused", audit);
+        Assert.Equal(2, audit.Split('\n').Count(line => line.Contains("\"issued\"", StringComparison.Ordinal) && line.Contains(Cart, StringComparison.Ordinal)));
     }
 
     [Fact]

@@ -75,15 +75,32 @@ public sealed class RecordsTests : IDisposable
     }
 
     [Fact]
-    public async Task A_record_that_cannot_be_read_is_an_error_and_what_was_known_stays()
+    public async Task A_record_that_cannot_be_read_is_an_error_at_the_start()
     {
         var store = Store();
         var revocations = new Revocations(store, time, Log.Silent);
-        await revocations.AddAsync(Cart, "stolen", "admin", None);
         await store.CreateAsync("revocations/broken", "{\"identity\":1}"u8.ToArray(), None);
         var e = await Assert.ThrowsAsync<StoreException>(() => revocations.LoadAsync(None));
         Assert.Contains("revocations/broken", e.Message);
+    }
+
+    [Theory]
+    [InlineData("garbage")]
+    [InlineData("readable by others")]
+    public async Task A_record_that_breaks_later_keeps_nobody_from_revoking_and_what_was_known_stays(string how)
+    {
+        var store = Store();
+        using var lines = new LogLines();
+        var revocations = new Revocations(store, time, Log.To(lines, Level.Debug, time));
+        await revocations.AddAsync(Cart, "stolen", "admin", None);
+        var broken = (await store.ReadAllAsync("revocations", None)).Single();
+        if (how == "garbage") await store.ReplaceAsync(broken, "{\"identity\":1}"u8.ToArray(), None);
+        else File.SetUnixFileMode(folder["identity/" + broken.Name], UnixFileMode.UserRead | UnixFileMode.OtherRead);
+        var web = SpiffeId.Parse("spiffe://cluster.local/ns/shop/sa/web");
+        await revocations.AddAsync(web, "stolen, too", "admin", None);
+        Assert.True(revocations.Contains(web));
         Assert.True(revocations.Contains(Cart));
+        Assert.True(lines.Has(broken.Name));
     }
 
     [Fact]

@@ -50,6 +50,25 @@ public sealed class RootRotationTests
     }
 
     [Fact]
+    public async Task A_connection_under_a_root_that_was_dropped_renews_nothing_and_ends()
+    {
+        await using var mesh = await IdentityTestbed.StartAsync();
+        using var stolen = await mesh.JoinAsync("ns/shop/sa/cart");
+        using var thief = mesh.Client(stolen);
+        await using var stream = thief.Channel.Open(Mesh.Api.Workloads.WorkloadMethods.Register, default, CancellationToken.None);
+        using (await thief.ObtainAsync())
+        {
+            // The connection is up.
+        }
+
+        // Nobody waits for him: that is what --force is for.
+        for (var phase = 0; phase < 3 && !((await StatusAsync(mesh)).Rotation?.Done ?? false); phase++) await RotateAsync(mesh, new RotationRequest(Rehearse: false, Force: phase > 0));
+        Assert.True((await StatusAsync(mesh)).Rotation!.Done);
+        await Assert.ThrowsAsync<Mesh.Api.Grpc.GrpcException>(() => stream.ReadAsync(CancellationToken.None).AsTask().WaitAsync(TimeSpan.FromSeconds(30)));
+        await Assert.ThrowsAsync<Mesh.Api.Grpc.GrpcException>(() => thief.ObtainAsync());
+    }
+
+    [Fact]
     public async Task Who_does_not_believe_the_new_root_holds_it_up_by_name_until_it_is_forced()
     {
         await using var mesh = await IdentityTestbed.StartAsync();

@@ -17,17 +17,16 @@ internal sealed class RotatingNode : IAsyncDisposable
     private readonly IdentityAgent agent;
     private readonly Task running;
     private readonly GrpcChannel channel;
-    private readonly AdsClient ads;
+    private readonly Envoy.Config.Core.V3.Node node;
     private readonly TaskCompletionSource introduced = new();
 
     private RotatingNode(IdentityAgent agent, Task running, string address, string account, bool acknowledges)
     {
         (this.agent, this.running) = (agent, running);
         channel = new GrpcChannel("https://" + address, new GrpcChannelOptions { Tls = agent.ControlPlaneTls });
-        var node = AdsClient.SidecarNode($"sidecar~127.0.0.1~{account}-1~shop");
+        node = AdsClient.SidecarNode($"sidecar~127.0.0.1~{account}-1~shop");
         node.Cluster = account;
         node.Metadata.Fields["mesh"].StructValue.Fields["namespace"] = Google.Protobuf.WellKnownTypes.Value.ForString("shop");
-        ads = new AdsClient(channel, node: node);
         Following = FollowAsync(acknowledges);
     }
 
@@ -55,15 +54,31 @@ internal sealed class RotatingNode : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await ads.DisposeAsync();
-        channel.Dispose();
         await stop.CancelAsync();
+        channel.Dispose();
         await running;
         await Following.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         stop.Dispose();
     }
 
+    // A stream that ends is opened again, as sidecars do: it ends when the root is dropped under which its connection was made.
     private async Task FollowAsync(bool acknowledges)
+    {
+        while (true)
+        {
+            await using var ads = new AdsClient(channel, node: node);
+            try
+            {
+                await FollowAsync(ads, acknowledges).WaitAsync(stop.Token);
+            }
+            catch (GrpcException) when (introduced.Task.IsCompleted && !stop.IsCancellationRequested)
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(50), stop.Token);
+            }
+        }
+    }
+
+    private async Task FollowAsync(AdsClient ads, bool acknowledges)
     {
         await ads.AskAsync(ResourceKind.Secrets, "ROOTCA");
         await ads.AskAsync(ResourceKind.Revocations, TypeUrls.RevocationsName);

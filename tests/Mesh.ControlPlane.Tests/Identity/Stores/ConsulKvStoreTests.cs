@@ -43,6 +43,10 @@ public sealed class ConsulKvStoreTests(ConsulKvStoreTests.Agent agent) : Authori
         await PutRawAsync("grants/shop/web", await RawAsync("grants/shop/cart"));
         await Assert.ThrowsAsync<StoreException>(() => store.ReadAsync("grants/shop/web", None));
         await Assert.ThrowsAsync<StoreException>(() => store.ReadAllAsync("grants", None));
+        // The others are read all the same, by whoever can do without this one.
+        var bad = new List<string>();
+        Assert.Equal("grants/shop/cart", Assert.Single(await store.ReadAllAsync("grants", (name, _) => bad.Add(name), None)).Name);
+        Assert.Equal(["grants/shop/web"], bad);
     }
 
     [SkippableFact]

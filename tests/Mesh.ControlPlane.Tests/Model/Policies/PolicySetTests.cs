@@ -1,3 +1,4 @@
+using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Model.Policies;
 using static Mesh.ControlPlane.Tests.Model.Policies.PolicyWorld;
 
@@ -81,7 +82,7 @@ public sealed class PolicySetTests
     public void What_names_nothing_that_exists_is_said_with_its_place(string rules, string notice)
     {
         var world = Of(rules, Proved("cart-1", "shop/cart"), Proved("db-1", "shop/db", "5432:tcp"));
-        var found = Assert.Single(world.Notices);
+        var found = Assert.Single(world.AllNotices);
         Assert.Equal(notice, found.Text);
         Assert.StartsWith("r.yaml:", found.Source.Location, StringComparison.Ordinal);
     }
@@ -91,6 +92,28 @@ public sealed class PolicySetTests
     {
         var rules = Authorization("a", "selector: {matchLabels: {app: cart}}, rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/db], namespaces: [nowhere]}}], to: [{operation: {ports: [\"8080\"], methods: [GET]}}]}]")
             + Authorization("deny-all", "", "mesh-system") + PeerAuthentication("all", "mtls: {mode: STRICT}", "mesh-system");
-        Assert.Empty(Of(rules, Proved("cart-1", "shop/cart"), Proved("db-1", "shop/db", "5432:tcp")).Notices);
+        Assert.Empty(Of(rules, Proved("cart-1", "shop/cart"), Proved("db-1", "shop/db", "5432:tcp")).AllNotices);
+    }
+
+    /// <summary>With a thousand policies a look at all of them costs more than all the rest of a change.</summary>
+    [Fact]
+    public void What_is_odd_is_worked_out_when_somebody_asks()
+    {
+        var rules = Authorization("a", "selector: {matchLabels: {app: crat}}");
+        var first = Of(rules, Proved("cart-1", "shop/cart"));
+        var second = Next(first, Trust.None, rules, Proved("cart-1", "shop/cart"), Proved("crat-1", "shop/crat"));
+        Assert.False(first.PolicyNotices.IsValueCreated);
+        Assert.False(second.PolicyNotices.IsValueCreated);
+
+        // Of the world that was asked, however late, and once.
+        Assert.Empty(second.AllNotices);
+        Assert.Contains("has no effect", Assert.Single(first.AllNotices).Text, StringComparison.Ordinal);
+        Assert.True(first.PolicyNotices.IsValueCreated);
+
+        // What sources add when a world is published takes nothing away.
+        var store = new WorldStore();
+        store.SetRules(SourceOrder.Files, PolicyWorld.Rules(rules));
+        store.SetNotices("a source", [new Notice(new Provenance("a", "b", "c", "d"), "of a source")]);
+        Assert.Equal(2, store.Current.AllNotices.Length);
     }
 }

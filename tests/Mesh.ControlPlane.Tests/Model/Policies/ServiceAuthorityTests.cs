@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Model.Policies;
 using static Mesh.ControlPlane.Tests.Model.Policies.PolicyWorld;
@@ -96,5 +97,19 @@ public sealed class ServiceAuthorityTests
         var second = Next(first, Granted, Rule, instances);
         Assert.Same(first.Policies, second.Policies);
         Assert.Same(first.Services[Cart], second.Services[Cart]);
+    }
+
+    [Fact]
+    public void The_authority_is_made_anew_when_something_it_is_made_of_changes()
+    {
+        var rules = ImmutableSortedDictionary<string, RuleSet>.Empty.Add(SourceOrder.Files, PolicyWorld.Rules(Rule));
+        var first = Build(World.Empty, rules, Granted);
+        Assert.Same(first.Authority, Build(first, rules, Granted).Authority);
+        Assert.NotSame(first.Authority, Build(first, rules, Trust.None).Authority);
+        Assert.NotSame(first.Authority, Build(first, rules.SetItem(SourceOrder.Files, PolicyWorld.Rules(Rule)), Granted).Authority);
+        Assert.NotSame(first.Authority, Build(first, rules.Clear(), Granted).Authority);
+
+        static World Build(World previous, ImmutableSortedDictionary<string, RuleSet> rules, Trust trust) =>
+            WorldBuilder.Build(previous, ImmutableSortedDictionary<string, ImmutableArray<Instance>>.Empty, rules, trust);
     }
 }

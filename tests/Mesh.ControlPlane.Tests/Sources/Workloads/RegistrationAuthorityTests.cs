@@ -103,4 +103,37 @@ public sealed class RegistrationAuthorityTests
         Assert.Equal("web", replica.Store.Current.Instances["web-1"].Service);
         await using var again = await TestWorkload.RegisterAsync(replica, "web-1", "web", "shop/web");
     }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_workload_id_stays_with_its_identity_at_every_replica(bool known)
+    {
+        await using var registry = await TestRegistry.StartAsync("built in");
+        await using var one = await TestReplica.StartAsync(registry, "r1");
+        await using var web = await TestWorkload.RegisterAsync(one, "web-1", "web", "shop/web");
+        await using var two = await TestReplica.StartAsync(registry, "r2");
+        if (known) await two.HasAsync("web", "web-1");
+        await using var thief = new TestWorkload(two.Address, "shop/thief");
+        var taken = TestWorkload.Registration("web-1", "thief");
+        taken.Namespace = "shop";
+        // It is refused at once, or when the registry is asked.
+        var words = "";
+        try
+        {
+            var ack = await thief.SendAsync(new WorkloadUpdate { Register = taken });
+            words = ack.Status == WorkloadAck.Types.Status.Refused ? ack.Message : (await thief.EndAsync()).Message;
+        }
+        catch (Mesh.Api.Grpc.GrpcException e)
+        {
+            words = e.Message;
+        }
+
+        Assert.Contains("workload id 'web-1' is held by another identity", words, StringComparison.Ordinal);
+        await two.HasAsync("web", "web-1");
+        await two.HasAsync("thief");
+        // The one it belongs to did not notice.
+        Assert.Equal(WorkloadAck.Types.Status.Accepted, (await web.SendAsync(new WorkloadUpdate { Health = new Health { State = Health.Types.State.Warning } })).Status);
+        await two.HasAsync("web", "web-1:Warning");
+    }
 }
