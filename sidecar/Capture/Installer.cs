@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+
 namespace Mesh.Sidecar.Capture;
 
 /// <summary>Brings the kernel to what a plan says, or back; decides nothing about rules. Used once, on one thread.</summary>
@@ -56,6 +58,8 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
         return flags.Format switch
         {
             CaptureFormat.Nft => NftScript.Replace(plan),
+            CaptureFormat.Iptables => "# iptables-restore --noflush\n" + IptablesScript.Whole(plan, AddressFamily.InterNetwork)
+                + (plan.Options.Ipv6 ? "# ip6tables-restore --noflush\n" + IptablesScript.Whole(plan, AddressFamily.InterNetworkV6) : ""),
             _ => PlanText.Of(plan),
         };
     }
