@@ -105,7 +105,6 @@ internal static class IptablesScript
         Redirected => ["-m conntrack --ctstate DNAT"],
         Invalid c => [$"-m conntrack {(c.Yes ? "" : "! ")}--ctstate INVALID"],
         IsReply => ["-m conntrack --ctdir REPLY"],
-        Established => ["-m conntrack --ctstate ESTABLISHED"],
         ConnectionMark c => [$"-m connmark {(c.Yes ? "" : "! ")}--mark 0x{c.Mark:x}"],
         _ => throw new InvalidOperationException($"no words for {condition}"),
     };

@@ -52,7 +52,7 @@ internal sealed class CaptureNetwork : IAsyncDisposable
     /// <summary>Runs the subcommand; its exit code and everything it says.</summary>
     public (int ExitCode, string Said) Capture(params string[] arguments)
     {
-        var (code, output, error) = Workload.Try("", Program, ["capture", .. arguments]);
+        var (code, output, error) = Workload.Try("", SidecarProgram, ["capture", .. arguments]);
         return (code, output + error);
     }
 
@@ -92,5 +92,5 @@ internal sealed class CaptureNetwork : IAsyncDisposable
     private static string Folder([CallerFilePath] string here = "") => Path.GetDirectoryName(here)!;
 
     /// <summary>The built program, of the same configuration as these tests.</summary>
-    private static string Program { get; } = Path.Combine(Folder(), "../../../artifacts/bin/Mesh.Sidecar", new DirectoryInfo(AppContext.BaseDirectory).Name, "mesh-sidecar");
+    public static string SidecarProgram { get; } = Path.Combine(Folder(), "../../../artifacts/bin/Mesh.Sidecar", new DirectoryInfo(AppContext.BaseDirectory).Name, "mesh-sidecar");
 }

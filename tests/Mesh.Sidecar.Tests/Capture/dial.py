@@ -8,9 +8,11 @@ address, port = sys.argv[1], int(sys.argv[2])
 options = dict(a.partition("=")[::2] for a in sys.argv[3:])
 if "uid" in options:
     os.setgroups([])
-    os.setresuid(*[int(options["uid"])] * 3)
+    # Sockets are those of who made them; what follows may need privileges.
+    os.seteuid(int(options["uid"]))
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
 s = socket.socket(family, socket.SOCK_DGRAM if "udp" in options else socket.SOCK_STREAM)
+os.seteuid(os.getuid())
 s.settimeout(float(options.get("wait", "5")))
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 if "transparent" in options:
