@@ -1,20 +1,27 @@
 namespace Mesh.Sidecar.Capture;
 
-/// <summary>Which program sets rules here. Stateless.</summary>
+/// <summary>Which programs set rules here. Stateless.</summary>
 internal static class Backends
 {
     /// <summary>The one asked for, or the first that works.</summary>
     public static ICaptureBackend Choose(CaptureBackend asked)
     {
-        var nft = NftBackend.WhyNot();
-        if (asked != CaptureBackend.Iptables && nft is null) return new NftBackend();
-        throw new CaptureException(nft!);
+        var nft = asked == CaptureBackend.Iptables ? "" : NftBackend.WhyNot();
+        if (nft is null) return new NftBackend();
+        var iptables = asked == CaptureBackend.Nft ? "" : IptablesBackend.WhyNot();
+        if (iptables is null) return new IptablesBackend();
+        throw new CaptureException($"{nft}{(nft.Length > 0 && iptables.Length > 0 ? ", and " : "")}{iptables}: one of nftables and iptables is needed, and a kernel with it");
     }
 
-    /// <summary>All that work.</summary>
+    /// <summary>All that work, each kind once: what the system calls iptables is one of two kinds, and the other may have rules, too.</summary>
     public static IEnumerable<ICaptureBackend> Working()
     {
         if (NftBackend.WhyNot() is null) yield return new NftBackend();
+        if (IptablesBackend.WhyNot() is not null) yield break;
+        yield return new IptablesBackend();
+        var isLegacy = ExternalCommand.Run("iptables", ["--version"]).Output.Contains("legacy", StringComparison.Ordinal);
+        if (isLegacy && IptablesBackend.WhyNot("-nft") is null) yield return new IptablesBackend("-nft");
+        if (!isLegacy && HasLegacyTables() && IptablesBackend.WhyNot("-legacy") is null) yield return new IptablesBackend("-legacy");
     }
 
     /// <summary>What is installed, and by which.</summary>
@@ -27,4 +34,8 @@ internal static class Backends
 
         return null;
     }
+
+    /// <summary>Asking the program for them would make them.</summary>
+    private static bool HasLegacyTables() =>
+        new[] { "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names" }.Any(f => File.Exists(f) && File.ReadAllText(f).Length > 0);
 }

@@ -6,6 +6,7 @@ namespace Mesh.Sidecar.Capture;
 /// </summary>
 internal static class CaptureCommand
 {
+    private const int Broken = 1;
     private const int BadFlags = 2;
     private const int Impossible = 3;
 
@@ -48,9 +49,23 @@ internal static class CaptureCommand
             case "install": installer.Install(flags); return 0;
             case "remove": installer.Remove(); return 0;
             case "show": output.Write(installer.Show(flags)); return 0;
+            case "check": return Check(installer, flags, output);
             default:
                 error.WriteLine($"mesh-sidecar capture: \"{verb}\" is not one of install, remove, check, show");
                 return BadFlags;
         }
+    }
+
+    private static int Check(Installer installer, CaptureFlags flags, TextWriter output)
+    {
+        Installer.MustAdminister();
+        var worst = Grade.Works;
+        foreach (var finding in new CaptureCheck(installer).Run(flags))
+        {
+            output.WriteLine(finding);
+            if (finding.Grade > worst) worst = finding.Grade;
+        }
+
+        return worst == Grade.Broken ? Broken : 0;
     }
 }

@@ -58,9 +58,6 @@ internal abstract record Condition
     /// <summary>Goes back to who opened the connection.</summary>
     public sealed record IsReply : Condition;
 
-    /// <summary>Of a connection that has been answered.</summary>
-    public sealed record Established : Condition;
-
     /// <summary>Of a connection with this mark, or without it.</summary>
     public sealed record ConnectionMark(uint Mark, bool Yes) : Condition;
 }

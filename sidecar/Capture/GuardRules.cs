@@ -44,7 +44,7 @@ internal static class GuardRules
             new CaptureRule([new IsTcp(), new Opens(false), new Invalid(false)], Verdict.Leave, 0, "only opening segments, and those that make no sense"),
             new CaptureRule([new NotTcp()], Verdict.Leave, 0, OnlyOpening),
             new CaptureRule([new Redirected()], Verdict.Leave, 0, Captured),
-            .. inbound[..^1],
+            .. inbound[1..^1],
             capture with
             {
                 Conditions = capture.Conditions.Add(new Invalid(true)),
@@ -59,7 +59,7 @@ internal static class GuardRules
     /// <summary>The same rules once more, with a refusal where they capture.</summary>
     private static IEnumerable<CaptureRule> Behind(ImmutableArray<CaptureRule> rules) =>
         from rule in rules
-        where !rule.Conditions.Any(c => c is IsUdp)
+        where !rule.Conditions.Any(c => c is IsUdp or Opens)
         select rule.Verdict != Verdict.Redirect ? rule : rule with
         {
             Conditions = [.. Opening, .. rule.Conditions.Where(c => c is not IsTcp)],

@@ -11,6 +11,7 @@ internal static class InboundRules
     /// <summary>The rules of the NAT chain.</summary>
     public static ImmutableArray<CaptureRule> Redirect(CaptureOptions o) =>
     [
+        new CaptureRule([new IsTcp(), new Opens(false)], Verdict.Leave, 0, OutboundRules.FromBefore),
         .. Exceptions(o),
         new CaptureRule(Captured(o), Verdict.Redirect, (uint)o.InboundTo, What(o)),
     ];
@@ -22,7 +23,7 @@ internal static class InboundRules
         new CaptureRule([new IsReply()], Verdict.Leave, 0, "answers to connections that were opened here"),
         new CaptureRule([new IsTcp(), new ConnectionMark(CapturePlan.TakenMark, true)], Verdict.Tproxy, (uint)o.InboundTo, "a connection that is the sidecar's already"),
         new CaptureRule([new IsTcp(), new ConnectionMark(CapturePlan.TakenMark, true)], Verdict.Refuse, 0, Absent),
-        new CaptureRule([new IsTcp(), new Established()], Verdict.Leave, 0, "connections from before the rules stay with the application that has them"),
+        new CaptureRule([new IsTcp(), new Opens(false)], Verdict.Leave, 0, OutboundRules.FromBefore),
         .. Exceptions(o),
         new CaptureRule(Captured(o), Verdict.MarkConnection, CapturePlan.TakenMark, "this connection is the sidecar's from its first packet on"),
         new CaptureRule(Captured(o), Verdict.Tproxy, (uint)o.InboundTo, What(o)),

@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+
 namespace Mesh.Sidecar.Capture;
 
 /// <summary>Brings the kernel to what a plan says, or back; decides nothing about rules. Used once, on one thread.</summary>
@@ -13,15 +15,9 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
         var backend = Backends.Choose(flags.Backend);
         var others = Backends.Working().Where(b => b.Name != backend.Name && b.Read() is not null).ToList();
         var routes = Routing.Apply(plan);
-        if (backend.Read() is { } there && there.Listing == backend.Listing(plan))
-        {
-            say(routes.Count + others.Count == 0 ? $"capture is installed as asked ({backend.Name}); nothing changed" : $"rules are as asked ({backend.Name})");
-        }
-        else
-        {
-            Apply(backend, plan, routes);
-        }
-
+        var changed = SetRules(backend, plan, routes);
+        if (changed) say($"capture installed ({backend.Name})");
+        else say(routes.Count + others.Count == 0 ? $"capture is installed as asked ({backend.Name}); nothing changed" : $"rules are as asked ({backend.Name})");
         foreach (var route in routes) say(route);
         // Last, so that there is no moment without rules.
         foreach (var other in others)
@@ -56,6 +52,8 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
         return flags.Format switch
         {
             CaptureFormat.Nft => NftScript.Replace(plan),
+            CaptureFormat.Iptables => "# iptables-restore --noflush\n" + IptablesScript.Whole(plan, AddressFamily.InterNetwork)
+                + (plan.Options.Ipv6 ? "# ip6tables-restore --noflush\n" + IptablesScript.Whole(plan, AddressFamily.InterNetworkV6) : ""),
             _ => PlanText.Of(plan),
         };
     }
@@ -75,23 +73,26 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
         return servers.Length > 0 ? options with { Resolvers = servers } : options with { Dns = false };
     }
 
-    private void Apply(ICaptureBackend backend, CapturePlan plan, IReadOnlyList<string> routes)
+    /// <summary>Sets the rules unless they are there; false when they were.</summary>
+    private static bool SetRules(ICaptureBackend backend, CapturePlan plan, IReadOnlyList<string> routes)
     {
+        var before = backend.Read();
         try
         {
+            if (before?.Listing == backend.Listing(plan)) return false;
             backend.Apply(plan);
+            return true;
         }
         catch (CaptureException)
         {
             // Nothing half done: the rules are as they were, the routes have to be so, too.
-            if (routes.Count > 0) Routing.Apply(backend.Read()?.Options is { } before ? CapturePlan.From(before) : plan with { Routes = [] });
+            if (routes.Count > 0) Routing.Apply(before?.Options is { } options ? CapturePlan.From(options) : plan with { Routes = [] });
             throw;
         }
-
-        say($"capture installed ({backend.Name})");
     }
 
-    private static void MustAdminister()
+    /// <summary>Throws, in words, when this process may not change rules.</summary>
+    public static void MustAdminister()
     {
         if (!CaptureSystem.MayAdminister) throw new CaptureException("rules of the network may be changed only with CAP_NET_ADMIN: run it as root, or in an init container with that capability");
     }

@@ -98,7 +98,6 @@ internal static class NftScript
         Redirected => "ct status dnat",
         Invalid c => c.Yes ? "ct state invalid" : "ct state != invalid",
         IsReply => "ct direction reply",
-        Established => "ct state established",
         ConnectionMark c => $"ct mark {(c.Yes ? "" : "!= ")}0x{c.Mark:x}",
         _ => throw new InvalidOperationException($"no words for {condition}"),
     };

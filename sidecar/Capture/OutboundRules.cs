@@ -7,12 +7,16 @@ namespace Mesh.Sidecar.Capture;
 /// <summary>Which connections of this machine's programs go to the sidecar. Pure; the order is the meaning.</summary>
 internal static class OutboundRules
 {
+    /// <summary>Why only opening segments are captured: connection tracking takes up running connections, too, when it begins with the rules.</summary>
+    public const string FromBefore = "in the midst of a connection: one from before the rules stays as it is";
+
     private static readonly ImmutableArray<IPNetwork> Loopback = [IPNetwork.Parse("127.0.0.0/8"), IPNetwork.Parse("::1/128")];
 
     /// <summary>The rules of the NAT chain.</summary>
     public static ImmutableArray<CaptureRule> Of(CaptureOptions o)
     {
         var rules = ImmutableArray.CreateBuilder<CaptureRule>();
+        rules.Add(Leave(FromBefore, new IsTcp(), new Opens(false)));
         Own(o, rules);
         Exceptions(o, rules);
         Dns(o, rules);

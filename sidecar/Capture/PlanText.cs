@@ -70,7 +70,6 @@ internal static class PlanText
         Redirected => "its destination rewritten",
         Invalid c => c.Yes ? "makes no sense to connection tracking" : "makes sense",
         IsReply => "an answer",
-        Established => "of an answered connection",
         ConnectionMark c => $"of a connection {(c.Yes ? "" : "not ")}marked {c.Mark}",
         _ => condition.ToString(),
     };

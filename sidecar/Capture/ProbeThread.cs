@@ -1,0 +1,55 @@
+using System.Runtime.InteropServices;
+
+namespace Mesh.Sidecar.Capture;
+
+/// <summary>
+/// Runs something on a thread of its own that is somebody else to the kernel: another user, or in a new network namespace. Sockets keep what they
+/// were created with; the thread, and with it the namespace, is gone afterwards.
+/// </summary>
+internal static class ProbeThread
+{
+    private const int NewNetworkNamespace = 0x40000000;
+
+    /// <summary>Runs it as this user; null: as this process.</summary>
+    public static T RunAs<T>(uint? uid, Func<T> work) => Run(() =>
+    {
+        // The C library would change all threads; the kernel changes one.
+        if (uid is { } id && Syscall(SetResUid, id, id, id) != 0) throw new CaptureException($"this process may not act as user {id}: check needs CAP_SETUID for that");
+        return work();
+    });
+
+    /// <summary>Runs it in a new, empty network namespace, known as that of the thread whose id it is given; null when that may not be.</summary>
+    public static T? RunOutside<T>(Func<int, T> work)
+        where T : class => Run(() => Unshare(NewNetworkNamespace) == 0 ? work(ThreadId()) : null);
+
+    private static nint SetResUid => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 147 : 117;
+
+    private static T Run<T>(Func<T> work)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        new Thread(() =>
+        {
+            try
+            {
+                done.SetResult(work());
+            }
+            catch (Exception e)
+            {
+                done.SetException(e);
+            }
+        }) { IsBackground = true }.Start();
+        return done.Task.GetAwaiter().GetResult();
+    }
+
+    [DllImport("libc", EntryPoint = "syscall")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern nint Syscall(nint number, nuint one, nuint two, nuint three);
+
+    [DllImport("libc", EntryPoint = "unshare")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int Unshare(int flags);
+
+    [DllImport("libc", EntryPoint = "gettid")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int ThreadId();
+}
