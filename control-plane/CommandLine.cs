@@ -12,6 +12,7 @@ internal sealed class CommandLine(TimeSpan leastCertificateLifetime)
     private readonly Option<string?> consulDatacenter = new("--consul-datacenter") { Description = "Consul's datacenter, if not the agent's own", HelpName = "NAME" };
     private readonly Option<string?> consulCaFile = new("--consul-ca-file") { Description = "PEM file of the authorities trusted for TLS to Consul", HelpName = "FILE" };
     private readonly IdentityFlags identity = new(leastCertificateLifetime);
+    private readonly NetworkFlags network = new();
     private readonly Option<string> data = new("--data") { Description = "folder of what must survive: the authority's keys, the operators' tokens, the built-in registry", DefaultValueFactory = _ => DefaultData(), HelpName = "DIR" };
     private readonly Option<string?> rules = new("--rules") { Description = "folder of rule files, watched", HelpName = "DIR" };
     private readonly Option<ListenAddress[]> meshApi = Address<ListenAddress[]>("--mesh-api", "certificates, xDS, registration and telemetry over mutual TLS; may be repeated", Each, "0.0.0.0:15012");
@@ -32,6 +33,7 @@ internal sealed class CommandLine(TimeSpan leastCertificateLifetime)
         foreach (var option in (Option[])[consul, consulTokenFile, consulDatacenter, consulCaFile, data, rules, meshApi, xds, health, operators, registry, grace, portsFile, replicaId, otlp, logLevel])
             root.Options.Add(option);
         identity.AddTo(root);
+        network.AddTo(root);
         root.SetAction(async (parsed, _) =>
         {
             if (TryRead(parsed, out var options, out var error)) return await program(options!);
@@ -74,6 +76,7 @@ internal sealed class CommandLine(TimeSpan leastCertificateLifetime)
             Rules = parsed.GetValue(rules) is { } folder ? Path.GetFullPath(folder) : null,
             MeshApi = [.. parsed.GetValue(meshApi)!],
             Identity = identity.Read(parsed, hasConsul: parsed.GetValue(consul) is not null),
+            Network = network.Read(parsed),
             OperatorCertificates = identity.ReadOperators(parsed),
             Xds = [.. (parsed.GetValue(xds) ?? []).Select(a => Local(a, "--xds", "it is served without authentication, so whoever reaches the port could read the mesh's configuration"))],
             Health = parsed.GetValue(health)!,

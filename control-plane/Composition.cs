@@ -1,6 +1,7 @@
 using System.Reflection;
 using Mesh.Api.Identity;
 using Mesh.Api.Logging;
+using Mesh.ControlPlane.Dns;
 using Mesh.ControlPlane.Identity;
 using Mesh.ControlPlane.Identity.Stores;
 using Mesh.ControlPlane.Model;
@@ -9,6 +10,7 @@ using Mesh.ControlPlane.Sources.Consul;
 using Mesh.ControlPlane.Sources.Files;
 using Mesh.ControlPlane.Sources.Registry;
 using Mesh.ControlPlane.Sources.Workloads;
+using Mesh.ControlPlane.Xds;
 using Microsoft.Extensions.Logging;
 
 namespace Mesh.ControlPlane;
@@ -75,6 +77,24 @@ internal static class Composition
         catch (Exception e) when (e is StoreException or IOException or UnauthorizedAccessException)
         {
             throw new StartException($"identity cannot start: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Gives out virtual addresses, by a book in the data folder, or in Consul where control planes share that; null when none are to be given out.</summary>
+    public static AddressKeeper? MakeAddresses(Options options, WorldStore store, Func<bool> isComplete, ConnectedNodes nodes, (TimeProvider Time, Log Log) clock)
+    {
+        if (options.Network.VirtualRanges.IsEmpty) return null;
+        var terms = new KeeperTerms(options.Network.VirtualRanges) { IsComplete = isComplete, EverybodyKnows = nodes.HaveNewestAddresses };
+        try
+        {
+            IAuthorityStore book = options.Consul is not null
+                ? new ConsulKvStore(new ConsulClient(ConsulOf(options, null), clock.Time), "mesh/addresses/", seal: null)
+                : new FolderStore(Path.Combine(options.Data, "addresses"), clock.Time);
+            return new AddressKeeper(book, store, terms, (clock.Time, new Random()), clock.Log);
+        }
+        catch (Exception e) when (e is StoreException or IOException or UnauthorizedAccessException)
+        {
+            throw new StartException($"virtual addresses cannot be kept: {e.Message}", e);
         }
     }
 

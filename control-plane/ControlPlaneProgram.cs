@@ -1,10 +1,12 @@
 using System.Collections.Frozen;
+using System.Globalization;
 using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
 using Mesh.ControlPlane.Admin;
 using Mesh.ControlPlane.Admin.Login;
 using Mesh.ControlPlane.Admin.Metrics;
 using Mesh.ControlPlane.Admin.Traffic;
+using Mesh.ControlPlane.Dns;
 using Mesh.ControlPlane.Identity;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Sources;
@@ -42,6 +44,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private readonly ConnectedNodes nodes;
     private readonly XdsMetrics xdsMetrics;
     private readonly AdsServer ads;
+    private readonly AddressKeeper? virtualAddresses;
     private readonly TrafficWindow traffic;
     private readonly TelemetryGate telemetry;
     private readonly MetricsPage metricsPage = new(ControlPlaneMeter.Name);
@@ -61,6 +64,8 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         feed = new ConfigFeed(store, time, log.For("xds"));
         nodes = new ConnectedNodes(store, feed);
         if (identity.Rotation is { } rotation) rotation.Connected = roots => nodes.Holders(roots);
+        store.SetNetwork(options.Network);
+        virtualAddresses = Composition.MakeAddresses(options, store, IsComplete, nodes, (time, log.For("addresses")));
         xdsMetrics = new XdsMetrics(() => nodes.Count);
         ads = new AdsServer(new AdsServices(feed, xdsMetrics, options.ReplicaId, time, log.For("xds")), nodes);
         traffic = new TrafficWindow(time);
@@ -130,6 +135,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         foreach (var port in ports) await port.DisposeAsync();
         ads.Dispose();
         feed.Dispose();
+        virtualAddresses?.Dispose();
         rules?.Dispose();
         discovery.Dispose();
         identity.Dispose();
@@ -146,6 +152,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         await ServeAsync("health", [options.Health], ServedPort.Http1, MapHealth, logs);
         await ServeAsync("operators", [options.Operators], ServedPort.Http1, MapOperators, logs);
         await ServeAsync("meshApi", options.MeshApi, identity.Tls.Configure, MapMeshApi, logs);
+        TellPorts();
         await ServeAsync("xds", options.Xds, ServedPort.Grpc, MapPlaintextXds, logs);
     }
 
@@ -157,6 +164,13 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         addresses[name] = port.Addresses[0];
         for (var i = 1; i < port.Addresses.Count; i++) addresses[$"{name}-{i + 1}"] = port.Addresses[i];
     }
+
+    // Sidecars must not take these for the mesh's own workloads.
+    private void TellPorts() => store.SetNetwork(options.Network with
+    {
+        ControlPlanePorts = [.. addresses.Where(address => address.Key.StartsWith("meshApi", StringComparison.Ordinal)).Select(address => address.Value[(address.Value.LastIndexOf(':') + 1)..])
+            .Where(port => ushort.TryParse(port, out _)).Select(port => int.Parse(port, CultureInfo.InvariantCulture))],
+    });
 
     private void MapHealth(WebApplication application) => new HealthEndpoints(metricsPage, NotReady).Map(application);
 
@@ -201,6 +215,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         loops.Add(identity.RunAsync(stopping.Token));
         loops.Add(discovery.RunAsync(stopping.Token));
         if (rules is not null) loops.Add(rules.RunAsync(stopping.Token));
+        if (virtualAddresses is not null) loops.Add(virtualAddresses.RunAsync(stopping.Token));
         loops.Add(feed.RunAsync(ReadyAsync(), stopping.Token));
     }
 
@@ -215,7 +230,13 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         }
 
         if (rules is not null) await rules.FirstGood;
+        if (virtualAddresses is not null) await Task.WhenAny(virtualAddresses.Loaded, patience);
     }
+
+    /// <summary>True while all sources have told all they know.</summary>
+    private bool IsComplete() =>
+        discovery.Source.Synced.IsCompletedSuccessfully && rules?.FirstGood.IsCompletedSuccessfully != false
+        && store.Current.Unread is { Everything: false, Names.Count: 0 };
 
     private string? NotReady()
     {

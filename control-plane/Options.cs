@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Mesh.ControlPlane.Admin.Login;
 using Mesh.ControlPlane.Identity;
+using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane;
 
@@ -33,6 +34,9 @@ internal sealed record Options
 
     /// <summary>Certificates: whose authority, how long they live.</summary>
     public IdentityOptions Identity { get; init; } = new();
+
+    /// <summary>Ranges of addresses, and what becomes of calls to destinations nobody knows.</summary>
+    public NetworkTerms Network { get; init; } = NetworkTerms.Default;
 
     /// <summary>Roles of operators that log in with a certificate, by SPIFFE ID.</summary>
     public ImmutableDictionary<string, OperatorRole> OperatorCertificates { get; init; } = ImmutableDictionary<string, OperatorRole>.Empty;

@@ -27,6 +27,12 @@ public sealed record NetworkTerms
     /// <summary>Where this control plane listens for sidecars.</summary>
     public ImmutableArray<int> ControlPlanePorts { get; init; } = [];
 
+    private static readonly ImmutableArray<IPNetwork> Special = [IPNetwork.Parse("127.0.0.0/8"), IPNetwork.Parse("169.254.0.0/16"), IPNetwork.Parse("224.0.0.0/4"), IPNetwork.Parse("::1/128"), IPNetwork.Parse("fe80::/10"), IPNetwork.Parse("ff00::/8")];
+
+    /// <summary>True for ranges whose addresses have a meaning of their own.</summary>
+    public static bool Unusable(IPNetwork range) => Special.Any(special =>
+        special.BaseAddress.AddressFamily == range.BaseAddress.AddressFamily && (special.Contains(range.BaseAddress) || range.Contains(special.BaseAddress)));
+
     /// <summary>Equal by content, arrays included.</summary>
     public bool Equals(NetworkTerms? other) =>
         ReferenceEquals(this, other) || (other is not null

@@ -63,6 +63,12 @@ internal sealed class AdsStream : IDisposable
         lock (gate) return state.Subscriptions.FirstOrDefault(s => s.Kind == kind)?.Acked == set.Version;
     }
 
+    /// <summary>Whether the node may not have taken this very set yet; false for a type it never asked for.</summary>
+    public bool Lags(ResourceKind kind, ResourceSet set)
+    {
+        lock (gate) return state.Subscriptions.FirstOrDefault(s => s.Kind == kind) is { } subscription && !subscription.IsSettled(set);
+    }
+
     /// <summary>What the node was sent and what it said to it, as of now.</summary>
     public IReadOnlyList<SubscriptionStatus> Subscriptions()
     {

@@ -88,6 +88,20 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed)
         return holders;
     }
 
+    /// <summary>True when no connected node can still know an address that the newest configuration does not have.</summary>
+    public bool HaveNewestAddresses()
+    {
+        if (feed.Current is not { } config) return false;
+        foreach (var (stream, _) in streams)
+        {
+            if (stream.Node.Emitter == EmitterKind.Grpc) continue;
+            var newest = config.Compiled.For(stream.Node);
+            if (stream.Lags(ResourceKind.Names, newest.Names) || stream.Lags(ResourceKind.Listeners, newest.Listeners)) return false;
+        }
+
+        return true;
+    }
+
     /// <summary>The nodes by id, with what they were sent.</summary>
     public IReadOnlyList<NodeStatus> List() => [.. streams.Keys.OrderBy(s => s.Node.Id, StringComparer.Ordinal).Select(StatusOf)];
 

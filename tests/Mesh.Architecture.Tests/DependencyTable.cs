@@ -28,8 +28,10 @@ internal static class DependencyTable
         ["Rules"] = ["Model"],
         ["Compilation"] = ["Rules", "Model"],
         ["Identity"] = ["Model"],
+        ["Dns"] = ["Identity", "Model"],
+        ["Destinations"] = ["Model"],
         ["Sources"] = ["Identity", "Rules", "Model"],
         ["Xds"] = ["Identity", "Compilation", "Model"],
-        ["Admin"] = ["Xds", "Sources", "Identity", "Compilation", "Rules", "Model"],
+        ["Admin"] = ["Xds", "Sources", "Dns", "Destinations", "Identity", "Compilation", "Rules", "Model"],
     };
 }

@@ -5,13 +5,13 @@ using Mesh.ControlPlane.Identity.Stores;
 namespace Mesh.ControlPlane.Sources.Consul;
 
 /// <summary>
-/// Entries as keys of Consul, sealed: who can read or write Consul but has not the operator's key learns nothing and can put nothing of his own
+/// Entries as keys of Consul, sealed unless nothing in them is secret: who can read or write Consul but has not the operator's key learns nothing and can put nothing of his own
 /// there. What exists once is made with <c>cas=0</c>, which one of any number of control planes wins. Thread safe; owns neither client nor seal.
 /// </summary>
 /// <param name="client">Where Consul is.</param>
 /// <param name="prefix">The keys' beginning, such as <c>mesh/identity/cluster.local/</c>; sealed with each value.</param>
-/// <param name="seal">Closes and opens values.</param>
-internal sealed class ConsulKvStore(ConsulClient client, string prefix, Seal seal) : IAuthorityStore
+/// <param name="seal">Closes and opens values; null writes them as they are.</param>
+internal sealed class ConsulKvStore(ConsulClient client, string prefix, Seal? seal) : IAuthorityStore
 {
     /// <summary>The largest value Consul takes, less what sealing adds.</summary>
     private const int MostBytes = (512 * 1024) - 64;
@@ -77,13 +77,17 @@ internal sealed class ConsulKvStore(ConsulClient client, string prefix, Seal sea
     private async Task<bool> PutAsync(string name, ReadOnlyMemory<byte> content, string cas, CancellationToken stop)
     {
         if (content.Length > MostBytes) throw new StoreException($"cannot write {Key(name)}: {content.Length} bytes, and Consul takes {MostBytes}");
-        return await Try("write", name, () => client.PutAsync(PathOf(name, $"cas={cas}"), seal.Close(Key(name), content.Span), stop));
+        return await Try("write", name, () => client.PutAsync(PathOf(name, $"cas={cas}"), seal is null ? content.ToArray() : seal.Close(Key(name), content.Span), stop));
     }
 
-    private StoredEntry Open(KvPair pair) => seal.TryOpen(pair.Key, pair.Value ?? [], out var content)
-        ? new StoredEntry(pair.Key[prefix.Length..], content, Version(pair))
-        : throw new StoreException(
-            $"the key {pair.Key} in Consul at {client.Address} cannot be opened: it was sealed with another key than the one of --ca-seal-key-file, or changed since");
+    private StoredEntry Open(KvPair pair)
+    {
+        var content = pair.Value ?? [];
+        return seal is null || seal.TryOpen(pair.Key, content, out content)
+            ? new StoredEntry(pair.Key[prefix.Length..], content, Version(pair))
+            : throw new StoreException(
+                $"the key {pair.Key} in Consul at {client.Address} cannot be opened: it was sealed with another key than the one of --ca-seal-key-file, or changed since");
+    }
 
     private string Key(string name) => prefix + EntryName.Checked(name);
 
