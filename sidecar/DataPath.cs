@@ -34,6 +34,9 @@ internal sealed record DataPathSettings
     /// <summary>Our certificate, whom we believe, and the connections that were secured with it.</summary>
     public Security Security { get; init; } = new(TimeProvider.System);
 
+    /// <summary>Asks the control plane about destinations nobody knows; null when there is none.</summary>
+    public AskDestination? AskDestination { get; init; }
+
     /// <summary>Seed of balancing, jitter and identifiers.</summary>
     public ulong Seed { get; init; } = Randomness.NewSeed();
 }
@@ -67,11 +70,16 @@ internal sealed class DataPath : IAsyncDisposable
         var feed = new ConnectionFeed();
         handOver = new HttpHandOver(feed, MakeWrapper(), time);
         server = new HttpServer(http, feed, time, new KestrelLog(sink.Own, log.For("http")));
+        var unknown = new UnknownDestinations(snapshots, tcp, dialer, new DestinationVerdicts(settings.AskDestination, time), time, sink.Own)
+        {
+            ByHost = (connection, facts) => handOver.ServeAsync(connection, facts, http2: false),
+        };
         acceptors = new Acceptors(sockets, new AcceptorParts
         {
             Snapshots = snapshots,
             Tcp = tcp.ServeAsync,
             Connect = connect.ServeAsync,
+            Unknown = unknown.ServeAsync,
             Http = handOver.ServeAsync,
             SecuredHttp = handOver.ServeSecuredAsync,
             Gate = new InboundGate(Own),

@@ -1,8 +1,10 @@
 using System.Globalization;
 using System.Net.Sockets;
 using Google.Protobuf;
+using Mesh.Api.Destinations;
 using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
+using Mesh.Api.V1;
 using Mesh.Api.Xds;
 using Mesh.Sidecar.Admin;
 using Mesh.Sidecar.Config;
@@ -99,7 +101,7 @@ internal sealed class Sidecar : IAsyncDisposable
         var sink = new TelemetrySink(own, traffic, instruments, accessLog);
 
         // 3. The surfaces for people and machines; readiness says why not yet.
-        await using var data = new DataPath(snapshots, sockets, new DataPathSettings { Self = self, DrainBound = flags.DrainTime, MaxTcpAge = flags.MaxConnectionAge, Security = security }, sink, time, log);
+        await using var data = new DataPath(snapshots, sockets, new DataPathSettings { Self = self, DrainBound = flags.DrainTime, MaxTcpAge = flags.MaxConnectionAge, Security = security, AskDestination = identity is null ? null : AskAsync }, sink, time, log);
         await using var admin = new AdminServer(new AdminAddresses(flags.Admin, flags.Metrics, flags.Readiness), Sources(workload, traffic, data));
         // Traffic first: who started the application waits for that.
         await data.StartAsync(stop.Token);
@@ -137,7 +139,7 @@ internal sealed class Sidecar : IAsyncDisposable
     private List<Task> Follow(Workload workload)
     {
         if (file is not null) return [file.RunAsync(stop.Token)];
-        ads = new AdsClient(channel!, NodeDescription.Of(workload, Program.Version), publisher, new AdsClock(time, random), log.For("xds")) { IsSecured = identity is not null };
+        ads = new AdsClient(channel!, NodeDescription.Of(workload, Program.Version), publisher, new AdsClock(time, random), log.For("xds")) { IsSecured = identity is not null, Captures = workload.Capture is not null };
         own.Observe("mesh_sidecar_xds_accepted_total", "Answers of the control plane accepted.", grows: true, () => ads.Status.Accepted);
         own.Observe("mesh_sidecar_xds_refused_total", "Answers of the control plane refused (NACK).", grows: true, () => ads.Status.Refused);
         own.Observe("mesh_sidecar_xds_streams_total", "Streams to the control plane opened.", grows: true, () => ads.Status.Connects);
@@ -154,6 +156,8 @@ internal sealed class Sidecar : IAsyncDisposable
         snapshots.TrustChanged += identity.Follow;
         return [identity.RunAsync(stop.Token), OnceCertifiedAsync(() => ads.RunAsync(stop.Token)), OnceCertifiedAsync(() => KeepRegisteredAsync(registration))];
     }
+
+    private Task<DestinationAnswer> AskAsync(DestinationQuery query, CancellationToken cancel) => channel!.UnaryAsync(DestinationMethods.Lookup, query, new CallOptions(), cancel);
 
     /// <summary>Begins what needs the control plane when there is a certificate to show it.</summary>
     private async Task OnceCertifiedAsync(Func<Task> begin)
@@ -241,6 +245,7 @@ internal sealed class Sidecar : IAsyncDisposable
         {
             TypeUrls.Listener => Envoy.Config.Listener.V3.Listener.Parser.ParseFrom(any.Value),
             TypeUrls.Cluster => Envoy.Config.Cluster.V3.Cluster.Parser.ParseFrom(any.Value),
+            TypeUrls.MeshRanges => Mesh.Api.V1.MeshRanges.Parser.ParseFrom(any.Value),
             TypeUrls.Secret => Envoy.Extensions.TransportSockets.Tls.V3.Secret.Parser.ParseFrom(any.Value),
             TypeUrls.RouteConfiguration => Envoy.Config.Route.V3.RouteConfiguration.Parser.ParseFrom(any.Value),
             _ => Envoy.Config.Endpoint.V3.ClusterLoadAssignment.Parser.ParseFrom(any.Value),

@@ -36,6 +36,20 @@ public sealed class Endpoint
     /// <summary>Who answers there, for labels.</summary>
     public required PeerLabels Peer { get; init; }
 
+    /// <summary>The same address called on other terms: with connections and a standing of its own.</summary>
+    internal Endpoint With(UpstreamTls tls) => new()
+    {
+        Host = Host,
+        Port = Port,
+        Authority = Authority,
+        Address = Address,
+        Weight = Weight,
+        Priority = Priority,
+        Tls = tls,
+        Peer = Peer,
+        Stats = new EndpointStats(),
+    };
+
     /// <summary>Requests in flight, latency, ejection.</summary>
     public required EndpointStats Stats { get; init; }
 }

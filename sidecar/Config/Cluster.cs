@@ -39,15 +39,20 @@ public sealed class Cluster
     /// <summary>What outlives snapshots: round-robin position, retry budget, connection pool. Kept while name and settings stay equal.</summary>
     public required ClusterState State { get; init; }
 
+    /// <summary>The same without endpoints.</summary>
+    public Cluster Bare() => With([], State);
+
     /// <summary>A cluster with these settings and nothing but one endpoint.</summary>
-    public Cluster Of(Endpoint endpoint, ClusterState state) => new()
+    public Cluster Of(Endpoint endpoint, ClusterState state) => With([endpoint], state);
+
+    private Cluster With(ImmutableArray<Endpoint> endpoints, ClusterState state) => new()
     {
         Name = Name,
         Kind = ClusterKind.Endpoints,
         Policy = LbPolicy.RoundRobin,
         ConnectTimeout = ConnectTimeout,
         Protocol = Protocol,
-        Endpoints = [endpoint],
+        Endpoints = endpoints,
         Service = Service,
         Source = Source,
         State = state,

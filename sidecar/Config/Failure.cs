@@ -67,4 +67,7 @@ public enum Failure
 
     /// <summary>The sidecar itself failed; a bug (LR).</summary>
     Internal,
+
+    /// <summary>A captured connection to nobody the mesh knows, which it does not let out (UH).</summary>
+    UnknownDestination,
 }

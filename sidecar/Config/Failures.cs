@@ -63,6 +63,8 @@ public static class Failures
             "a limit of this sidecar is reached: see /stats on its admin port"),
         new(500, Internal, "LR", "internal_error", RetryOn.None,
             "a fault of the sidecar: please report it with the log lines around this time"),
+        new(502, Unavailable, "UH", "unknown_destination", RetryOn.None,
+            "the text says why the destination is refused: declare it as a service, let the sidecars' traffic out (outbound policy allow-any), or see why the control plane does not answer"),
     ];
 
     /// <summary>The row of a failure.</summary>

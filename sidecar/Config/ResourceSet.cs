@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Security.Cryptography.X509Certificates;
 using Google.Protobuf.WellKnownTypes;
+using Mesh.Api.Xds;
 using Mesh.Sidecar.Config.Builders;
 
 namespace Mesh.Sidecar.Config;
@@ -31,6 +32,12 @@ internal sealed record ResourceSet
     /// <summary>The revoked identities, under the one name they have; none until they come.</summary>
     public ImmutableDictionary<string, Accepted<Revocations>> Revoked { get; init; } = ImmutableDictionary<string, Accepted<Revocations>>.Empty;
 
+    /// <summary>The mesh's own addresses, under the one name they have; none until they come.</summary>
+    public ImmutableDictionary<string, Accepted<MeshRanges>> Ranges { get; init; } = ImmutableDictionary<string, Accepted<MeshRanges>>.Empty;
+
+    /// <summary>True when the mesh's own addresses are asked for: nothing captured may be let out before they are known.</summary>
+    public bool RangesWanted { get; init; }
+
     /// <summary>Version of each type as last accepted, by type URL.</summary>
     public ImmutableSortedDictionary<string, string> Versions { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
 
@@ -40,9 +47,10 @@ internal sealed record ResourceSet
     /// <summary>Names of the assignments the clusters ask for.</summary>
     public ImmutableSortedSet<string> EndpointsWanted { get; init; } = [];
 
-    /// <summary>Names that are asked for and have not come, of both types.</summary>
+    /// <summary>Names that are asked for and have not come.</summary>
     public IEnumerable<string> Missing() =>
-        RoutesWanted.Where(n => !Routes.ContainsKey(n)).Concat(EndpointsWanted.Where(n => !Endpoints.ContainsKey(n)));
+        RoutesWanted.Where(n => !Routes.ContainsKey(n)).Concat(EndpointsWanted.Where(n => !Endpoints.ContainsKey(n)))
+            .Concat(RangesWanted && Ranges.IsEmpty ? [TypeUrls.RangesName] : []);
 
     /// <summary>Every resource as it came, for the admin's dump.</summary>
     public IEnumerable<Any> Raw() =>
@@ -50,7 +58,8 @@ internal sealed record ResourceSet
         .Concat(Endpoints.Values.Select(a => a.Raw))
         .Concat(Listeners?.Values.Select(a => a.Raw) ?? [])
         .Concat(Routes.Values.Select(a => a.Raw))
-        .Concat(Roots.Values.Select(a => a.Raw));
+        .Concat(Roots.Values.Select(a => a.Raw))
+        .Concat(Ranges.Values.Select(a => a.Raw));
 }
 
 /// <summary>A resource that was accepted: what it says, and the bytes it came as (the same bytes again are not built again).</summary>

@@ -98,6 +98,9 @@ public sealed record RetryPolicy
     /// <summary>Never.</summary>
     public static RetryPolicy None { get; } = new();
 
+    /// <summary>Where nobody wrote a rule: what no server can have processed is tried again, twice.</summary>
+    public static RetryPolicy Usual { get; } = new() { On = RetryOn.ConnectFailure | RetryOn.RefusedStream | RetryOn.ResetBeforeRequest, MaxRetries = 2 };
+
     /// <summary>Conditions.</summary>
     public RetryOn On { get; init; }
 

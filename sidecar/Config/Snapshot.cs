@@ -21,6 +21,12 @@ public sealed class Snapshot
     /// <summary>All clusters, for admin and telemetry. The data path has direct references.</summary>
     public ImmutableArray<Cluster> Clusters { get; init; } = [];
 
+    /// <summary>The instances of services by their own addresses.</summary>
+    internal InstanceIndex Instances { get; init; } = InstanceIndex.Empty;
+
+    /// <summary>Which addresses are the mesh's own; null while nobody has said.</summary>
+    internal MeshRanges? Ranges { get; init; }
+
     /// <summary>All route tables, for admin.</summary>
     public ImmutableArray<RouteTable> RouteTables { get; init; } = [];
 

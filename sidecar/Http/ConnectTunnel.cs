@@ -24,7 +24,7 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
     {
         var bytes = new WireBuffer(4096);
         var (authority, wrong) = await ReadHeadAsync(client, bytes);
-        var chain = connection.ChainOf(connection.In(snapshots.Current))?.Http ?? manager;
+        var chain = connection.ChainIn(snapshots.Current)?.Http ?? manager;
         var request = new RequestFacts { Method = "CONNECT", Authority = authority };
         // Only the application may use its sidecar as a way out.
         if (connection.Listener.Direction == Direction.Inbound) wrong ??= "CONNECT is not served to other workloads";

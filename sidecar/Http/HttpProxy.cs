@@ -48,7 +48,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         cluster = null;
         var snapshot = snapshots.Current;
         var listener = x.Connection.In(snapshot);
-        var chain = x.Connection.ChainOf(listener);
+        var chain = x.Connection.ChainIn(snapshot);
 
         if (RequestRules.Read(x) is { } wrong)
         {

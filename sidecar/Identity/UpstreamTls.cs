@@ -40,6 +40,15 @@ internal sealed class UpstreamTls(PeerRule expected, string sni, ImmutableArray<
     public List<SslApplicationProtocol> Offer(Carried carried) => offers[(int)carried];
 
     /// <summary>
+    /// The same, for one of the expected IDs and no other; null when that makes no difference: it is the only one, or not one of them.
+    /// </summary>
+    public UpstreamTls? Only(string id)
+    {
+        if (id.Length == 0 || expected.TakesAny || !expected.Takes(id)) return null;
+        return expected is { Exact.Length: 1, Prefixes.IsEmpty: true } ? null : new UpstreamTls(new PeerRule([id], []), sni, alpn, written);
+    }
+
+    /// <summary>
     /// The terms of connections made now: with the certificate of the configuration, or else the sidecar's own. Null when there is none yet,
     /// and then nothing may be sent.
     /// </summary>

@@ -165,16 +165,25 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
 
     private async Task HandOverAsync(OpenConnection connection, Tenure of)
     {
-        var listener = of.Newest(parts.Snapshots.Current);
+        var snapshot = parts.Snapshots.Current;
+        var listener = of.Newest(snapshot);
         var accepted = connection.Socket;
         var original = OriginalDestination.Of(accepted, listener);
-        if (parts.Gate.Check(parts.Snapshots.Current, listener, original, accepted.RemoteEndPoint as IPEndPoint) is { } refusal)
+        if (parts.Gate.Check(snapshot, listener, original, accepted.RemoteEndPoint as IPEndPoint) is { } refusal)
         {
             secure.Refuse(accepted, listener, refusal);
             return;
         }
 
-        var group = listener.GroupOf(original ?? Local(accepted, listener)) ?? listener.Rest;
+        var facts = new ConnectionFacts(listener, accepted.RemoteEndPoint as IPEndPoint, accepted.LocalEndPoint as IPEndPoint, of.Draining) { Original = original };
+        var group = ChainGroups.For(snapshot, listener, original, facts.LocalEndPoint, out _);
+        if (group is null && original is not null && listener is { Direction: Direction.Outbound, DefaultChain: { Tcp: { } rest, Tls: null } })
+        {
+            await parts.Unknown(connection, facts, rest);
+            return;
+        }
+
+        group ??= listener.Rest;
         var words = FirstBytes.Matter(listener, group) ? await firstBytes.LookAsync(accepted, listener, group) : new FirstWords(Detected.Other, null);
         var spoken = words.Spoken;
         var chain = ChainMatch.Find(group, spoken);
@@ -188,12 +197,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         if (chain.Tls is not null && secured is null) return;
         try
         {
-            var facts = new ConnectionFacts(listener, accepted.RemoteEndPoint as IPEndPoint, accepted.LocalEndPoint as IPEndPoint, of.Draining)
-            {
-                Spoken = spoken,
-                Peer = secured?.Peer,
-                Original = original,
-            };
+            facts.Tell(spoken, secured?.Peer);
             await ServeAsync(connection, facts, words.Detected, secured);
         }
         catch
@@ -207,7 +211,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     {
         var accepted = connection.Socket;
         // First bytes and handshakes take as long as a client likes, within bounds: what changed meanwhile holds for it.
-        var chain = facts.ChainOf(facts.In(parts.Snapshots.Current));
+        var chain = facts.ChainIn(parts.Snapshots.Current);
         if (chain is null || chain.Tls is null != secured is null) ((IDisposable?)secured ?? accepted).Dispose();
         else if (chain.Tcp is { } tcp) await parts.Tcp(secured ?? (ITransport)new SocketTransport(accepted), facts, tcp);
         else if (chain.Http is not { } http) ((IDisposable?)secured ?? accepted).Dispose();
@@ -215,8 +219,6 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         else if (detected == Detected.Connect) await parts.Connect(accepted, facts, http);
         else await parts.Http(connection, facts, http.Codec == HttpCodec.Http2 || (http.Codec == HttpCodec.Auto && detected == Detected.Http2));
     }
-
-    private static IPEndPoint Local(Socket accepted, Listener listener) => accepted.LocalEndPoint as IPEndPoint ?? listener.Address;
 
     private static bool? IsHttp2(HttpCodec codec, string protocol) => codec switch
     {

@@ -18,6 +18,9 @@ internal sealed record AcceptorParts
     /// <summary>Serves a connection that begins with CONNECT to its end.</summary>
     public required Func<Socket, ConnectionFacts, HttpConnectionManager, Task> Connect { get; init; }
 
+    /// <summary>Serves a captured connection to a destination nobody knows to its end.</summary>
+    public required Func<OpenConnection, ConnectionFacts, TcpProxyConfig, Task> Unknown { get; init; }
+
     /// <summary>Serves an HTTP connection in plaintext to its end; the last argument says HTTP/2.</summary>
     public required Func<OpenConnection, ConnectionFacts, bool, Task> Http { get; init; }
 

@@ -23,19 +23,28 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     public Listener Listener => listener;
 
     /// <summary>Who the client is, from the handshake of mutual TLS; null on a plaintext connection, whose word proves nothing.</summary>
-    public PeerIdentity? Peer { get; init; }
+    public PeerIdentity? Peer { get; private set; }
 
     /// <summary>What the handshake alone says of the client, for labels: its ID and namespace; nothing of one that proved nothing.</summary>
     public PeerLabels Caller => caller ??= Peer is null ? PeerLabels.Unknown : new PeerLabels("unknown", Peer.Namespace, "unknown", "unknown") { Principal = Peer.Uri };
 
     /// <summary>What the connection speaks, by which its filter chain is found in newer listeners, too.</summary>
-    public Spoken Spoken { get; init; } = Spoken.Plain;
+    public Spoken Spoken { get; private set; } = Spoken.Plain;
+
+    /// <summary>Says what the first bytes and the handshake told. Called by the acceptor, once, before anybody else has it.</summary>
+    public void Tell(Spoken spoken, PeerIdentity? peer) => (Spoken, Peer) = (spoken, peer);
 
     /// <summary>Address of the client; null when it is not known.</summary>
     public IPEndPoint? RemoteEndPoint => remote;
 
     /// <summary>Where a captured connection was meant to go; null for one that was made to us.</summary>
     public IPEndPoint? Original { get; init; }
+
+    /// <summary>True when it goes by the hosts its requests name, though it was meant for somebody nobody knows.</summary>
+    public bool GoesByHost { get; init; }
+
+    /// <summary>The same connection, to go by the hosts its requests name.</summary>
+    public ConnectionFacts ByHost() => new(listener, remote, local, draining) { Spoken = Spoken.Found(ChainMatch.Http11), Original = Original, GoesByHost = true };
 
     /// <summary>The client's address where the application is to see it (TPROXY), else null.</summary>
     public IPAddress? ClientAddress => listener.IsTransparent && Original is not null && remote is not null && !IPAddress.IsLoopback(remote.Address)
@@ -74,18 +83,25 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     /// The chain that serves this connection now; null when there is none any more. A connection that came in plaintext is never served by a
     /// chain that takes mutual TLS.
     /// </summary>
-    public FilterChain? ChainOf(Listener now)
+    public FilterChain? ChainIn(Snapshot snapshot)
     {
-        var last = known;
-        if (last is not null && ReferenceEquals(last.Of, now)) return last.Chain;
-        var chain = ChainMatch.Find(now.GroupOf(LocalEndPoint) ?? now.Rest, Spoken);
+        var (now, last) = (In(snapshot), known);
+        if (last is not null && ReferenceEquals(last.Of, now) && (last.Instances is null || ReferenceEquals(last.Instances, snapshot.Instances))) return last.Chain;
+        var instance = false;
+        var group = GoesByHost ? now.GroupOf(now.Address) : ChainGroups.For(snapshot, now, Original, LocalEndPoint, out instance);
+        // An instance that has left its service is still where its connections go.
+        if (last is { Instances: not null } && group is null) return last.Chain;
+        var chain = ChainMatch.Find(group ?? now.Rest, Spoken);
         if (chain?.Tls is not null && Peer is null) chain = null;
-        known = new KnownChain(now, chain);
+        known = new KnownChain(now, instance ? snapshot.Instances : null, chain);
         return chain;
     }
 
-    /// <summary>A listener and the chain of it that serves this connection, as one object so that a reader never sees halves.</summary>
-    private sealed record KnownChain(Listener Of, FilterChain? Chain);
+    /// <summary>
+    /// A listener and the chain that serves this connection, as one object so that a reader never sees halves; with the instances it was found
+    /// among, when it leads to one.
+    /// </summary>
+    private sealed record KnownChain(Listener Of, InstanceIndex? Instances, FilterChain? Chain);
 }
 
 /// <summary>What a connection speaks, as far as filter chains choose by it. Immutable.</summary>

@@ -32,6 +32,13 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
     /// <summary>True when the control plane is reached by mutual TLS.</summary>
     public bool IsSecured { get; init; }
 
+    /// <summary>True when traffic is captured: the mesh's own addresses are asked for, and nothing is served before they are known.</summary>
+    public bool Captures
+    {
+        get => set.RangesWanted;
+        init => set = set with { RangesWanted = value };
+    }
+
     /// <summary>What it shows of itself.</summary>
     public AdsStatus Status { get; } = new();
 
@@ -58,7 +65,7 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
     {
         try
         {
-            var protocol = new AdsStream(node, IsSecured);
+            var protocol = new AdsStream(node, IsSecured, Captures);
             warming.Restart();
             await using var call = channel.Open(AdsMethods.Stream, new CallOptions { MaxReceiveMessageSize = LargestAnswer }, stop);
             foreach (var request in protocol.Open(set)) await call.WriteAsync(request, stop);

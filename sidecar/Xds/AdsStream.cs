@@ -10,13 +10,14 @@ namespace Mesh.Sidecar.Xds;
 /// <summary>
 /// The state-of-the-world protocol of one ADS stream, without the stream: answers in, requests out. Knows the last nonce and the names
 /// asked for of each type. Pure but for that; one thread; thrown away with its stream.
-/// Roots and revocations are asked for on a stream that is <paramref name="secured"/>.
+/// Roots and revocations are asked for on a stream that is <paramref name="secured"/>, the mesh's own addresses by one that <paramref name="captures"/>.
 /// </summary>
-internal sealed class AdsStream(Node node, bool secured)
+internal sealed class AdsStream(Node node, bool secured, bool captures = false)
 {
     private const int InvalidArgument = 3;
     private static readonly string[] RootsNames = [TlsContexts.RootsName];
     private static readonly string[] RevocationsNames = [TypeUrls.RevocationsName];
+    private static readonly string[] RangesNames = [TypeUrls.RangesName];
 
     /// <summary>Make before break: what is referred to is asked for before what refers to it.</summary>
     private static readonly string[] Order = [TypeUrls.Cluster, TypeUrls.ClusterLoadAssignment, TypeUrls.Listener, TypeUrls.RouteConfiguration];
@@ -31,7 +32,8 @@ internal sealed class AdsStream(Node node, bool secured)
     public IReadOnlyList<DiscoveryRequest> Open(ResourceSet set)
     {
         var requests = new List<DiscoveryRequest>();
-        foreach (var type in secured ? SecuredOrder : Order)
+        string[] own = captures ? [TypeUrls.MeshRanges] : [];
+        foreach (var type in own.Concat(secured ? SecuredOrder : Order))
         {
             var names = Wanted(set, type);
             if (names is { Count: 0 }) continue; // An empty list would ask for everything.
@@ -96,6 +98,7 @@ internal sealed class AdsStream(Node node, bool secured)
         TypeUrls.ClusterLoadAssignment => set.EndpointsWanted,
         TypeUrls.Secret => RootsNames,
         TypeUrls.IdentityRevocations => RevocationsNames,
+        TypeUrls.MeshRanges => RangesNames,
         _ => null,
     };
 

@@ -133,7 +133,8 @@ internal sealed class StaticFile
         foreach (var text in found.Texts) errors.Add(Placed(text));
         if (errors.Count > 0) return ResourceSet.Empty;
         foreach (var missing in set.Missing()) errors.Add($"{name}: \"{missing}\" is asked for by a listener or cluster of the file, and is not in it");
-        return errors.Count > 0 ? ResourceSet.Empty : set;
+        // There is no control plane behind a file that could know more than it.
+        return errors.Count > 0 ? ResourceSet.Empty : set with { Ranges = set.Ranges.Add(TypeUrls.RangesName, new Accepted<MeshRanges>(TypeUrls.RangesName, Any.Pack(new Mesh.Api.V1.MeshRanges()), MeshRanges.None)) };
     }
 
     private string Placed(string text)

@@ -30,6 +30,7 @@ internal static class ClusterBuilder
             Protocol = Protocol(proto, field),
             Sockets = SocketMatches(proto, field),
             Service = SourceText.Service(proto.Metadata),
+            Spoken = SourceText.Spoken(proto.Metadata),
             Source = SourceText.Of(proto.Metadata),
         };
         return proto.Type switch

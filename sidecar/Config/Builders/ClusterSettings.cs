@@ -29,6 +29,9 @@ internal sealed record ClusterSettings
     /// <summary>The service behind it.</summary>
     public ServiceLabels Service { get; init; } = ServiceLabels.None;
 
+    /// <summary>What its port was declared to speak.</summary>
+    public AppProtocol Spoken { get; init; }
+
     /// <summary>Where it was written.</summary>
     public string Source { get; init; } = "";
 
@@ -57,6 +60,14 @@ internal sealed record EndpointSettings(string Host, int Port, string Authority,
 
     /// <summary>Who answers there.</summary>
     public PeerLabels Peer { get; init; } = PeerLabels.Unknown;
+
+    /// <summary>The SPIFFE ID this very instance proves; empty when the control plane does not know it first-hand.</summary>
+    public string Identity { get; init; } = "";
+
+    /// <summary>Whether it says the same as another. (Equality would compare the arrays by reference.)</summary>
+    public bool SaysTheSameAs(EndpointSettings other) =>
+        Host == other.Host && Port == other.Port && Weight == other.Weight && Priority == other.Priority && Identity == other.Identity && Peer == other.Peer
+        && SocketMatch.AsSpan().SequenceEqual(other.SocketMatch.AsSpan());
 }
 
 /// <summary>A transport socket for the endpoints whose metadata has all of these fields. Immutable.</summary>

@@ -12,6 +12,7 @@ internal sealed class Linker
 {
     private readonly Dictionary<string, int> slots = new(StringComparer.Ordinal);
     private readonly PeerLabelPool peers = new();
+    private readonly Instances instances = new();
     private readonly List<ClusterState> retired = [];
     private ResourceSet linkedSet = ResourceSet.Empty;
     private Dictionary<string, Cluster> clusters = new(StringComparer.Ordinal);
@@ -31,6 +32,8 @@ internal sealed class Linker
         {
             Number = ++number,
             Listeners = linked,
+            Instances = instances.Index,
+            Ranges = set.Ranges.Values.FirstOrDefault()?.Value,
             Clusters = [.. clusters.Values.OrderBy(c => c.Name, StringComparer.Ordinal)],
             RouteTables = [.. tables.Values.OrderBy(t => t.Name, StringComparer.Ordinal)],
             Versions = set.Versions,
@@ -51,18 +54,25 @@ internal sealed class Linker
     {
         var fresh = new Dictionary<string, Cluster>(StringComparer.Ordinal);
         var changed = new HashSet<string>(StringComparer.Ordinal);
+        // Nobody asks for instances by address but listeners that capture.
+        var captures = set.Listeners?.Values.Any(l => l.Value is { IsCaptured: true, Direction: Direction.Outbound }) == true;
         foreach (var (name, accepted) in set.Clusters ?? ImmutableDictionary<string, Accepted<ClusterSettings>>.Empty)
         {
             var cluster = LinkCluster(accepted.Value, set);
             fresh.Add(name, cluster);
             if (!ReferenceEquals(clusters.GetValueOrDefault(name), cluster)) changed.Add(name);
+            if (!captures) instances.Remove(name);
+            else if (changed.Contains(name) || !instances.Knows(name)) instances.Put(cluster, accepted.Value, EndpointsOf(accepted.Value, set));
         }
 
         foreach (var (name, old) in clusters)
         {
             if (!fresh.TryGetValue(name, out var now)) changed.Add(name);
             if (now?.State != old.State) retired.Add(old.State);
+            if (now is null) instances.Remove(name);
         }
+
+        retired.AddRange(instances.Commit());
 
         return (fresh, changed);
     }
@@ -78,7 +88,7 @@ internal sealed class Linker
             if (!oldSettings.SharesStateWith(settings)) old = null;
         }
 
-        var stats = old?.Endpoints.ToDictionary(e => e.Authority, e => e.Stats, StringComparer.Ordinal) ?? [];
+        var before = Before(old, oldSettings);
         return new Cluster
         {
             Name = settings.Name,
@@ -89,11 +99,25 @@ internal sealed class Linker
             Service = settings.Service,
             Source = settings.Source,
             State = old?.State ?? new ClusterState(),
-            Endpoints = [.. endpoints.Select(e => LinkEndpoint(e, settings, stats.GetValueOrDefault(e.Authority)))],
+            Endpoints = [.. endpoints.Select(e => LinkEndpoint(e, settings, before.GetValueOrDefault(e.Authority), ReferenceEquals(settings, oldSettings)))],
         };
     }
 
-    private Endpoint LinkEndpoint(EndpointSettings settings, ClusterSettings cluster, EndpointStats? stats) => new()
+    /// <summary>The endpoints a cluster had, with what they were made of.</summary>
+    private Dictionary<string, (EndpointSettings Read, Endpoint Linked)> Before(Cluster? old, ClusterSettings? oldSettings)
+    {
+        if (old is null || oldSettings is null) return [];
+        var read = EndpointsOf(oldSettings, linkedSet);
+        var before = new Dictionary<string, (EndpointSettings Read, Endpoint Linked)>(read.Length, StringComparer.Ordinal);
+        for (var i = 0; i < read.Length; i++) before.Add(read[i].Authority, (read[i], old.Endpoints[i]));
+        return before;
+    }
+
+    /// <summary>An endpoint that says what it said before, in a cluster that says what it said, stays the same object.</summary>
+    private Endpoint LinkEndpoint(EndpointSettings settings, ClusterSettings cluster, (EndpointSettings Read, Endpoint Linked) before, bool sameCluster) =>
+        sameCluster && before.Linked is not null && before.Read.SaysTheSameAs(settings) ? before.Linked : MakeEndpoint(settings, cluster, before.Linked?.Stats);
+
+    private Endpoint MakeEndpoint(EndpointSettings settings, ClusterSettings cluster, EndpointStats? stats) => new()
     {
         Host = settings.Host,
         Port = settings.Port,

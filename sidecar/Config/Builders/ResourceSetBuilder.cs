@@ -25,6 +25,7 @@ internal static class ResourceSetBuilder
             TypeUrls.ClusterLoadAssignment => set with { Endpoints = Merge(set.Endpoints, Assignments.Read(resources, set.Endpoints, errors), set.EndpointsWanted) },
             TypeUrls.Secret => set with { Roots = Roots.Read(resources, set.Roots, errors) },
             TypeUrls.IdentityRevocations => set with { Revoked = RevocationsReader.Read(resources, set.Revoked, errors) },
+            TypeUrls.MeshRanges => set with { Ranges = RangesReader.Read(resources, set.Ranges, errors) },
             _ => Unknown(set, typeUrl, errors),
         };
         return errors.Count > 0 ? set : next with { Versions = set.Versions.SetItem(typeUrl, version) };
@@ -47,6 +48,9 @@ internal static class ResourceSetBuilder
 
     private static readonly Reader<Mesh.Api.V1.IdentityRevocations, Revocations> RevocationsReader =
         new("IdentityRevocations", TypeUrls.IdentityRevocations, Mesh.Api.V1.IdentityRevocations.Parser, _ => TypeUrls.RevocationsName, RevocationsBuilder.Build) { Strictly = true };
+
+    private static readonly Reader<Mesh.Api.V1.MeshRanges, MeshRanges> RangesReader =
+        new("MeshRanges", TypeUrls.MeshRanges, Mesh.Api.V1.MeshRanges.Parser, _ => TypeUrls.RangesName, RangesBuilder.Build) { Strictly = true };
 
     private static ResourceSet Unknown(ResourceSet set, string typeUrl, ConfigErrors errors)
     {

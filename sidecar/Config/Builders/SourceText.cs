@@ -43,6 +43,17 @@ internal static class SourceText
         return new PeerLabels(name, Known(workload, "namespace"), Known(workload, "service"), Known(workload, "version"));
     }
 
+    /// <summary>The SPIFFE ID of the workload behind an endpoint, empty when it is not said.</summary>
+    public static string Identity(Metadata? metadata) => Section(metadata, "mesh.workload") is { } workload ? Text(workload, "identity") : "";
+
+    /// <summary>What the port of a cluster's service was declared to speak.</summary>
+    public static AppProtocol Spoken(Metadata? metadata) => Section(metadata, "mesh.service") is not { } service ? AppProtocol.Unknown : Text(service, "protocol") switch
+    {
+        "http" or "http2" or "grpc" => AppProtocol.Http,
+        "tcp" => AppProtocol.Tcp,
+        _ => AppProtocol.Unknown,
+    };
+
     /// <summary>What an endpoint says for the choice among its cluster's transport sockets; empty when it says nothing.</summary>
     public static ImmutableArray<KeyValuePair<string, string>> SocketMatch(Metadata? metadata, Field field) =>
         Section(metadata, "envoy.transport_socket_match") is { } section ? Flat(section, field) : [];

@@ -70,6 +70,11 @@ internal sealed class CapturedHost : IAsyncDisposable
         return socket;
     }
 
+    public static async Task SendAsync(Socket socket, string bytes) => await socket.SendAsync(Encoding.Latin1.GetBytes(bytes));
+
+    /// <summary>What the sidecar counts.</summary>
+    public async Task<string> MetricsAsync() => await TalkAsync(await DialAsync("127.0.0.1", 15020), "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+
     /// <summary>Sends, and reads until the other side has said <paramref name="until"/> or has ended.</summary>
     public static async Task<string> TalkAsync(Socket socket, string send, string? until = null)
     {

@@ -1,0 +1,45 @@
+using System.Collections.Immutable;
+using System.Net;
+
+namespace Mesh.Sidecar.Config;
+
+/// <summary>What a range of the mesh's own addresses holds.</summary>
+internal enum RangeKind
+{
+    /// <summary>Not one of the mesh's addresses.</summary>
+    None,
+
+    /// <summary>Addresses the control plane gives to services: nobody else has one.</summary>
+    Virtual,
+
+    /// <summary>Cluster addresses of services.</summary>
+    Service,
+
+    /// <summary>Instances.</summary>
+    Pod,
+}
+
+/// <summary>Which addresses are the mesh's own, and what becomes of the others. Immutable.</summary>
+/// <param name="Ranges">The ranges, longest first.</param>
+/// <param name="RegistryOnly">True refuses destinations that nobody knows.</param>
+/// <param name="ControlPlanePorts">Where control planes listen: connections to these are not the mesh's to carry.</param>
+internal sealed record MeshRanges(ImmutableArray<MeshRange> Ranges, bool RegistryOnly, ImmutableArray<int> ControlPlanePorts)
+{
+    /// <summary>No address is the mesh's: what a file says that has no control plane behind it.</summary>
+    public static MeshRanges None { get; } = new([], false, []);
+
+    /// <summary>What the mesh says of an address.</summary>
+    public RangeKind KindOf(IPEndPoint endpoint)
+    {
+        var destination = Destination.Of(endpoint);
+        foreach (var range in Ranges)
+        {
+            if (range.Prefix.Holds(destination)) return range.Kind;
+        }
+
+        return RangeKind.None;
+    }
+}
+
+/// <summary>A range of addresses and what it holds. Immutable.</summary>
+internal sealed record MeshRange(AddressPrefix Prefix, RangeKind Kind);

@@ -1,0 +1,83 @@
+using System.Buffers;
+using System.Net.Sockets;
+using System.Text;
+using Mesh.Sidecar.Config;
+
+namespace Mesh.Sidecar.Listening;
+
+/// <summary>What the client of an unknown destination says first.</summary>
+internal enum FirstHost
+{
+    /// <summary>HTTP/1 in origin form for a host that is a service of the mesh.</summary>
+    OfTheMesh,
+
+    /// <summary>Other HTTP/1: somebody else's, or a proxy's.</summary>
+    Foreign,
+
+    /// <summary>Not HTTP/1.</summary>
+    None,
+}
+
+/// <summary>
+/// Looks whether a connection to nobody we know asks for a host we do; the bytes stay where they are, so that what passes on is untouched.
+/// Stateless.
+/// </summary>
+internal static class FirstHosts
+{
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>Waits for the first bytes, for ever, and then at most <see cref="FirstBytes.HeadBound"/> for the rest of what tells.</summary>
+    public static async Task<FirstHost> LookAsync(Socket client, RouteTable? table, TimeProvider time, CancellationToken cancel)
+    {
+        using var bytes = MemoryPool<byte>.Shared.Rent(Detection.MostBytes);
+        long begun = 0;
+        while (true)
+        {
+            var count = await client.ReceiveAsync(bytes.Memory, SocketFlags.Peek, cancel);
+            if (count == 0) return FirstHost.None;
+            if (Look(bytes.Memory.Span[..count], table, count == bytes.Memory.Length) is { } found) return found;
+            if (begun == 0) begun = time.GetTimestamp();
+            else if (time.GetElapsedTime(begun) > FirstBytes.HeadBound) return FirstHost.None;
+            // Peeking returns the same bytes at once.
+            await Task.Delay(Pause, time, cancel);
+        }
+    }
+
+    /// <summary>What all bytes so far say; null when more are needed.</summary>
+    internal static FirstHost? Look(ReadOnlySpan<byte> bytes, RouteTable? table, bool full)
+    {
+        switch (Detection.Look(bytes))
+        {
+            case Detected.NeedMore when !full: return null;
+            case Detected.Connect: return FirstHost.Foreign;
+            case Detected.Http11 or Detected.Http10: break;
+            default: return FirstHost.None;
+        }
+
+        var line = bytes.IndexOf((byte)'\n');
+        var space = bytes.IndexOf((byte)' ');
+        if (line < 0 || space < 0 || bytes[space + 1] != (byte)'/') return FirstHost.Foreign;
+        for (var rest = bytes[(line + 1)..]; ; rest = rest[(line + 1)..])
+        {
+            line = rest.IndexOf((byte)'\n');
+            if (line < 0) return full ? FirstHost.Foreign : null;
+            var field = rest[..line].TrimEnd((byte)'\r');
+            if (field.IsEmpty) return FirstHost.Foreign;
+            if (Value(field) is { IsEmpty: false } host) return table is not null && IsOurs(table, host) ? FirstHost.OfTheMesh : FirstHost.Foreign;
+        }
+    }
+
+    private static ReadOnlySpan<byte> Value(ReadOnlySpan<byte> field) =>
+        field.Length > 5 && field[4] == (byte)':' && Ascii.EqualsIgnoreCase(field[..4], "host"u8) ? field[5..].Trim(" \t"u8) : [];
+
+    /// <summary>The host that stands for all others is nobody's.</summary>
+    private static bool IsOurs(RouteTable table, ReadOnlySpan<byte> value)
+    {
+        const int LongestHost = 261; // a name of 255 and a port
+        if (value.Length > LongestHost) return false;
+        Span<char> host = stackalloc char[value.Length];
+        Encoding.Latin1.GetChars(value, host);
+        var found = RouteMatching.FindHost(table, host);
+        return found is not null && (table.Any < 0 || !ReferenceEquals(found, table.Hosts[table.Any]));
+    }
+}
