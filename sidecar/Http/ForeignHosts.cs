@@ -17,6 +17,8 @@ internal sealed class ForeignHosts(TimeProvider time)
     public CallResult? Check(Exchange x)
     {
         if (!x.AbsoluteForm && x.Connection.Original is null) return new CallResult(Failure.NoRoute, $"no service answers to the host '{x.Facts.Authority}'");
+        if (x.Connection is { Original: { } original, MayPassOn: false })
+            return new CallResult(Failure.UnknownDestination, $"no service answers to the host '{x.Facts.Authority}', and it is not known that {original} is outside of the mesh");
         if (x.AbsoluteForm && x.Connection.Original is not null) return new CallResult(Failure.NoRoute, $"the connection was captured on its way to {x.Connection.Original}: a proxy's requests cannot follow requests to '{x.Facts.Authority}' on it");
         if (x.Hops >= MostHops) return new CallResult(Failure.Loop, $"the request came through {x.Hops} sidecars that did not know the host '{x.Facts.Authority}'");
         return null;

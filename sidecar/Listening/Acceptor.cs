@@ -177,9 +177,9 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
 
         var facts = new ConnectionFacts(listener, accepted.RemoteEndPoint as IPEndPoint, accepted.LocalEndPoint as IPEndPoint, of.Draining) { Original = original };
         var group = ChainGroups.For(snapshot, listener, original, facts.LocalEndPoint, out _);
-        if (group is null && original is not null && listener is { Direction: Direction.Outbound, DefaultChain: { Tcp: { } rest, Tls: null } })
+        if (group is null && ChainGroups.IsForUnknown(listener, original))
         {
-            await parts.Unknown(connection, facts, rest);
+            await parts.Unknown(connection, facts, listener.DefaultChain!.Tcp!);
             return;
         }
 

@@ -21,4 +21,14 @@ internal static class ChainGroups
         isInstance = true;
         return instance.Chains;
     }
+
+    /// <summary>
+    /// The chains for what has none of its own. A captured connection out to nobody we know is served by none of them: whether it may go on is
+    /// asked when it comes (<see cref="AcceptorParts.Unknown"/>), and a connection whose chain has gone meanwhile must not get around that.
+    /// </summary>
+    public static ChainGroup Rest(Listener listener, IPEndPoint? original) => IsForUnknown(listener, original) ? ChainGroup.None : listener.Rest;
+
+    /// <summary>Whether what has no chain of its own is a connection to a destination nobody knows.</summary>
+    public static bool IsForUnknown(Listener listener, IPEndPoint? original) =>
+        original is not null && listener is { Direction: Direction.Outbound, DefaultChain: { Tcp: not null, Tls: null } };
 }

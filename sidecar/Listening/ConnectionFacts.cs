@@ -43,8 +43,11 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     /// <summary>True when it goes by the hosts its requests name, though it was meant for somebody nobody knows.</summary>
     public bool GoesByHost { get; init; }
 
+    /// <summary>True when requests for others may go on to where the connection was meant to go: it is known that this is not the mesh.</summary>
+    public bool MayPassOn { get; init; }
+
     /// <summary>The same connection, to go by the hosts its requests name.</summary>
-    public ConnectionFacts ByHost() => new(listener, remote, local, draining) { Spoken = Spoken.Found(ChainMatch.Http11), Original = Original, GoesByHost = true };
+    public ConnectionFacts ByHost(bool mayPassOn) => new(listener, remote, local, draining) { Spoken = Spoken.Found(ChainMatch.Http11), Original = Original, GoesByHost = true, MayPassOn = mayPassOn };
 
     /// <summary>The client's address where the application is to see it (TPROXY), else null.</summary>
     public IPAddress? ClientAddress => listener.IsTransparent && Original is not null && remote is not null && !IPAddress.IsLoopback(remote.Address)
@@ -91,7 +94,7 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
         var group = GoesByHost ? now.GroupOf(now.Address) : ChainGroups.For(snapshot, now, Original, LocalEndPoint, out instance);
         // An instance that has left its service is still where its connections go.
         if (last is { Instances: not null } && group is null) return last.Chain;
-        var chain = ChainMatch.Find(group ?? now.Rest, Spoken);
+        var chain = ChainMatch.Find(group ?? ChainGroups.Rest(now, Original), Spoken);
         if (chain?.Tls is not null && Peer is null) chain = null;
         known = new KnownChain(now, instance ? snapshot.Instances : null, chain);
         return chain;

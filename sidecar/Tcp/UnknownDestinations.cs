@@ -36,7 +36,7 @@ internal sealed class UnknownDestinations(Snapshots snapshots, TcpProxy tcp, Dia
         if (host == FirstHost.OfTheMesh && !await IsMeshedAsync(captured.Original!))
         {
             _ = LeaveAsync(reaching, heard);
-            await ByHost(connection, captured.ByHost());
+            await ByHost(connection, captured.ByHost(MayPassOn(captured.Original!, rest)));
             return;
         }
 
@@ -57,8 +57,7 @@ internal sealed class UnknownDestinations(Snapshots snapshots, TcpProxy tcp, Dia
     /// <summary>1 is it known to be nobody's or somebody's, 2 does the policy let it out, 3 dial.</summary>
     private async Task<Reached> ReachAsync(TcpFacts facts, IPEndPoint original, TcpProxyConfig rest)
     {
-        var snapshot = snapshots.Current;
-        var verdict = await verdicts.OfAsync(snapshot.Ranges, original);
+        var verdict = await verdicts.OfAsync(snapshots.Current.Ranges, original);
         if (verdict.Refusal is { } refusal) return new(null, Failure.UnknownDestination, refusal.Text, refusal.Reason);
         if (verdict.Meshed is { } meshed)
         {
@@ -66,8 +65,7 @@ internal sealed class UnknownDestinations(Snapshots snapshots, TcpProxy tcp, Dia
             return Reached.Of(await dialer.ConnectAsync(new Dial(facts.Endpoint, dialer.TermsOf(facts.Endpoint), Carried.Tcp, facts.Direction, meshed.ConnectTimeout), CancellationToken.None));
         }
 
-        var cluster = rest.Clusters is [{ Cluster: { Kind: ClusterKind.Passthrough } passthrough }, ..] ? passthrough : null;
-        if (cluster is null || snapshot.Ranges is { RegistryOnly: true })
+        if (PassthroughOf(rest) is not { } cluster)
             return new(null, Failure.UnknownDestination, $"no service of the mesh is at {original}, and the mesh lets nothing else out (outbound policy registry-only)", "registry_only");
         facts.Endpoint = OriginalEndpoint.Of(original, null);
         return Reached.Of(await dialer.ConnectAsync(new Dial(facts.Endpoint, null, Carried.Tcp, facts.Direction, cluster.ConnectTimeout), CancellationToken.None));
@@ -79,6 +77,13 @@ internal sealed class UnknownDestinations(Snapshots snapshots, TcpProxy tcp, Dia
         if ((await reaching).Transport is not SocketTransport { Socket: var upstream }) return;
         await upstream.ReceiveAsync(new byte[1], SocketFlags.Peek, decided);
     }
+
+    /// <summary>The cluster that lets everything out; null where the outbound policy lets nothing out.</summary>
+    private Cluster? PassthroughOf(TcpProxyConfig rest) =>
+        snapshots.Current.Ranges is not { RegistryOnly: true } && rest.Clusters is [{ Cluster: { Kind: ClusterKind.Passthrough } passthrough }, ..] ? passthrough : null;
+
+    private bool MayPassOn(IPEndPoint original, TcpProxyConfig rest) =>
+        PassthroughOf(rest) is not null && verdicts.OfAsync(snapshots.Current.Ranges, original) is { IsCompletedSuccessfully: true, Result: { Refusal: null, Meshed: null } };
 
     private async ValueTask<bool> IsMeshedAsync(IPEndPoint original) => (await verdicts.OfAsync(snapshots.Current.Ranges, original)).Meshed is not null;
 

@@ -68,7 +68,8 @@ public sealed class CapturedInboundTests
         var client = ((IPEndPoint)tcp.LocalEndPoint!).Address;
         var seen = web.Seen.Concat(db.Seen).Select(s => s.Client.Address).Distinct().ToList();
         Assert.Equal(transparent ? client : IPAddress.Parse(address), Assert.Single(seen));
-        Assert.Contains(address.Contains(':', StringComparison.Ordinal) ? $"[{address}]:8080" : $"{address}:8080", host.Output, StringComparison.Ordinal);
+        var logged = address.Contains(':', StringComparison.Ordinal) ? $"[{address}]:8080" : $"{address}:8080";
+        await Eventually.TrueAsync(() => host.Output.Contains(logged, StringComparison.Ordinal), () => host.Output);
     }
 
     [SkippableFact]
