@@ -26,7 +26,7 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
     {
         var ours = Families().SelectMany(f => Save(f).Where(l => l.IsOurs).Select(l => (Family: f, Line: l))).ToList();
         if (ours.Count == 0) return null;
-        var options = string.Concat(ours.Where(o => o.Family == AddressFamily.InterNetwork).Select(o => OptionsPart().Match(o.Line.Text)).Where(m => m.Success).Select(m => m.Groups[1].Value));
+        var options = string.Concat(ours.Where(o => o.Family == AddressFamily.InterNetwork).Select(o => OptionsPart().Match(o.Line.Text)).Where(m => m.Success).Select(m => m.Groups["text"].Value));
         return new InstalledRules(CaptureFlags.Read(options), Text(ours.Select(o => (o.Family, o.Line))));
     }
 
@@ -150,7 +150,7 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
         var said = $"{program}: {string.Join(' ', error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(l => !l.StartsWith("Try ", StringComparison.Ordinal)))}";
         if (FailedLine().Match(error) is not { Success: true } at) return said;
         var lines = script.Split('\n');
-        var number = int.Parse(at.Groups[1].ValueSpan, System.Globalization.CultureInfo.InvariantCulture);
+        var number = int.Parse(at.Groups["line"].ValueSpan, System.Globalization.CultureInfo.InvariantCulture);
         if (number < 1 || number > lines.Length) return said;
         var line = lines[number - 1];
         return $"{said} (at \"{line}\"){(KernelParts.Missing(line) is { } missing && line != "COMMIT" ? $": {missing}" : "")}";
@@ -177,9 +177,9 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
         public bool IsOurs => Chain.StartsWith(IptablesScript.Prefix, StringComparison.Ordinal) || IsJump;
     }
 
-    [GeneratedRegex("-A MESH_OPTIONS .*--comment \"?([^\"]*)\"? -j RETURN")]
+    [GeneratedRegex("-A MESH_OPTIONS .*--comment \"?(?<text>[^\"]*)\"? -j RETURN", RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex OptionsPart();
 
-    [GeneratedRegex(@"line:? (\d+)")]
+    [GeneratedRegex(@"line:? (?<line>\d+)", RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex FailedLine();
 }

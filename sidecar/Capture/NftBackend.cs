@@ -24,7 +24,7 @@ internal sealed partial class NftBackend : ICaptureBackend
     {
         var listing = string.Concat(Families().Select(f => List(f, NftScript.TableName)));
         if (listing.Length == 0) return null;
-        var comments = OptionsChain().Match(listing) is { Success: true } chain ? Comment().Matches(chain.Value).Select(m => m.Groups[1].Value) : [];
+        var comments = OptionsChain().Match(listing) is { Success: true } chain ? Comment().Matches(chain.Value).Select(m => m.Groups["text"].Value) : [];
         return new InstalledRules(CaptureFlags.Read(string.Concat(comments)), listing);
     }
 
@@ -76,7 +76,7 @@ internal sealed partial class NftBackend : ICaptureBackend
         var said = new StringBuilder("nft: ").Append(FirstLine(error));
         if (FailedLine().Match(error) is not { Success: true } at) return said.ToString();
         var lines = script.Split('\n');
-        var number = int.Parse(at.Groups[1].ValueSpan, System.Globalization.CultureInfo.InvariantCulture);
+        var number = int.Parse(at.Groups["line"].ValueSpan, System.Globalization.CultureInfo.InvariantCulture);
         if (number < 1 || number > lines.Length) return said.ToString();
         var line = lines[number - 1].Trim();
         said.Append($" (at \"{line}\")");
@@ -86,15 +86,15 @@ internal sealed partial class NftBackend : ICaptureBackend
 
     private static string FirstLine(string text) => text.Split('\n').FirstOrDefault(l => l.Length > 0) ?? "it says nothing";
 
-    [GeneratedRegex(@"\tchain options \{\n(?:\t\t.*\n)*\t\}")]
+    [GeneratedRegex(@"\tchain options \{\n(?:\t\t.*\n)*\t\}", RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex OptionsChain();
 
-    [GeneratedRegex(@"\tflags dormant\n\n?")]
+    [GeneratedRegex(@"\tflags dormant\n\n?", RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex DormantFlag();
 
-    [GeneratedRegex("comment \"([^\"]*)\"")]
+    [GeneratedRegex("comment \"(?<text>[^\"]*)\"", RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex Comment();
 
-    [GeneratedRegex(@"stdin:(\d+):")]
+    [GeneratedRegex(@"stdin:(?<line>\d+):", RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex FailedLine();
 }

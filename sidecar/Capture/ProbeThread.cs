@@ -27,7 +27,7 @@ internal static class ProbeThread
     private static T Run<T>(Func<T> work)
     {
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
-        new Thread(() =>
+        var thread = new Thread(() =>
         {
             try
             {
@@ -37,7 +37,9 @@ internal static class ProbeThread
             {
                 done.SetException(e);
             }
-        }) { IsBackground = true }.Start();
+        });
+        thread.IsBackground = true;
+        thread.Start();
         return done.Task.GetAwaiter().GetResult();
     }
 

@@ -91,6 +91,9 @@ internal sealed class CaptureNetwork : IAsyncDisposable
 
     private static string Folder([CallerFilePath] string here = "") => Path.GetDirectoryName(here)!;
 
+    /// <summary>The dialling script for a shell.</summary>
+    public static string DialCommand => $"{Python} {Script("dial.py")}";
+
     /// <summary>The built program, of the same configuration as these tests.</summary>
     public static string SidecarProgram { get; } = Path.Combine(Folder(), "../../../artifacts/bin/Mesh.Sidecar", new DirectoryInfo(AppContext.BaseDirectory).Name, "mesh-sidecar");
 }

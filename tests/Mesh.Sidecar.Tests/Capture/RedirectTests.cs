@@ -138,4 +138,24 @@ public class RedirectTests
         Assert.StartsWith("peer", network.Dial(There, 80), StringComparison.Ordinal);
         Assert.StartsWith("app", network.DialFromPeer(Here, 8080), StringComparison.Ordinal);
     }
+
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public async Task Only_a_cgroups_programs(string backend)
+    {
+        await using var network = await StartAsync(backend, "unshare");
+        await network.StartSidecarAsync();
+        var name = $"mesh-{Environment.ProcessId}-{backend}";
+        var (code, output, error) = network.Workload.Try("", "unshare", "-m", "sh", "-c", $"""
+            mount -t cgroup2 none /sys/fs/cgroup && mkdir -p /sys/fs/cgroup/{name}/app || exit 77
+            {SidecarProgram} capture install --backend {backend} --cgroup {name}/app && {SidecarProgram} capture check | grep -c '^works  outbound'
+            {DialCommand} {There} 80
+            sh -c 'echo 0 > /sys/fs/cgroup/{name}/app/cgroup.procs; exec {DialCommand} {There} 80'
+            {SidecarProgram} capture remove
+            rmdir /sys/fs/cgroup/{name}/app /sys/fs/cgroup/{name}
+            """);
+        Skip.If(code == 77, $"no cgroups of version 2 here: {error}");
+        Assert.Matches(@"(?s)^capture installed.*\n2\npeer[^\n]*\nout[^\n]*\ncapture removed", output);
+    }
 }
