@@ -6,6 +6,7 @@ using Mesh.ControlPlane.Admin;
 using Mesh.ControlPlane.Admin.Login;
 using Mesh.ControlPlane.Admin.Metrics;
 using Mesh.ControlPlane.Admin.Traffic;
+using Mesh.ControlPlane.Destinations;
 using Mesh.ControlPlane.Dns;
 using Mesh.ControlPlane.Identity;
 using Mesh.ControlPlane.Model;
@@ -45,6 +46,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
     private readonly XdsMetrics xdsMetrics;
     private readonly AdsServer ads;
     private readonly AddressKeeper? virtualAddresses;
+    private readonly DestinationEndpoint destinations;
     private readonly TrafficWindow traffic;
     private readonly TelemetryGate telemetry;
     private readonly MetricsPage metricsPage = new(ControlPlaneMeter.Name);
@@ -66,6 +68,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         if (identity.Rotation is { } rotation) rotation.Connected = roots => nodes.Holders(roots);
         store.SetNetwork(options.Network);
         virtualAddresses = Composition.MakeAddresses(options, store, IsComplete, nodes, (time, log.For("addresses")));
+        destinations = new DestinationEndpoint(store, IsComplete, time);
         xdsMetrics = new XdsMetrics(() => nodes.Count);
         ads = new AdsServer(new AdsServices(feed, xdsMetrics, options.ReplicaId, time, log.For("xds")), nodes);
         traffic = new TrafficWindow(time);
@@ -136,6 +139,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         ads.Dispose();
         feed.Dispose();
         virtualAddresses?.Dispose();
+        destinations.Dispose();
         rules?.Dispose();
         discovery.Dispose();
         identity.Dispose();
@@ -199,6 +203,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         MapOperatorsApi(application);
         ads.Map(application);
         discovery.Workloads.Map(application);
+        destinations.Map(application);
         new TelemetryEndpoint(traffic, telemetry, stopping.Token).Map(application);
         application.MapGrpcUnknown();
     }

@@ -29,7 +29,7 @@ internal static class DependencyTable
         ["Compilation"] = ["Rules", "Model"],
         ["Identity"] = ["Model"],
         ["Dns"] = ["Identity", "Model"],
-        ["Destinations"] = ["Model"],
+        ["Destinations"] = ["Identity", "Model"],
         ["Sources"] = ["Identity", "Rules", "Model"],
         ["Xds"] = ["Identity", "Compilation", "Model"],
         ["Admin"] = ["Xds", "Sources", "Dns", "Destinations", "Identity", "Compilation", "Rules", "Model"],

@@ -58,6 +58,51 @@ public sealed class EnvoyTests
         });
     }
 
+    [SkippableFact]
+    public async Task Envoy_takes_captured_listeners_with_names_that_got_virtual_addresses()
+    {
+        var envoy = ExternalProgram.Require("envoy");
+        await using var bed = await MeshTestbed.StartPlaintextAsync();
+        await bed.RunAsync(async () =>
+        {
+            await using var other = await EchoApp.StartAsync("other-app");
+            var (outbound, inbound) = (FreePorts.One(), FreePorts.One());
+            await bed.ControlPlane.RegisterAsync("other", "other-1", other.Port, ("protocol", "http"));
+            await bed.ControlPlane.RegisterAsync("odd", "odd-1", 7000);
+            await bed.ControlPlane.RegisterAsync("db", "db-1", 5432, ("protocol", "tcp"));
+            using var folder = new TemporaryFolder();
+            var capture = $$"""capture: { mode: redirect, dns: false, outbound: ["127.0.0.1:{{outbound}}", "[::1]:{{outbound}}"], inbound: ["127.0.0.1:{{inbound}}", "[::1]:{{inbound}}"] }""";
+            await File.WriteAllTextAsync(folder["envoy.yaml"], Bootstrap(bed.ControlPlane.Xds, 8080, outbound, inbound)
+                .Replace($", listen: \"127.0.0.1:{inbound}\"", "", StringComparison.Ordinal).Replace("discover: all", capture, StringComparison.Ordinal));
+            await using var process = ChildProcess.Start(envoy,
+                ["-c", folder["envoy.yaml"], "--use-dynamic-base-id", "--concurrency", "1", "--admin-address-path", folder["admin"], "--log-level", "warn"]);
+            foreach (var loopback in new[] { "127.0.0.1", "[::1]" })
+            {
+                // Not redirected: whoever connects to the socket itself uses it as a proxy.
+                using var http = new HttpClient(new SocketsHttpHandler { Proxy = new WebProxy($"http://{loopback}:{outbound}"), UseProxy = true });
+                await Eventually.PassesAsync(async () =>
+                {
+                    process.MustRun();
+                    Assert.Equal("other-app GET /hello", await http.GetStringAsync("http://other/hello"));
+                });
+            }
+
+            using var admin = new HttpClient { BaseAddress = new Uri($"http://{(await File.ReadAllTextAsync(folder["admin"])).Trim()}") };
+            await Eventually.PassesAsync(async () =>
+            {
+                var dump = await admin.GetStringAsync("/config_dump?resource=dynamic_listeners");
+                foreach (var name in new[] { "outbound", "outbound6", "inbound", "inbound6" }) Assert.Contains($"\"name\": \"{name}\"", dump, StringComparison.Ordinal);
+                Assert.Contains("|any|tcp", dump, StringComparison.Ordinal);
+                Assert.Contains("fd6d:6573:6800:", dump, StringComparison.Ordinal);
+                Assert.Contains("\"8080|http\"", dump, StringComparison.Ordinal);
+                Assert.DoesNotContain("error_state", dump, StringComparison.Ordinal);
+            });
+            var rejected = (await admin.GetStringAsync("/stats?filter=update_rejected")).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+            Assert.NotEmpty(rejected);
+            Assert.All(rejected, line => Assert.EndsWith(": 0", line, StringComparison.Ordinal));
+        });
+    }
+
     private static string Bootstrap(string xds, int app, int outbound, int inbound) => $$"""
         node:
           id: sidecar~127.0.0.1~web-1~default
