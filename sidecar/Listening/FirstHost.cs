@@ -29,6 +29,8 @@ internal static class FirstHosts
     /// <summary>Waits for the first bytes, for ever, and then at most <see cref="FirstBytes.HeadBound"/> for the rest of what tells.</summary>
     public static async Task<FirstHost> LookAsync(Socket client, RouteTable? table, TimeProvider time, CancellationToken cancel)
     {
+        // Until somebody speaks there is nothing to look at: who says nothing, for an hour, costs no buffer.
+        if (await client.ReceiveAsync(new byte[1], SocketFlags.Peek, cancel) == 0) return FirstHost.None;
         using var bytes = MemoryPool<byte>.Shared.Rent(Detection.MostBytes);
         long begun = 0;
         while (true)

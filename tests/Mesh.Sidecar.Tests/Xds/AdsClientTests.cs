@@ -253,6 +253,26 @@ public sealed class AdsClientTests : IAsyncDisposable
         Assert.Equal(("c1", null), (answer.VersionInfo, answer.ErrorDetail));
     }
 
+    [Fact]
+    public async Task What_captures_serves_nothing_before_it_knows_the_meshs_own_addresses()
+    {
+        await using var plane = await ScriptedControlPlane.StartAsync();
+        Start(plane.Address, captures: true);
+        var stream = await plane.NextStreamAsync();
+        Assert.Equal([TypeUrls.RangesName], (await stream.RequestAsync(TypeUrls.MeshRanges)).ResourceNames);
+        await stream.RequestAsync(TypeUrls.Cluster);
+        await stream.RequestAsync(TypeUrls.Listener);
+        await stream.SendAsync(TypeUrls.Cluster, "c1");
+        await stream.RequestAsync(TypeUrls.Cluster);
+        await stream.SendAsync(TypeUrls.Listener, "l1");
+        await stream.RequestAsync(TypeUrls.Listener);
+        Assert.Equal(0, snapshots.Current.Number);
+        await stream.SendAsync(TypeUrls.MeshRanges, "r1", new Mesh.Api.V1.MeshRanges());
+        await stream.RequestAsync(TypeUrls.MeshRanges);
+        await Mesh.Tests.Eventually.TrueAsync(() => snapshots.Current.Number == 1);
+        Assert.NotNull(snapshots.Current.Ranges);
+    }
+
     public async ValueTask DisposeAsync()
     {
         await stop.CancelAsync();
@@ -264,10 +284,10 @@ public sealed class AdsClientTests : IAsyncDisposable
 
     private static (string, string) VersionAndNonce(Envoy.Service.Discovery.V3.DiscoveryRequest request) => (request.VersionInfo, request.ResponseNonce);
 
-    private void Start(string address)
+    private void Start(string address, bool captures = false)
     {
         channel = new GrpcChannel(address);
-        client = new AdsClient(channel, new Node { Id = "sidecar~test" }, new SnapshotPublisher(snapshots, time), new AdsClock(time, new Randomness(1)), Log.Silent);
+        client = new AdsClient(channel, new Node { Id = "sidecar~test" }, new SnapshotPublisher(snapshots, time), new AdsClock(time, new Randomness(1)), Log.Silent) { Captures = captures };
         running = client.RunAsync(stop.Token);
     }
 
