@@ -25,7 +25,7 @@ internal sealed class WorldReport(WorldStore store, Func<object> sources)
             Sources = sources(),
             store.Interest,
             Notices = world.AllNotices,
-            Services = world.Services.Values.OrderBy(s => s.Name).Select(s => new { s.Name, s.AnyPort, s.ClusterIPs, s.Source, s.Ports, s.Routes }),
+            Services = world.Services.Values.OrderBy(s => s.Name).Select(s => new { s.Name, s.AnyPort, Addresses = world.AddressesOf(s), s.Headless, s.Source, s.Ports, s.Routes }),
             Instances = world.Instances.Values.OrderBy(i => i.Id, StringComparer.Ordinal),
         };
         return JsonSerializer.SerializeAsync(http.Response.Body, report, Json, http.RequestAborted);
