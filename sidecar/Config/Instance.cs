@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using Mesh.Sidecar.Balancing;
-using Mesh.Sidecar.Identity;
 
 namespace Mesh.Sidecar.Config;
 

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Collections.Immutable;
 using System.Net;
 using Google.Protobuf;
 using Mesh.Api.Grpc;

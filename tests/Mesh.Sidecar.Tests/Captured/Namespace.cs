@@ -67,7 +67,7 @@ internal sealed class Namespace : IDisposable
 
     public void Dispose()
     {
-        using var process = Process.Start(new ProcessStartInfo("ip", ["netns", "del", Name]) { RedirectStandardError = true });
+        using var process = Process.Start(new ProcessStartInfo("ip", ["netns", "del", Name]) { RedirectStandardError = true, UseShellExecute = false });
         process!.WaitForExit();
     }
 
@@ -75,7 +75,7 @@ internal sealed class Namespace : IDisposable
 
     private static void Pipe(string input, string program, params string[] arguments)
     {
-        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardInput = true, RedirectStandardError = true })!;
+        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardInput = true, RedirectStandardError = true, UseShellExecute = false })!;
         process.StandardInput.Write(input);
         process.StandardInput.Close();
         var error = process.StandardError.ReadToEnd();
