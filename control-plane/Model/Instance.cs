@@ -50,6 +50,9 @@ public sealed record Instance
     /// </summary>
     public string Identity { get; init; } = "";
 
+    /// <summary>The service account that a Pod document names; empty for what is not one. What runs there proves it or does not.</summary>
+    public string Account { get; init; } = "";
+
     /// <summary>Where it was registered.</summary>
     public required Provenance Source { get; init; }
 
@@ -69,6 +72,7 @@ public sealed record Instance
             && Weight == other.Weight
             && Meshed == other.Meshed
             && Identity == other.Identity
+            && Account == other.Account
             && Source == other.Source);
 
     /// <inheritdoc/>
