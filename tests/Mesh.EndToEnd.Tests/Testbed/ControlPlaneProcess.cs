@@ -101,6 +101,10 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
     /// <summary>A JSON page of the operators' API.</summary>
     public async Task<JsonElement> GetAsync(string path) => await OperateAsync(HttpMethod.Get, path, null, (JsonTypeInfo<JsonElement>)JsonSerializerOptions.Default.GetTypeInfo(typeof(JsonElement)));
 
+    /// <summary>Begins a change of the root, and waits for nothing.</summary>
+    public Task RotateAsync() => OperateAsync(
+        HttpMethod.Post, OperatorsApi.Rotation, JsonContent.Create(new RotationRequest(Rehearse: false), OperatorsJson.Default.RotationRequest), OperatorsJson.Default.AuthorityStatus);
+
     /// <summary>A join token for one account and the services it serves: by default its own.</summary>
     public async Task<string> JoinTokenAsync(string account, string ns = "default", params string[] serves)
     {
