@@ -229,13 +229,13 @@ public sealed class WorkloadRegistryTests : IClassFixture<WorkloadRegistryTests.
         await using var other = await TestReplica.StartAsync(registry, $"other-{web}");
         await using (await TestReplica.StartAsync(registry, $"r-{web}"))
         {
-            await Eventually.PassesAsync(async () => Assert.NotNull(await HolderAsync()), 10);
+            await Eventually.PassesAsync(async () => Assert.NotNull(await HolderAsync()));
             var before = await HolderAsync();
             await registry.PutAsync($"/v1/session/destroy/{before}", "");
-            await Eventually.PassesAsync(async () => Assert.NotEqual(before, Assert.IsType<string>(await HolderAsync())), 10);
+            await Eventually.PassesAsync(async () => Assert.NotEqual(before, Assert.IsType<string>(await HolderAsync())));
         }
 
-        await Eventually.PassesAsync(async () => Assert.Null(await HolderAsync()), 5);
+        await Eventually.PassesAsync(async () => Assert.Null(await HolderAsync()));
     }
 
     private DesiredEntry Desired(string id)
