@@ -56,6 +56,9 @@ internal sealed class Http1Connection : IUpstreamCall
     public HeaderList Trailers => body.Trailers;
 
     /// <inheritdoc/>
+    public bool IsProven => terms is not null;
+
+    /// <inheritdoc/>
     public long BodyLength => body.Length;
 
     /// <summary>Timestamp of the end of its last call.</summary>

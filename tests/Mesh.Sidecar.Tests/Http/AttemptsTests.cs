@@ -107,33 +107,6 @@ public sealed class AttemptsTests
     }
 
     [Fact]
-    public async Task APeerWhoseApplicationIsGoneIsLikeARefusedConnection()
-    {
-        const string gone = "HTTP/1.1 503 Gone\r\nx-mesh-untouched: 1\r\nContent-Length: 4\r\n\r\ngone";
-        await using var peer = RecordingOrigin.Saying(gone);
-        await using var other = RecordingOrigin.Saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        var cluster = Bed.Cluster(peer.Address, other.Address);
-        await using var bed = await Bed.HttpAsync(Bed.Table(cluster));
-        for (var i = 0; i < 10; i++) Assert.Equal(200, (await bed.AskAsync(Post))!.Status);
-        Assert.Equal(10, other.Requests.Count());
-        Assert.All(other.Requests, r => Assert.Equal("hello", r.Body));
-        Assert.Equal(1, bed.Sink.Own.Ejections.Value);
-        Assert.InRange(peer.Requests.Count(), 1, 2);
-    }
-
-    [Fact]
-    public async Task AnAnswerThatNobodyIsLeftToRepairIsPassedOnWithoutOurField()
-    {
-        await using var peer = RecordingOrigin.Saying("HTTP/1.1 503 Gone\r\nx-mesh-untouched: 1\r\nx-mesh-failure: UF\r\nContent-Length: 4\r\n\r\ngone");
-        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(peer.Address)));
-        var answer = await bed.AskAsync(Post);
-        Assert.Equal((503, "gone"), (answer!.Status, answer.Body));
-        Assert.Empty(answer.Values("x-mesh-untouched"));
-        Assert.Equal(["UF"], answer.Values("x-mesh-failure"));
-        Assert.Equal(3, peer.Requests.Count());
-    }
-
-    [Fact]
     public async Task AnInboundSidecarSaysThatItsApplicationNeverSawTheRequest()
     {
         await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(Bed.Nowhere())), Direction.Inbound);
