@@ -34,6 +34,9 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     /// <summary>Connections that are open.</summary>
     public int Open => tenure.Open.Count;
 
+    /// <summary>The connections that are open.</summary>
+    public IEnumerable<OpenConnection> Connections => tenure.Open.Keys;
+
     /// <summary>Begins to accept.</summary>
     public void Start() => loop = AcceptAsync();
 
