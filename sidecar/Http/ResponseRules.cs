@@ -1,4 +1,3 @@
-using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http.Upstream;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Primitives;

@@ -43,7 +43,8 @@ public sealed class AuthorizationCheckHttpTests : IDisposable
 
         Assert.False(Assert.Single((await AskAsync(mesh, question with { Method = "POST" }, 200))!.Verdicts).Allowed);
         Assert.False(Assert.Single((await AskAsync(mesh, new AuthorizationQuestion { From = question.From, To = question.To, Method = "GET", Path = "/" }, 200))!.Verdicts).Allowed);
-        Assert.Contains((await AskAsync(mesh, question with { WhoCan = true }, 200))!.Verdicts, v => v is { Allowed: true, From: "spiffe://cluster.local/ns/shop/sa/web" });
+        // The identities the mesh knows: that of the service, and none.
+        Assert.Equal(["spiffe://cluster.local/ns/shop/sa/cart", ""], (await AskAsync(mesh, question with { WhoCan = true }, 200))!.Verdicts.Select(v => v.From));
         Assert.Null(await AskAsync(mesh, question with { To = "crat.shop:8080" }, 400));
 
         // A change of the file is the next answer.
