@@ -35,6 +35,24 @@ public sealed class TelemetryGateTests
         Assert.Empty((await answer.Content.ReadFromJsonAsync(OperatorsJson.Default.EdgeList))!.Edges);
     }
 
+    [Theory]
+    [InlineData("")]
+    [InlineData("Destination")]
+    [InlineData("sink")]
+    public async Task Who_is_neither_source_nor_destination_does_not_count_as_the_destination(string reporter)
+    {
+        await using var mesh = await IdentityTestbed.StartAsync();
+        using var own = await mesh.JoinAsync("ns/shop/sa/cart", "cart");
+        using var certified = mesh.Client(own);
+        await using var reports = certified.Channel.Open(TelemetryMethods.Report, default, CancellationToken.None);
+        var forged = Report(Own, "source", "shop", "cart");
+        forged.Edges[0].Reporter = reporter;
+        await reports.WriteAsync(forged, CancellationToken.None);
+        var refused = await Assert.ThrowsAsync<GrpcException>(() => reports.ReadAsync(CancellationToken.None).AsTask().WaitAsync(TimeSpan.FromSeconds(20)));
+        Assert.Equal(GrpcStatusCode.PermissionDenied, refused.Status.Code);
+        Assert.Contains("neither source nor destination", refused.Message);
+    }
+
     [Fact]
     public async Task Without_a_certificate_nobody_reports()
     {
