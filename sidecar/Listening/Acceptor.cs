@@ -68,7 +68,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         await Drain.WhileWordGetsAroundAsync(last.Open, bound, parts.Time);
         if (MayClose(last))
         {
-            if (busy)
+            if (busy && parts.Time.GetElapsedTime(began) + TimeOfHandshakes < bound)
             {
                 // Others come all the time: none may between our last accept and the close. Who has begun to connect gets the time to finish it.
                 Newcomers.KeepAway(socket);

@@ -109,7 +109,8 @@ public sealed class LifeTests : IDisposable
         await using var process = Static(Direct(port, "hello"));
         await PortsAsync();
         var to = new IPEndPoint(IPAddress.Loopback, port);
-        for (var i = 0; i < 300; i++) Assert.Equal("hello", await Http.GetStringAsync($"http://{to}/"));
+        for (var i = 0; i < 200; i++) Assert.Equal("hello", await Http.GetStringAsync($"http://{to}/"));
+        var alone = await HundredAsync();
         var before = ResidentKiB(process.Id);
         var idle = new List<RawClient>();
         try
@@ -124,9 +125,8 @@ public sealed class LifeTests : IDisposable
 
             var each = (ResidentKiB(process.Id) - before) / (double)Many;
             Assert.True(each < Most, $"{each:F1} KiB each");
-            var watch = System.Diagnostics.Stopwatch.StartNew();
-            for (var i = 0; i < 100; i++) Assert.Equal("hello", await Http.GetStringAsync($"http://{to}/"));
-            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(5), $"100 requests took {watch.Elapsed}");
+            var among = await HundredAsync();
+            Assert.True(among < TimeSpan.FromSeconds(5) + (10 * alone), $"100 requests took {among}, and {alone} before");
             await idle[0].SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
             Assert.Equal("hello", (await idle[0].ReadAnswerAsync())!.Body);
         }
@@ -136,6 +136,13 @@ public sealed class LifeTests : IDisposable
         }
 
         Assert.Equal(0, await process.StopAsync());
+
+        async Task<TimeSpan> HundredAsync()
+        {
+            var watch = System.Diagnostics.Stopwatch.StartNew();
+            for (var i = 0; i < 100; i++) Assert.Equal("hello", await Http.GetStringAsync($"http://{to}/"));
+            return watch.Elapsed;
+        }
     }
 
     [Fact]
