@@ -68,7 +68,7 @@ internal sealed class MtlsPair(int rounds, int seconds)
     /// <summary>JIT, pools, caches, on every way that is measured.</summary>
     private void WarmUp(Pair pair)
     {
-        Rounds.Settle(pair.Name, () => CpuPerRequest(pair, 2));
+        Rounds.Settle(pair.Name, () => CpuPerRequest(pair, 2), most: 20);
         Rounds.Settle(pair.Name + " handshakes", () => Handshakes(pair, 2).Cpu, most: 6);
         Load.Stream(Cores.Load, sink, pair.Stream, 1);
         Load.Stream(Cores.Load, sink, pair.Plain, 1);
