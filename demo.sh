@@ -252,6 +252,39 @@ add_catalog_c() { start catalog-c catalog v2 http Catalog/release/catalog; wait_
 
 stop_catalog_a() { kill -TERM "${process[catalog-a]}"; wait "${process[catalog-a]}" 2>/dev/null; unset 'process[catalog-a]'; wait_for 10 healthy_is catalog 1/1; }
 
+renew() { # renew ADMIN-ADDRESS: a new certificate for this sidecar, now; prints its serial number
+  local connection line status=
+  exec {connection}<>"/dev/tcp/${1%:*}/${1##*:}" || return 1
+  printf 'POST /certs/renew HTTP/1.1\r\nHost: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' "$1" >&"$connection"
+  while read -r -t 15 line <&"$connection"; do
+    [ -n "$status" ] || status=$line
+    case $line in 'renewed: serial '*) line=${line#renewed: serial }; echo "${line%$'\r'}" ;; esac
+  done
+  exec {connection}>&-
+  [[ $status == *" 200 "* ]]
+}
+
+rotate_certificates() { # three rounds, all sidecars of a round at once; their serial numbers are in renewed.log
+  : >"$folder/renewed.log"
+  local round log admin; local -a running
+  for round in 1 2 3; do
+    running=()
+    for log in "$folder"/*.sidecar.log; do
+      admin=$(sed -n 's/.* started .*admin=\([0-9.:]*\).*/\1/p' "$log" | tail -1)
+      renew "$admin" >>"$folder/renewed.log" & running+=($!)
+    done
+    for log in "${running[@]}"; do wait "$log" || { say "a sidecar did not renew its certificate in round $round"; return 1; }; done
+    sleep 0.5
+  done
+}
+
+all_have_rotated() { # all_have_rotated COUNT JSON: so many different certificates, and no request that failed
+  local renewed; renewed=$(sort -u "$folder/renewed.log" | wc -l)
+  [ "$renewed" -eq "$1" ] || { say "$renewed certificates instead of $1: see $folder/renewed.log"; return 1; }
+  local told; told=$(no_failures "$2") || { say "$told"; return 1; }
+  say "$renewed new certificates on $(($1 / 3)) sidecars, $told"
+}
+
 restart_control_plane() {
   kill -TERM "${process[control-plane]}"
   wait "${process[control-plane]}" 2>/dev/null
@@ -271,6 +304,9 @@ run_checks() {
   result "one policy file forbids a call that went through before" [ "$answered$forbidden" = 00 ]
   result "... and loses no other" no_failures "$loaded"
   result "... and authz check says which rule it is" denial_is_explained
+  under_load rotate_certificates; local rotated=$?
+  result "all certificates rotate under load, three times" [ $rotated -eq 0 ]
+  result "... and no request fails" all_have_rotated 21 "$loaded"
   under_load shift_and_wait; local shifted=$?
   result "a shift to 50/50 takes effect under load" [ $shifted -eq 0 ]
   result "... and loses no request" no_failures "$loaded"

@@ -224,6 +224,7 @@ internal sealed class Sidecar : IAsyncDisposable
         Log = log,
         Time = time,
         Certificates = () => security.Own.Current is { } credentials ? [credentials] : [],
+        RenewCertificate = identity is { } workloads ? workloads.RenewAsync : null,
         Node = (workload.NodeId, workload.Service),
         Readiness = () => life.Readiness(WaitingFor()),
         Accepted = () => publisher.Serving.Raw().Select(Accepted),

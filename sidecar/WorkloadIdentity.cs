@@ -17,6 +17,7 @@ namespace Mesh.Sidecar;
 internal sealed class WorkloadIdentity : IAsyncDisposable
 {
     private const string TokenVariable = "MESH_JOIN_TOKEN";
+    private static readonly TimeSpan LongestRenewal = TimeSpan.FromSeconds(10);
     private readonly Security security;
     private readonly IdentityAgent agent;
     private readonly string? socket;
@@ -57,9 +58,39 @@ internal sealed class WorkloadIdentity : IAsyncDisposable
         own.Observe("mesh_sidecar_certificate_expiry_timestamp_seconds", "End of the workload's certificate, in seconds since 1970; 0 without one.", grows: false,
             () => agent.Current?.Svid.NotAfter.ToUnixTimeSeconds() ?? 0);
         own.Observe("mesh_sidecar_certificates_obtained_total", "Certificates obtained, the first and each renewal.", grows: true, () => Volatile.Read(ref certificates));
+        own.Observe("mesh_sidecar_certificate_failures_total", "Attempts to obtain or renew the certificate that failed.", grows: true, () => agent.Failures);
         own.Observe("mesh_sidecar_secured_connections_open", "Connections over mutual TLS that are open, both ways.", grows: false, () => security.Connections.Open);
         own.Observe("mesh_sidecar_revoked_identities", "Identities that are revoked.", grows: false, () => security.Connections.Revoked);
         own.Observe("mesh_sidecar_revoked_connections_total", "Connections ended because their peer's identity was revoked.", grows: true, () => Volatile.Read(ref ended));
+    }
+
+    /// <summary>
+    /// Asks for a new certificate now, and waits for it within the bound: its serial number, or null with what is in the way. For operators and
+    /// their rehearsals; sidecars renew by themselves.
+    /// </summary>
+    public async Task<(string? Serial, string Problem)> RenewAsync(CancellationToken cancel)
+    {
+        if (agent.Current?.Svid is not { } held) return (null, WaitingFor);
+        var renewed = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        agent.Changed += Look;
+        try
+        {
+            agent.RenewSoon();
+            return (await renewed.Task.WaitAsync(LongestRenewal, time, cancel), "");
+        }
+        catch (TimeoutException)
+        {
+            return (null, $"no new certificate came in {LongestRenewal.TotalSeconds:0} s: the log says why; the one that is held serves on until {held.NotAfter:u}");
+        }
+        finally
+        {
+            agent.Changed -= Look;
+        }
+
+        void Look()
+        {
+            if (agent.Current?.Svid is { } now && !ReferenceEquals(now, held)) renewed.TrySetResult(now.Certificate.SerialNumber.ToLowerInvariant());
+        }
     }
 
     /// <summary>Takes what the control plane says of whom to believe. Called by the config loop.</summary>

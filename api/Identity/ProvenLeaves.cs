@@ -22,21 +22,21 @@ internal sealed class ProvenLeaves
         return new(new UInt128Pair(hash), bundle.Fingerprint);
     }
 
-    public SpiffeId? Find(in Key key, DateTimeOffset now)
+    public Proof? Find(in Key key, DateTimeOffset now)
     {
         if (!proofs.TryGetValue(key, out var proof)) return null;
         // One that was taken a little early stays so: its notBefore is not looked at again.
-        if (now <= proof.Until) return proof.Id;
+        if (now <= proof.Until) return proof;
         proofs.TryRemove(key, out _);
         return null;
     }
 
-    public void Keep(in Key key, SpiffeId id, X509Chain chain)
+    public Proof Keep(in Key key, SpiffeId id, X509Chain chain)
     {
         // Full means thousands of workloads, or a bundle that changed often: starting over costs a chain each, once.
         if (proofs.Count >= Most) proofs.Clear();
         var until = chain.ChainElements.Min(e => e.Certificate.NotAfter.ToUniversalTime());
-        proofs[key] = new(id, new DateTimeOffset(until, TimeSpan.Zero));
+        return proofs[key] = new(id, TrustBundle.Sha256(chain.ChainElements[^1].Certificate), new DateTimeOffset(until, TimeSpan.Zero));
     }
 
     internal readonly record struct Key(UInt128Pair Leaf, string Bundle);
@@ -52,5 +52,9 @@ internal sealed class ProvenLeaves
         private static UInt128 Read(ReadOnlySpan<byte> bytes) => System.Buffers.Binary.BinaryPrimitives.ReadUInt128BigEndian(bytes);
     }
 
-    private sealed record Proof(SpiffeId Id, DateTimeOffset Until);
+    /// <summary>What was found.</summary>
+    /// <param name="Id">Who it is.</param>
+    /// <param name="Root">SHA-256 (hex) of the root that vouches for it.</param>
+    /// <param name="Until">End of the first certificate of its chain that ends.</param>
+    internal sealed record Proof(SpiffeId Id, string Root, DateTimeOffset Until);
 }

@@ -130,6 +130,9 @@ public enum SvidProblem
 /// <param name="Text">The same in words for people; empty when believed.</param>
 public readonly record struct SvidVerdict(SpiffeId? Id, SvidProblem Problem, string Text)
 {
+    /// <summary>SHA-256 (hex) of the root that vouches for it; empty when refused.</summary>
+    public string Root { get; init; } = "";
+
     /// <summary>Whether the certificate is believed.</summary>
     public bool Ok => Id is not null && Problem == SvidProblem.None;
 

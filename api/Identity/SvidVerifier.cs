@@ -47,7 +47,7 @@ public sealed class SvidVerifier(TimeProvider time)
     {
         var now = time.GetUtcNow();
         var key = ProvenLeaves.KeyOf(leaf, bundle);
-        if (proven.Find(key, now) is { } known) return new(known, SvidProblem.None, "");
+        if (proven.Find(key, now) is { } known) return new(known.Id, SvidProblem.None, "") { Root = known.Root };
         var sent = intermediates.Take(MostCertificates + 1).ToList();
         if (sent.Count > MostCertificates)
             return SvidVerdict.Refuse(SvidProblem.TooManyCertificates, $"more than {MostCertificates} certificates were sent");
@@ -72,8 +72,7 @@ public sealed class SvidVerifier(TimeProvider time)
         chain.Build(leaf);
         var refused = ChainRules.Verify(chain, sent, bundle, now);
         if (refused.Problem != SvidProblem.None) return refused;
-        proven.Keep(key, verdict.Id!, chain);
-        return verdict;
+        return verdict with { Root = proven.Keep(key, verdict.Id!, chain).Root };
     }
 
     private static X509ChainPolicy PolicyOf(TrustBundle bundle, List<X509Certificate2> sent, DateTimeOffset now)

@@ -53,6 +53,9 @@ public sealed record Instance
     /// </summary>
     public string Identity { get; init; } = "";
 
+    /// <summary>The service account that a Pod document names; empty for what is not one. What runs there proves it or does not.</summary>
+    public string Account { get; init; } = "";
+
     /// <summary>Where it was registered.</summary>
     public required Provenance Source { get; init; }
 
@@ -73,6 +76,7 @@ public sealed record Instance
             && Meshed == other.Meshed
             && Captured == other.Captured
             && Identity == other.Identity
+            && Account == other.Account
             && Source == other.Source);
 
     /// <inheritdoc/>

@@ -33,6 +33,9 @@ internal sealed record AdminSources
     /// <summary>The certificates in use, for /certs.</summary>
     public Func<IEnumerable<Credentials>> Certificates { get; init; } = () => [];
 
+    /// <summary>Gets a new certificate now: its serial number, or null and what is in the way. Null where there is no identity to renew.</summary>
+    public Func<CancellationToken, Task<(string? Serial, string Problem)>>? RenewCertificate { get; init; }
+
     /// <summary>node.id and node.cluster.</summary>
     public (string Id, string Cluster) Node { get; init; } = ("", "");
 

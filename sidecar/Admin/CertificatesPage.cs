@@ -6,7 +6,9 @@ using Microsoft.AspNetCore.Http;
 
 namespace Mesh.Sidecar.Admin;
 
-/// <summary>GET /certs: the certificates in use and when they end, in Envoy's shape. Public parts only.</summary>
+/// <summary>
+/// GET /certs: the certificates in use and when they end, in Envoy's shape, public parts only. POST /certs/renew: a new one now. Stateless.
+/// </summary>
 internal static class CertificatesPage
 {
     /// <summary>Answers a request.</summary>
@@ -21,6 +23,20 @@ internal static class CertificatesPage
             json.WriteEndArray();
             json.WriteEndObject();
         });
+    }
+
+    /// <summary>Renews, and answers when it is done or cannot be.</summary>
+    public static async Task RenewAsync(HttpContext context, AdminSources sources)
+    {
+        if (sources.RenewCertificate is not { } renew)
+        {
+            await context.TextAsync(StatusCodes.Status409Conflict, "this sidecar has no certificate of a control plane: it was started with --static or with a control plane in plaintext\n");
+            return;
+        }
+
+        var (serial, problem) = await renew(context.RequestAborted);
+        if (serial is null) await context.TextAsync(StatusCodes.Status503ServiceUnavailable, problem + "\n");
+        else await context.TextAsync(StatusCodes.Status200OK, $"renewed: serial {serial}\n");
     }
 
     private static void Write(Utf8JsonWriter json, Credentials credentials, DateTimeOffset now)

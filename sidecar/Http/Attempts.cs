@@ -119,10 +119,13 @@ internal sealed class Attempts(UpstreamConnections connections, TimeProvider tim
         return new(null, bound is { Fired: true } ? new CallResult(Failure.TryTimeout, $"{endpoint.Authority} did not answer in {route.Retry.PerTryTimeout}") : result);
     }
 
-    /// <summary>What an answer says of its endpoint: an inbound sidecar whose application is gone is as good as a refused connection.</summary>
+    /// <summary>
+    /// What an answer says of its endpoint: an inbound sidecar whose application is gone is as good as a refused connection. Anybody could say so,
+    /// and see the request sent again: believed is who proved to be the sidecar that was expected.
+    /// </summary>
     private CallResult Heard(Exchange x, IUpstreamCall call, Endpoint endpoint)
     {
-        if (x.Facts.Direction == Direction.Inbound || call.Headers.Find(FieldRules.Untouched) is null)
+        if (!call.IsProven || call.Headers.Find(FieldRules.Untouched) is null)
         {
             endpoint.Stats.Accepted();
             return CallResult.Ok;

@@ -25,6 +25,18 @@ internal sealed class HeaderList
     /// <summary>Adds a field whose kind is known.</summary>
     public void Add(string name, string value, FieldKind kind) => Slot() = new Field(name, value, kind);
 
+    /// <summary>
+    /// Adds a field from the wire when its slot holds an equal one already, which was looked at when it came first; else false, and nothing happens.
+    /// </summary>
+    public bool TryRepeat(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
+    {
+        if (Count == fields.Length) return false;
+        ref var slot = ref fields[Count];
+        if (slot.Name is null || !Ascii.Equals(name, slot.Name) || !Ascii.Equals(value, slot.Value)) return false;
+        Count++;
+        return true;
+    }
+
     /// <summary>Adds a field from the wire (Latin-1), with the strings that stand in its slot already when they are equal.</summary>
     public void Add(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
     {

@@ -1,4 +1,3 @@
-using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http.Upstream;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Primitives;
@@ -21,9 +20,10 @@ internal static class ResponseRules
             ref readonly var field = ref from[i];
             switch (field.Kind)
             {
-                // A peer's word to us; from an application it would be a lie.
+                // A peer's word to us.
                 case FieldKind.MeshUntouched: break;
-                case FieldKind.Mesh when x.Facts.Direction == Direction.Inbound: break;
+                // A sidecar's word to the client; from an application, or who did not prove to be that sidecar, it would be a lie.
+                case FieldKind.Mesh or FieldKind.MeshSource or FieldKind.MeshHops when !call.IsProven: break;
                 case FieldKind.HopByHop or FieldKind.TransferEncoding or FieldKind.Upgrade or FieldKind.Te or FieldKind.ContentLength: break;
                 case FieldKind.Connection: nominated |= field.Value is not ("keep-alive" or "close"); break;
                 case FieldKind.Trailer when !x.Http2: break;

@@ -33,6 +33,7 @@ internal sealed class PeerCheck(Security security, Credentials credentials, Peer
             Uri = id,
             CertificateHash = TrustBundle.Sha256(leaf!),
             Subject = leaf!.Subject,
+            Root = verdict.Root,
             OwnUri = credentials.Svid.Id.ToString(),
         };
         return true;

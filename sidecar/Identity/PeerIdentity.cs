@@ -21,6 +21,9 @@ internal sealed class PeerIdentity
     /// <summary>SHA-256 of the peer's certificate (DER), 64 lower-case hexadecimal digits.</summary>
     public required string CertificateHash { get; init; }
 
+    /// <summary>SHA-256 (hex) of the root that vouched for it in the handshake; empty when it is not known.</summary>
+    public string Root { get; init; } = "";
+
     /// <summary>Subject of the peer's certificate; empty when it has none, as SVIDs usually do.</summary>
     public string Subject { get; init; } = "";
 

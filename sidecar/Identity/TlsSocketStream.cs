@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using System.Threading.Tasks.Sources;
 
 namespace Mesh.Sidecar.Identity;
 
@@ -7,18 +8,20 @@ namespace Mesh.Sidecar.Identity;
 /// The socket below an <see cref="System.Net.Security.SslStream"/>. That asks before each message whether something has come (a read of no
 /// bytes) and only then rents its large buffer; a plain socket answers with a receive that fetches nothing. Here the question fetches up to
 /// four KiB, which is most messages whole: one system call fewer for each, and an idle connection holds no large buffer.
+/// TLS says when it ends and is not asked any further then. When the connection ends without that, somebody cut it: that is an error, not an end.
 /// Owned by its TLS stream; one reader and one writer at a time.
 /// </summary>
 internal sealed class TlsSocketStream(Socket socket) : Stream
 {
     private const int Small = 4 * 1024;
+    private Question? question;
     private byte[]? waiting;
     private int start;
     private int count;
     private bool pours;
     private int closed;
 
-    /// <summary>True once the peer's end of sending was seen: an end of TLS that came without its word is a cut.</summary>
+    /// <summary>True once the peer's end of sending was seen, without TLS's word for it.</summary>
     public bool SawEnd { get; private set; }
 
     /// <summary>Called once, when it is closed.</summary>
@@ -43,8 +46,12 @@ internal sealed class TlsSocketStream(Socket socket) : Stream
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         if (count > 0) return new ValueTask<int>(buffer.IsEmpty ? 0 : Take(buffer.Span));
-        if (SawEnd || (buffer.IsEmpty && pours)) return new ValueTask<int>(0);
-        return buffer.IsEmpty ? FetchAsync(cancellationToken) : ReceiveAsync(buffer, cancellationToken);
+        if (SawEnd) throw Cut();
+        if (!buffer.IsEmpty) return ReceiveAsync(buffer, cancellationToken);
+        if (pours) return new ValueTask<int>(0);
+        waiting ??= GC.AllocateUninitializedArray<byte>(Small);
+        // A handshake can be cancelled, and only the socket's own call knows how; later, closing is what ends it.
+        return cancellationToken.CanBeCanceled ? FetchAsync(cancellationToken) : (question ??= new Question(this, socket)).Ask();
     }
 
     /// <inheritdoc/>
@@ -84,6 +91,7 @@ internal sealed class TlsSocketStream(Socket socket) : Stream
     {
         if (!disposing || Interlocked.Exchange(ref closed, 1) != 0) return;
         socket.Dispose();
+        question?.Dispose();
         OnClosed?.Invoke();
     }
 
@@ -96,14 +104,9 @@ internal sealed class TlsSocketStream(Socket socket) : Stream
         return taken;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> FetchAsync(CancellationToken cancel)
     {
-        waiting ??= GC.AllocateUninitializedArray<byte>(Small);
-        var fetched = await socket.ReceiveAsync(waiting, SocketFlags.None, cancel);
-        Note(fetched);
-        (start, count) = (0, fetched);
-        pours = fetched == Small;
+        Fetched(await socket.ReceiveAsync(waiting, SocketFlags.None, cancel));
         return 0;
     }
 
@@ -116,8 +119,54 @@ internal sealed class TlsSocketStream(Socket socket) : Stream
         return received;
     }
 
+    private void Fetched(int fetched)
+    {
+        Note(fetched);
+        (start, count) = (0, fetched);
+        pours = fetched == Small;
+    }
+
     private void Note(int received)
     {
-        if (received == 0) SawEnd = true;
+        if (received != 0) return;
+        SawEnd = true;
+        throw Cut();
+    }
+
+    private static IOException Cut() => new("the connection ended without TLS's word for it");
+
+    /// <summary>The question as one object for all times it is asked: TLS asks before each message. Owned by its stream.</summary>
+    private sealed class Question(TlsSocketStream of, Socket socket) : SocketAsyncEventArgs(true /* no execution context: nothing here flows one */), IValueTaskSource<int>
+    {
+        private ManualResetValueTaskSourceCore<bool> answer;
+
+        public ValueTask<int> Ask()
+        {
+            answer.Reset();
+            SetBuffer(of.waiting);
+            if (socket.ReceiveAsync(this)) return new ValueTask<int>(this, answer.Version);
+            Take();
+            return new ValueTask<int>(0);
+        }
+
+        int IValueTaskSource<int>.GetResult(short token)
+        {
+            answer.GetResult(token);
+            Take();
+            return 0;
+        }
+
+        ValueTaskSourceStatus IValueTaskSource<int>.GetStatus(short token) => answer.GetStatus(token);
+
+        void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+            answer.OnCompleted(continuation, state, token, flags);
+
+        protected override void OnCompleted(SocketAsyncEventArgs e) => answer.SetResult(true);
+
+        private void Take()
+        {
+            if (SocketError != SocketError.Success) throw new SocketException((int)SocketError);
+            of.Fetched(BytesTransferred);
+        }
     }
 }

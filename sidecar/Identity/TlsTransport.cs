@@ -1,6 +1,5 @@
 using System.Net.Security;
 using System.Net.Sockets;
-using System.Runtime.CompilerServices;
 
 namespace Mesh.Sidecar.Identity;
 
@@ -38,13 +37,7 @@ internal sealed class TlsTransport : ITransport
     public SslStream Stream => tls;
 
     /// <inheritdoc/>
-    public ValueTask<int> ReceiveAsync(Memory<byte> into)
-    {
-        var received = tls.ReadAsync(into);
-        if (!received.IsCompletedSuccessfully) return ReceivedAsync(received);
-        var count = received.Result;
-        return count > 0 ? new ValueTask<int>(count) : new ValueTask<int>(End());
-    }
+    public ValueTask<int> ReceiveAsync(Memory<byte> into) => tls.ReadAsync(into);
 
     /// <inheritdoc/>
     public ValueTask SendAsync(ReadOnlyMemory<byte> bytes) => tls.WriteAsync(bytes);
@@ -78,14 +71,4 @@ internal sealed class TlsTransport : ITransport
         wire.Dispose();
         tls.Dispose();
     }
-
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<int> ReceivedAsync(ValueTask<int> receiving)
-    {
-        var count = await receiving;
-        return count > 0 ? count : End();
-    }
-
-    /// <summary>TLS says when it ends. When only the connection ended, somebody cut it.</summary>
-    private int End() => wire.SawEnd ? throw new IOException("the connection ended without TLS's word for it") : 0;
 }

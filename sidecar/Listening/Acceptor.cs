@@ -13,6 +13,7 @@ namespace Mesh.Sidecar.Listening;
 internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts parts)
 {
     private static readonly TimeSpan PauseWhenFull = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan TimeOfHandshakes = TimeSpan.FromMilliseconds(200);
     private readonly FirstBytes firstBytes = new(parts.Time);
     private readonly SecureAccept secure = new(parts);
     private readonly CancellationTokenSource stop = new();
@@ -32,6 +33,9 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
 
     /// <summary>Connections that are open.</summary>
     public int Open => tenure.Open.Count;
+
+    /// <summary>The connections that are open.</summary>
+    public IEnumerable<OpenConnection> Connections => tenure.Open.Keys;
 
     /// <summary>Begins to accept.</summary>
     public void Start() => loop = AcceptAsync();
@@ -60,9 +64,17 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         var last = tenure;
         last.Draining.Begin();
         var began = parts.Time.GetTimestamp();
+        var busy = !last.Open.IsEmpty;
         await Drain.WhileWordGetsAroundAsync(last.Open, bound, parts.Time);
         if (MayClose(last))
         {
+            if (busy && parts.Time.GetElapsedTime(began) + TimeOfHandshakes < bound)
+            {
+                // Others come all the time: none may between our last accept and the close. Who has begun to connect gets the time to finish it.
+                Newcomers.KeepAway(socket);
+                await Task.Delay(TimeOfHandshakes, parts.Time, CancellationToken.None);
+            }
+
             await stop.CancelAsync();
             await loop;
             TakeBacklog();

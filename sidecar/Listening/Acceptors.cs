@@ -16,6 +16,8 @@ internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeS
     private readonly HashSet<string> refused = new(StringComparer.Ordinal);
     private bool stopped;
     private bool inboundDrained;
+    private readonly CancellationTokenSource stop = new();
+    private OutdatedPeers? outdated;
     private ITimer? again;
 
     /// <summary>Connections open now.</summary>
@@ -28,6 +30,7 @@ internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeS
     public void Start()
     {
         parts.Snapshots.Changed += Apply;
+        outdated = new OutdatedPeers(parts, Connections, stop.Token);
         Apply(parts.Snapshots.Current);
     }
 
@@ -60,6 +63,11 @@ internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeS
         }
     }
 
+    private List<OpenConnection> Connections()
+    {
+        lock (gate) return [.. acceptors.SelectMany(a => a.Connections)];
+    }
+
     private void ApplyNewest()
     {
         lock (gate) Apply(parts.Snapshots.Current);
@@ -80,6 +88,8 @@ internal sealed class Acceptors(BoundSockets sockets, AcceptorParts parts, TimeS
     public Task StopAsync(TimeSpan bound)
     {
         parts.Snapshots.Changed -= Apply;
+        outdated?.Dispose();
+        stop.Cancel();
         lock (gate)
         {
             stopped = true;

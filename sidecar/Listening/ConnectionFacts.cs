@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Net;
+using Mesh.Api.Identity;
 using Mesh.Api.Rbac;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
@@ -18,6 +19,7 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     private ConnectionAddresses? addresses;
     private PeerLabels? caller;
     private KnownChain? known;
+    private volatile bool leaving;
 
     /// <summary>The listener as it was when the connection came; newer ones are found by its slot.</summary>
     public Listener Listener => listener;
@@ -67,7 +69,13 @@ internal sealed class ConnectionFacts(Listener listener, IPEndPoint? remote, IPE
     public string Local => localText ??= LocalEndPoint.ToString();
 
     /// <summary>True when the connection should end with the current request.</summary>
-    public bool IsDraining => draining.On;
+    public bool IsDraining => draining.On || leaving;
+
+    /// <summary>True when its peer was verified under a root that is not among these.</summary>
+    public bool IsOutdated(TrustBundle roots) => Peer is { Root.Length: > 0 } peer && !roots.Contains(peer.Root);
+
+    /// <summary>From now on the connection should end with the current request, whatever becomes of its listener.</summary>
+    public void Leave() => leaving = true;
 
     /// <summary>The last x-mesh-source field seen here and what it means, as one object so that a reader never sees halves.</summary>
     public KnownSource? LastSource { get; set; }

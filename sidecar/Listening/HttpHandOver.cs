@@ -39,7 +39,7 @@ internal sealed class HttpHandOver(ConnectionFeed feed, SocketConnectionContextF
         connection.Features.Set(facts);
         var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var ending = connection.ConnectionClosed.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), closed);
-        open.ServedBy(connection, http2);
+        open.ServedBy(connection, facts, http2);
         if (feed.Offer(connection, http2)) await closed.Task;
         else await connection.DisposeAsync();
     }

@@ -9,6 +9,7 @@ internal sealed class OpenConnection(Socket socket)
 {
     private volatile ConnectionContext? http;
     private volatile bool isHttp2;
+    private volatile ConnectionFacts? facts;
 
     /// <summary>The socket.</summary>
     public Socket Socket => socket;
@@ -16,10 +17,14 @@ internal sealed class OpenConnection(Socket socket)
     /// <summary>True when HTTP/2 runs on it.</summary>
     public bool IsHttp2 => isHttp2;
 
+    /// <summary>What is known of it once an HTTP engine has it; null for what is no HTTP.</summary>
+    public ConnectionFacts? Http => facts;
+
     /// <summary>An HTTP engine has taken it.</summary>
-    public void ServedBy(ConnectionContext connection, bool http2)
+    public void ServedBy(ConnectionContext connection, ConnectionFacts known, bool http2)
     {
         isHttp2 = http2;
+        facts = known;
         http = connection;
     }
 

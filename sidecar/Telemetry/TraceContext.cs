@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Diagnostics;
 using System.Security.Cryptography;
 
@@ -6,6 +7,8 @@ namespace Mesh.Sidecar.Telemetry;
 /// <summary>The W3C trace header that goes upstream. Stateless, any thread.</summary>
 internal static class TraceContext
 {
+    private static readonly SearchValues<char> LowerHex = SearchValues.Create("0123456789abcdef");
+
     /// <summary>
     /// With a span: the span. Without one: what came in, unchanged, when it is valid; else a new trace that nobody sampled,
     /// so that logs of both ends can be joined even with tracing off.
@@ -40,5 +43,5 @@ internal static class TraceContext
         "-00".CopyTo(text[52..]);
     });
 
-    private static bool IsLowerHex(ReadOnlySpan<char> text) => !text.ContainsAnyExcept("0123456789abcdef");
+    private static bool IsLowerHex(ReadOnlySpan<char> text) => !text.ContainsAnyExcept(LowerHex);
 }

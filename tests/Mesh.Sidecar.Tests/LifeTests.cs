@@ -58,7 +58,7 @@ public sealed class LifeTests : IDisposable
     [Fact]
     public async Task A_changed_file_serves_and_a_bad_one_does_not()
     {
-        var port = FreePort();
+        var port = FreePorts.One();
         await using var process = Static(Direct(port, "one"));
         await Eventually.PassesAsync(async () => Assert.Equal("one", await Http.GetStringAsync($"http://127.0.0.1:{port}/")));
         Direct(port, "number two");
@@ -75,7 +75,7 @@ public sealed class LifeTests : IDisposable
     [InlineData(false)]
     public async Task A_file_of_a_hundred_thousand_routes_is_read_or_refused_in_bounded_time(bool sound)
     {
-        var port = FreePort();
+        var port = FreePorts.One();
         var path = Direct(port, "first");
         var text = await File.ReadAllTextAsync(path);
         const string Route = "routes: [";
@@ -105,11 +105,12 @@ public sealed class LifeTests : IDisposable
     {
         const int Many = 2000;
         const int Most = 32; // measured: 18.5
-        var port = FreePort();
+        var port = FreePorts.One();
         await using var process = Static(Direct(port, "hello"));
         await PortsAsync();
         var to = new IPEndPoint(IPAddress.Loopback, port);
-        for (var i = 0; i < 300; i++) Assert.Equal("hello", await Http.GetStringAsync($"http://{to}/"));
+        for (var i = 0; i < 200; i++) Assert.Equal("hello", await Http.GetStringAsync($"http://{to}/"));
+        var alone = await HundredAsync();
         var before = ResidentKiB(process.Id);
         var idle = new List<RawClient>();
         try
@@ -124,9 +125,8 @@ public sealed class LifeTests : IDisposable
 
             var each = (ResidentKiB(process.Id) - before) / (double)Many;
             Assert.True(each < Most, $"{each:F1} KiB each");
-            var watch = System.Diagnostics.Stopwatch.StartNew();
-            for (var i = 0; i < 100; i++) Assert.Equal("hello", await Http.GetStringAsync($"http://{to}/"));
-            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(5), $"100 requests took {watch.Elapsed}");
+            var among = await HundredAsync();
+            Assert.True(among < TimeSpan.FromSeconds(5) + (10 * alone), $"100 requests took {among}, and {alone} before");
             await idle[0].SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
             Assert.Equal("hello", (await idle[0].ReadAnswerAsync())!.Body);
         }
@@ -136,6 +136,13 @@ public sealed class LifeTests : IDisposable
         }
 
         Assert.Equal(0, await process.StopAsync());
+
+        async Task<TimeSpan> HundredAsync()
+        {
+            var watch = System.Diagnostics.Stopwatch.StartNew();
+            for (var i = 0; i < 100; i++) Assert.Equal("hello", await Http.GetStringAsync($"http://{to}/"));
+            return watch.Elapsed;
+        }
     }
 
     [Fact]
@@ -148,7 +155,7 @@ public sealed class LifeTests : IDisposable
             await release.Task;
             await c.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
         });
-        var port = FreePort();
+        var port = FreePorts.One();
         await using var process = Static(Forwarding(port, origin.Address.Port));
         var ports = await PortsAsync();
         await Eventually.PassesAsync(async () => Assert.Equal("LIVE\n", await Http.GetStringAsync($"http://{ports["readiness"]}/healthz/ready")));
@@ -173,7 +180,7 @@ public sealed class LifeTests : IDisposable
             await c.ReadRequestAsync();
             await Task.Delay(Timeout.Infinite);
         });
-        var port = FreePort();
+        var port = FreePorts.One();
         await using var process = Static(Forwarding(port, origin.Address.Port), "--drain-time", "1");
         await StuckAsync(origin, port);
         Assert.Equal(0, await process.StopAsync(seconds: 20));
@@ -194,7 +201,7 @@ public sealed class LifeTests : IDisposable
             await release.Task;
             await c.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
         });
-        var (inbound, outbound) = (FreePort(), FreePort());
+        var (inbound, outbound) = (FreePorts.One(), FreePorts.One());
         await using var process = Static(BothWays((inbound, stuck.Address.Port), (outbound, late.Address.Port)), "--drain-time", "8");
         await PortsAsync();
         using var endless = await RawClient.ConnectAsync(new IPEndPoint(IPAddress.Loopback, inbound));
@@ -216,7 +223,7 @@ public sealed class LifeTests : IDisposable
             await c.ReadRequestAsync();
             await Task.Delay(Timeout.Infinite);
         });
-        var port = FreePort();
+        var port = FreePorts.One();
         await using var process = Static(Forwarding(port, origin.Address.Port), "--drain-time", "600");
         await StuckAsync(origin, port);
         process.Signal(ChildProcess.SigTerm);
@@ -228,7 +235,7 @@ public sealed class LifeTests : IDisposable
     [Fact]
     public async Task Quitquitquit_ends_it()
     {
-        await using var process = Static(Direct(FreePort(), "x"));
+        await using var process = Static(Direct(FreePorts.One(), "x"));
         var ports = await PortsAsync();
         using var answer = await Http.PostAsync($"http://{ports["admin"]}/quitquitquit", null);
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
@@ -266,13 +273,6 @@ public sealed class LifeTests : IDisposable
     {
         var line = File.ReadLines($"/proc/{process}/status").First(l => l.StartsWith("VmRSS:", StringComparison.Ordinal));
         return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], System.Globalization.CultureInfo.InvariantCulture);
-    }
-
-    private static int FreePort()
-    {
-        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
     private static ChildProcess Run(string[] args) => ChildProcess.Start(Path.Combine(AppContext.BaseDirectory, "mesh-sidecar"), args);

@@ -1,7 +1,5 @@
 using System.Diagnostics;
-using System.Net;
 using System.Net.Http.Headers;
-using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 
@@ -94,7 +92,7 @@ public sealed class ConsulProcess : IAsyncDisposable
         {
             try
             {
-                consul.ports = FreePorts(3);
+                consul.ports = [FreePorts.One(), FreePorts.One(), FreePorts.One()];
                 await consul.LaunchAsync();
                 return consul;
             }
@@ -166,15 +164,6 @@ public sealed class ConsulProcess : IAsyncDisposable
     }
 
     private static string Tail(string log) => File.Exists(log) ? string.Join('\n', File.ReadLines(log).TakeLast(20)) : "(no log)";
-
-    private static int[] FreePorts(int count)
-    {
-        var listeners = Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToArray();
-        foreach (var listener in listeners) listener.Start();
-        var free = listeners.Select(l => ((IPEndPoint)l.LocalEndpoint).Port).ToArray();
-        foreach (var listener in listeners) listener.Dispose();
-        return free;
-    }
 
     private static string? Locate() => Named() ?? Above(AppContext.BaseDirectory) ?? Above(SourceFolder());
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# run.sh [--json] [--only BENCH] [--rounds N] [--seconds N]: measures Mesh against its peers in one interleaved run.
+# run.sh [--build-only | --no-build] [--json] [--markdown] [--only BENCH] [--rounds N] [--seconds N]: measures Mesh against its peers in one interleaved run.
+# All benches take some ten minutes with --rounds 4 --seconds 3. --markdown adds tables for docs/benchmarks.md.
 # Prints a table, or with --json one JSON object a line: {"bench","subject","peer","metric","value","ratio"}.
 # Peers: nginx and haproxy (installed when missing), Envoy and fortio from ../shared/peers where they are there.
 set -euo pipefail
@@ -25,10 +26,18 @@ publish() { # PROJECT FOLDER [ARGS...]
   local project=$1 folder=$2; shift 2
   dotnet publish "$root/$project" -c Release -r linux-x64 --self-contained -o "$out/$folder" -v q -nologo "$@" >&2
 }
-say "publishing the programs (self-contained, ReadyToRun; the sidecar trimmed)"
-publish sidecar sidecar
-publish control-plane control-plane -p:PublishReadyToRun=true
-dotnet build "$here/Mesh.Benchmarks" -c Release -v q -nologo >&2
+build=yes only_build=
+for word in "$@"; do
+  if [ "$word" = --no-build ]; then build=; fi
+  if [ "$word" = --build-only ]; then only_build=yes; fi
+done
+if [ -n "$build" ]; then
+  say "publishing the programs (self-contained, ReadyToRun; the sidecar trimmed)"
+  publish sidecar sidecar
+  publish control-plane control-plane -p:PublishReadyToRun=true
+  dotnet build "$here/Mesh.Benchmarks" -c Release -v q -nologo >&2
+fi
+if [ -n "$only_build" ]; then exit 0; fi
 
 export MESH_BENCH_SIDECAR="$out/sidecar/mesh-sidecar" MESH_BENCH_CONTROL_PLANE="$out/control-plane/mesh-control-plane"
 exec dotnet "$root/artifacts/bin/Mesh.Benchmarks/release/Mesh.Benchmarks.dll" "$@"

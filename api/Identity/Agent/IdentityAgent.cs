@@ -23,6 +23,7 @@ public sealed class IdentityAgent
     private readonly Lock gate = new();
     private readonly TaskCompletionSource<Credentials> certified = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Channel<bool> wakes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private long failures;
     private volatile bool renewSoon;
     private volatile bool renewSpread;
     private volatile bool keepSoon;
@@ -47,6 +48,9 @@ public sealed class IdentityAgent
 
     /// <summary>The newest certificate and roots; null until certified. It may have ended while no control plane answered.</summary>
     public Credentials? Current => current;
+
+    /// <summary>How often it asked, by every way it has, and got no certificate.</summary>
+    public long Failures => Interlocked.Read(ref failures);
 
     /// <summary>Waits for the first certificate.</summary>
     public Task<Credentials> CertifiedAsync(CancellationToken cancellation) => certified.Task.WaitAsync(cancellation);
@@ -171,6 +175,7 @@ public sealed class IdentityAgent
             }
         }
 
+        Interlocked.Increment(ref failures);
         Complain(schedule.Failed(), reasons);
     }
 

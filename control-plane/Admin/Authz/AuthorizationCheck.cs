@@ -83,8 +83,12 @@ internal sealed class AuthorizationCheck
         notice.Source.Kind is "AuthorizationPolicy" or "PeerAuthentication" or "ServiceIdentity"
         && (notice.Source.Namespace == destination.Service.Name.Namespace || notice.Source.Namespace == PolicySet.RootNamespace);
 
-    private IEnumerable<string?> Everybody() =>
-        KnownIdentities.Of(compiled.World).Order(StringComparer.Ordinal).Take(MostIdentities).Cast<string?>().Append(null);
+    private IEnumerable<string?> Everybody()
+    {
+        var all = KnownIdentities.Of(compiled.World);
+        if (all.Count > MostIdentities) warnings.Add($"there are {all.Count} identities; the answer is for the first {MostIdentities} of them, ask for others with --from");
+        return all.Order(StringComparer.Ordinal).Take(MostIdentities).Cast<string?>().Append(null);
+    }
 
     private IPAddress SourceOf(string? caller)
     {

@@ -36,6 +36,8 @@ internal sealed class TelemetryGate(ConnectedNodes nodes, Log log) : IDisposable
             return ("node_id", $"node_id \"{report.NodeId}\" is that of a node with another identity");
         foreach (var edge in report.Edges)
         {
+            // Whatever else it says, it would be counted as a destination's word.
+            if (edge.Reporter is not ("source" or "destination")) return ("reporter", $"an edge is reported by {identity} as neither source nor destination");
             var own = edge.Reporter == "destination" ? edge.Destination : edge.Source;
             if (own is null) continue;
             if (own.Namespace.Length > 0 && own.Namespace != caller.Namespace) return ("namespace", $"an edge is reported by {identity} as {own.Namespace}/{own.Service}");

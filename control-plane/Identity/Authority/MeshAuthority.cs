@@ -106,7 +106,7 @@ internal sealed class MeshAuthority : IDisposable
         while (true)
         {
             var entry = await store.ReadAsync(AuthorityState.EntryName, stop)
-                ?? throw new StoreException($"{AuthorityState.EntryName} is gone from {store.Place}: bring it back from a backup; without it a restart makes a new authority, which nobody believes");
+                ?? throw new StoreException($"{AuthorityState.EntryName} is gone from {store.Place}: bring it back from a backup; without it no control plane starts again, and a new authority would be believed by nobody");
             var seen = Read(entry, authority.TrustDomain, store);
             var next = change(seen);
             if (next is null) return Use(seen);

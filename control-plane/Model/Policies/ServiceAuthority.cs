@@ -5,7 +5,8 @@ namespace Mesh.ControlPlane.Model.Policies;
 
 /// <summary>
 /// Who may serve what: the only place that decides it, for registrations and for what clients expect. In this order: a ServiceIdentity
-/// rule; what join tokens grant; else the account of the service's own name. A service whose document selects the instances of another
+/// rule; what join tokens grant, and the accounts of the Pod documents that the service's document selects; else the account of the service's own
+/// name. A service whose document selects the instances of another
 /// (<c>selector: {app: cart}</c>) may be served by whoever may serve that one. Immutable.
 /// </summary>
 public sealed class ServiceAuthority
@@ -26,8 +27,8 @@ public sealed class ServiceAuthority
         named = policies.Identities.GroupBy(rule => rule.Service)
             .ToFrozenDictionary(rules => rules.Key, rules => Sorted(rules.First().Identities.Select(identity => IdentityName.Expand(identity, trust.Domain))));
         required = policies.Identities.Where(rule => rule.Required).Select(rule => rule.Service).ToFrozenSet();
-        granted = trust.Grants.SelectMany(grant => grant.Serves.Select(service => (service, grant.Identity))).GroupBy(pair => pair.service)
-            .ToFrozenDictionary(pairs => pairs.Key, pairs => Sorted(pairs.Select(pair => pair.Identity)));
+        granted = trust.Grants.SelectMany(grant => grant.Serves.Select(service => (Service: service, grant.Identity))).Concat(OfPods(sources, trust.Domain))
+            .GroupBy(pair => pair.Service).ToFrozenDictionary(pairs => pairs.Key, pairs => Sorted(pairs.Select(pair => pair.Identity)));
         grants = trust.Grants.DistinctBy(grant => grant.Identity).ToFrozenDictionary(grant => grant.Identity, StringComparer.Ordinal);
         selected = services.Where(service => SelectedBy(service) is not null).DistinctBy(service => service.Name)
             .ToFrozenDictionary(service => service.Name, service => SelectedBy(service)!.Value);
@@ -73,6 +74,17 @@ public sealed class ServiceAuthority
         service.Selector is { } selector && selector.TryGetValue("app", out var app) && app != service.Name.Name
             ? service.Name with { Name = app }
             : null;
+
+    // A document of a pod is who runs it speaking, as labels of a registration are not: by both together a selector says whose identities are meant.
+    private static IEnumerable<(ServiceName Service, string Identity)> OfPods(RuleSet[] sources, string trustDomain)
+    {
+        var pods = sources.SelectMany(source => source.Pods).Where(pod => pod.Account.Length > 0).ToLookup(pod => pod.Namespace, StringComparer.Ordinal);
+        return from service in sources.SelectMany(source => source.Services)
+               where service.Selector is { IsEmpty: false }
+               from pod in pods[service.Name.Namespace]
+               where WorkloadTraits.Of(pod).Carries(service.Selector!)
+               select (service.Name, IdentityName.Of(trustDomain, pod.Namespace, pod.Account));
+    }
 
     private static ImmutableArray<string> Sorted(IEnumerable<string> identities) =>
         [.. identities.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];

@@ -1,10 +1,11 @@
 using System.Collections.Immutable;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Rules.Documents;
+using Mesh.ControlPlane.Rules.Policies;
 
 namespace Mesh.ControlPlane.Rules.Kubernetes;
 
-/// <summary>Pod documents (v1): identity, labels, address and named ports. The rest of a pod is the scheduler's. Pure but for the findings it adds.</summary>
+/// <summary>Pod documents (v1): service account, labels, address and named ports. The rest of a pod is the scheduler's. Pure but for the findings it adds.</summary>
 internal static class PodReader
 {
     private const string ZoneLabel = "topology.kubernetes.io/zone";
@@ -13,7 +14,10 @@ internal static class PodReader
     public static Instance? Read(Fields document)
     {
         var meta = ObjectMeta.Read(document, nameIsLabel: false);
-        var ports = document.Object("spec") is { } spec ? ReadPorts(spec) : [];
+        var spec = document.Object("spec");
+        var ports = spec is null ? [] : ReadPorts(spec);
+        var account = spec?.Text("serviceAccountName") ?? "";
+        if (account.Length > 0 && PolicyFormats.IdentityProblem($"{meta.Namespace}/{account}") is not null) spec!.Error("serviceAccountName", $"must be the name of a service account, is \"{account}\"");
         var status = document.Required("status", "a pod in a file needs status.podIP, the address to call");
         document.Done("apiVersion", "kind");
         if (status is null) return null;
@@ -34,6 +38,7 @@ internal static class PodReader
             Version = meta.Labels.GetValueOrDefault("version", ""),
             Zone = meta.Labels.GetValueOrDefault(ZoneLabel, ""),
             Health = meta.Leaving ? InstanceHealth.Draining : ReadHealth(status),
+            Account = account,
             Source = new Provenance("Pod", meta.Namespace, meta.Name, $"{document.Findings.File}:{document.Line}"),
         };
     }

@@ -56,6 +56,9 @@ internal sealed class Http1Connection : IUpstreamCall
     public HeaderList Trailers => body.Trailers;
 
     /// <inheritdoc/>
+    public bool IsProven => terms is not null;
+
+    /// <inheritdoc/>
     public long BodyLength => body.Length;
 
     /// <summary>Timestamp of the end of its last call.</summary>
@@ -97,28 +100,16 @@ internal sealed class Http1Connection : IUpstreamCall
     }
 
     /// <inheritdoc/>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<CallResult> SendAsync(Exchange of)
+    public ValueTask<CallResult> SendAsync(Exchange of)
     {
         exchange = of;
         complete = false;
         body.Reset();
-        try
-        {
-            pump.Prepare(of);
-            await pump.SendPreparedAsync(of);
-        }
-        catch (Exception e) when (RequestPump.IsClients(e))
-        {
-            return of.Stopped != Failure.None ? new CallResult(of.Stopped) : RequestPump.Explain(e);
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            return NotSent(of);
-        }
+        var begun = BeginAsync(of);
+        // It nearly always is: one state machine less waits for the answer.
+        return begun.IsCompletedSuccessfully ? GoOn(begun.Result, of) : Later(begun, of);
 
-        if (!pump.Done) running = of.ExpectsContinue ? PumpOnceToldAsync(of) : pump.RunAsync(of, clientFailed);
-        return await ReadHeadAsync(of);
+        async ValueTask<CallResult> Later(ValueTask<CallResult> sending, Exchange of) => await GoOn(await sending, of);
     }
 
     /// <inheritdoc/>
@@ -178,6 +169,32 @@ internal sealed class Http1Connection : IUpstreamCall
         IdleSince = pool.Now;
         if (clean && socket.Park(received.Free)) pool.Return(this);
         else pool.Closed();
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<CallResult> BeginAsync(Exchange of)
+    {
+        try
+        {
+            pump.Prepare(of);
+            await pump.SendPreparedAsync(of);
+            return CallResult.Ok;
+        }
+        catch (Exception e) when (RequestPump.IsClients(e))
+        {
+            return of.Stopped != Failure.None ? new CallResult(of.Stopped) : RequestPump.Explain(e);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return NotSent(of);
+        }
+    }
+
+    private ValueTask<CallResult> GoOn(CallResult begun, Exchange of)
+    {
+        if (begun.Failure != Failure.None) return new(begun);
+        if (!pump.Done) running = of.ExpectsContinue ? PumpOnceToldAsync(of) : pump.RunAsync(of, clientFailed);
+        return ReadHeadAsync(of);
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]

@@ -11,7 +11,7 @@ namespace Mesh.Sidecar.Http.Upstream;
 /// A call over the runtime's HTTP/2 client. One per try. Request and answer stream independently, as gRPC needs. The runtime sends a
 /// request again by itself only when the server said that it processed nothing of it (GOAWAY, REFUSED_STREAM), which HTTP/2 guarantees.
 /// </summary>
-internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint) : IUpstreamCall
+internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint, bool proven) : IUpstreamCall
 {
     /// <summary>Tells the pool's connect callback which endpoint is meant.</summary>
     public static readonly HttpRequestOptionsKey<Endpoint> EndpointKey = new("mesh-endpoint");
@@ -38,6 +38,9 @@ internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint) : 
 
     /// <inheritdoc/>
     public HeaderList Trailers { get; } = new();
+
+    /// <inheritdoc/>
+    public bool IsProven => proven;
 
     /// <inheritdoc/>
     public long BodyLength { get; private set; } = -1;

@@ -21,6 +21,9 @@ internal interface IUpstreamCall
     /// <summary>Trailers of the answer, once its body was copied.</summary>
     HeaderList Trailers { get; }
 
+    /// <summary>True when the endpoint proved the identity that was expected of it: only such a one speaks for the mesh.</summary>
+    bool IsProven { get; }
+
     /// <summary>Length of the answer's body; -1 when only its end tells.</summary>
     long BodyLength { get; }
 

@@ -96,8 +96,11 @@ internal sealed class ResponseHead
     public static string? ReadField(ReadOnlySpan<byte> line, HeaderList into)
     {
         var colon = line.IndexOf((byte)':');
-        if (colon <= 0 || line[..colon].ContainsAnyExcept(TokenBytes)) return "a header field name is not a token";
+        if (colon <= 0) return "a header field name is not a token";
         var value = HeaderTokens.TrimBlanks(line[(colon + 1)..]);
+        // Most answers of an instance have the same fields at the same place.
+        if (into.TryRepeat(line[..colon], value)) return null;
+        if (line[..colon].ContainsAnyExcept(TokenBytes)) return "a header field name is not a token";
         if (value.ContainsAny(Controls)) return "a header field value holds a control character";
         into.Add(line[..colon], value);
         return null;

@@ -43,7 +43,7 @@ internal sealed class UpstreamConnections : IDisposable
         if (http2 && !x.WebSocket)
         {
             var clients = cluster.State.Http2(() => new Http2Clients(t => Http2Pool.Make(dialer, metrics, t, cluster.ConnectTimeout), Retire));
-            return new(new Opened(new Http2Call(clients.On(terms), endpoint), CallResult.Ok));
+            return new(new Opened(new Http2Call(clients.On(terms), endpoint, terms is not null), CallResult.Ok));
         }
 
         var pool = endpoint.Stats.Connections(makePool);

@@ -1,9 +1,10 @@
-using System.Collections.Immutable;
 using System.Diagnostics;
+using System.Collections.Immutable;
 using Mesh.ControlPlane.Compilation;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Model.Policies;
 using Mesh.ControlPlane.Tests.Model;
+using Mesh.Tests;
 using Xunit.Abstractions;
 
 namespace Mesh.ControlPlane.Tests.Compilation;
@@ -48,13 +49,13 @@ public sealed class ScaleTests(ITestOutputHelper output)
         for (var round = 0; round < 8; round++)
         {
             instances = instances.SetItem(round * 100, instances[round * 100] with { Address = $"10.9.9.{round + 1}" });
-            var start = Stopwatch.GetTimestamp();
+            var start = ThreadTime.Now();
             var next = Given.World(instances, rules, world) with { Virtual = virtualAddresses };
-            var built = Stopwatch.GetTimestamp();
+            var built = ThreadTime.Now();
             var nextCompiled = CompiledWorld.From(next, compiled);
-            var shared = Stopwatch.GetTimestamp();
+            var shared = ThreadTime.Now();
             foreach (var node in nodes) nextCompiled.For(node);
-            var done = Stopwatch.GetTimestamp();
+            var done = ThreadTime.Now();
             Assert.Single(next.Services, pair => !ReferenceEquals(pair.Value, world.Services[pair.Key]));
             var before = compiled.For(nodes[0]);
             var after = nextCompiled.For(nodes[0]);
@@ -63,9 +64,9 @@ public sealed class ScaleTests(ITestOutputHelper output)
             Assert.Same(before.Routes, after.Routes);
             Assert.Equal(1, before.Endpoints.Items.Zip(after.Endpoints.Items).Count(pair => !ReferenceEquals(pair.First, pair.Second)));
             (world, compiled) = (next, nextCompiled);
-            build = Math.Min(build, Stopwatch.GetElapsedTime(start, built).TotalMilliseconds);
-            compile = Math.Min(compile, Stopwatch.GetElapsedTime(built, shared).TotalMilliseconds);
-            emit = Math.Min(emit, Stopwatch.GetElapsedTime(shared, done).TotalMilliseconds);
+            build = Math.Min(build, (built - start).TotalMilliseconds);
+            compile = Math.Min(compile, (shared - built).TotalMilliseconds);
+            emit = Math.Min(emit, (done - shared).TotalMilliseconds);
         }
 
         var sample = compiled.For(nodes[0]);

@@ -43,6 +43,33 @@ public sealed class RenewalTests
     }
 
     [SkippableFact]
+    public async Task A_rotation_of_the_root_goes_on_after_a_kill_in_each_phase_and_loses_nothing()
+    {
+        await using var run = await RenewingMesh.StartAsync(life: 30);
+        await run.Bed.RunAsync(async () =>
+        {
+            var before = await RootsAsync(run);
+            await run.Bed.ControlPlane.RotateAsync();
+            var killedIn = new HashSet<string>(StringComparer.Ordinal);
+            string phase;
+            do
+            {
+                phase = (await run.Bed.ControlPlane.GetAsync("/api/ca")).GetProperty("rotation").GetProperty("phase").GetString()!;
+                if (!killedIn.Add(phase)) await Task.Delay(TimeSpan.FromMilliseconds(200));
+                else
+                {
+                    await run.Bed.ControlPlane.KillAsync();
+                    await run.Bed.ControlPlane.LaunchAsync();
+                }
+            }
+            while (phase != "done");
+            Assert.Equal(["distribute", "done", "renew"], killedIn.Order(StringComparer.Ordinal));
+            Assert.Empty((await RootsAsync(run)).Intersect(before, StringComparer.Ordinal));
+            await run.AssertNothingLostAsync();
+        });
+    }
+
+    [SkippableFact]
     public async Task An_authority_that_is_away_for_less_than_a_life_is_not_missed()
     {
         await using var run = await RenewingMesh.StartAsync(life: 60);

@@ -24,19 +24,19 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
     }
 
     /// <summary>host:port for workloads: certificates, xDS, registration and telemetry over TLS.</summary>
-    public string MeshApi { get; private set; } = "127.0.0.1:0";
+    public string MeshApi { get; private set; } = Free();
 
     /// <summary>host:port of plaintext xDS, when it was asked for.</summary>
-    public string Xds { get; private set; } = "127.0.0.1:0";
+    public string Xds { get; private set; } = Free();
 
     /// <summary>host:port of health and metrics.</summary>
-    public string Health { get; private set; } = "127.0.0.1:0";
+    public string Health { get; private set; } = Free();
 
     /// <summary>host:port of the operators' API.</summary>
-    public string Operators { get; private set; } = "127.0.0.1:0";
+    public string Operators { get; private set; } = Free();
 
     /// <summary>host:port of the registry in use: Consul, or the built-in one.</summary>
-    public string Registry { get; private set; } = "127.0.0.1:0";
+    public string Registry { get; private set; } = Free();
 
     /// <summary>What it wrote, all runs.</summary>
     public string Output => string.Join("\n--- restart ---\n", past.Append(process?.Output ?? "(not running)"));
@@ -100,6 +100,10 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
 
     /// <summary>A JSON page of the operators' API.</summary>
     public async Task<JsonElement> GetAsync(string path) => await OperateAsync(HttpMethod.Get, path, null, (JsonTypeInfo<JsonElement>)JsonSerializerOptions.Default.GetTypeInfo(typeof(JsonElement)));
+
+    /// <summary>Begins a change of the root, and waits for nothing.</summary>
+    public Task RotateAsync() => OperateAsync(
+        HttpMethod.Post, OperatorsApi.Rotation, JsonContent.Create(new RotationRequest(Rehearse: false), OperatorsJson.Default.RotationRequest), OperatorsJson.Default.AuthorityStatus);
 
     /// <summary>A join token for one account and the services it serves: by default its own.</summary>
     public async Task<string> JoinTokenAsync(string account, string ns = "default", params string[] serves)
@@ -191,6 +195,9 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
         Assert.True(answer.IsSuccessStatusCode, $"{method} {path}: {answer.StatusCode} {await answer.Content.ReadAsStringAsync()}");
         return (await answer.Content.ReadFromJsonAsync(type))!;
     }
+
+    // Not any port the kernel likes: while it is away nobody else may get its ports, its own clients' connections least of all.
+    private static string Free() => $"127.0.0.1:{FreePorts.One()}";
 
     private async Task ForgetAsync()
     {

@@ -28,6 +28,8 @@ public sealed class AdminServerTests : IAsyncLifetime
     private AdminServer server = null!;
     private readonly TaskCompletionSource drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int drains;
+    private int renewals;
+    private (string? Serial, string Problem) renewal = ("0a1b", "");
 
     public async Task InitializeAsync()
     {
@@ -44,6 +46,11 @@ public sealed class AdminServerTests : IAsyncLifetime
             Readiness = () => readiness,
             Accepted = () => accepted,
             Quit = () => quit.TrySetResult(),
+            RenewCertificate = _ =>
+            {
+                renewals++;
+                return Task.FromResult(renewal);
+            },
             DrainListeners = () =>
             {
                 drains++;
@@ -115,13 +122,14 @@ public sealed class AdminServerTests : IAsyncLifetime
     [Theory]
     [InlineData("/quitquitquit")]
     [InlineData("/drain_listeners")]
+    [InlineData("/certs/renew")]
     [InlineData("/logging?level=debug")]
     public async Task A_get_changes_nothing(string path)
     {
         var answer = await client.GetAsync(At(server.Bound.Admin!, path));
         Assert.Equal(HttpStatusCode.MethodNotAllowed, answer.StatusCode);
         Assert.Contains("needs POST", await answer.Content.ReadAsStringAsync(), StringComparison.Ordinal);
-        Assert.Equal((false, 0, Level.Info), (quit.Task.IsCompleted, drains, log.Least));
+        Assert.Equal((false, 0, 0, Level.Info), (quit.Task.IsCompleted, drains, renewals, log.Least));
     }
 
     [Fact]
@@ -132,6 +140,10 @@ public sealed class AdminServerTests : IAsyncLifetime
         Assert.Equal("level is one of debug, info, warn, error\n", await PostAsync("/logging?level=loud"));
         Assert.Equal("OK\n", await PostAsync("/drain_listeners?graceful"));
         Assert.Equal(1, drains);
+        Assert.Equal("renewed: serial 0a1b\n", await PostAsync("/certs/renew"));
+        renewal = (null, "the control plane does not answer");
+        Assert.Equal("the control plane does not answer\n", await PostAsync("/certs/renew"));
+        Assert.Equal(2, renewals);
         Assert.Equal("OK\n", await PostAsync("/quitquitquit"));
         await quit.Task.WaitAsync(TimeSpan.FromSeconds(10));
     }

@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Text.RegularExpressions;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Config.Builders;
+using Mesh.Tests;
 using Microsoft.AspNetCore.Http;
 
 namespace Mesh.Sidecar.Tests.Config;
@@ -92,9 +93,11 @@ public sealed class RouteMatchingTests
         var least = TimeSpan.MaxValue;
         for (var look = 0; look < 5; look++)
         {
-            var watch = System.Diagnostics.Stopwatch.StartNew();
-            for (var i = 0; i < 1000; i++) Assert.Equal("any", RouteMatching.FindHost(table, "www.somewhere.else.example.com:443")!.Name);
-            if (watch.Elapsed < least) least = watch.Elapsed;
+            var took = ThreadTime.Of(() =>
+            {
+                for (var i = 0; i < 1000; i++) Assert.Equal("any", RouteMatching.FindHost(table, "www.somewhere.else.example.com:443")!.Name);
+            });
+            if (took < least) least = took;
         }
 
         // One after the other it is a second, and looked up a millisecond.

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Tests.Testbed;
+using Mesh.Tests;
 using static Mesh.Sidecar.Tests.Testbed.Guarded;
 
 namespace Mesh.Sidecar.Tests.Http;
@@ -33,7 +34,8 @@ public sealed class AuthorizationTests
         Assert.DoesNotContain("deny-admin", answer.Head + answer.Body, StringComparison.Ordinal);
         Assert.Single(app.Requests);
         Assert.Equal(1, bed.Sink.Own.AccessDenied.ValueOf("in", "deny-admin"));
-        Assert.Contains(bed.Sink.Traffic.Requests.All, s => s.Key.Failure == Failure.AccessDenied && s.Latency.Count() == 1);
+        // The answer is sent before the request is counted.
+        await Eventually.TrueAsync(() => bed.Sink.Traffic.Requests.All.Any(s => s.Key.Failure == Failure.AccessDenied && s.Latency.Count() == 1));
         await bed.DisposeAsync();
         var line = Assert.Single(bed.Output.ToString().Split('\n'), l => l.Contains("denied by policy", StringComparison.Ordinal));
         Assert.Contains("warn authz denied by policy", line.Replace("\"", "", StringComparison.Ordinal), StringComparison.Ordinal);

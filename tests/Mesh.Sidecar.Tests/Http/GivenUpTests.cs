@@ -129,6 +129,8 @@ public sealed class GivenUpTests
 
         public HeaderList Trailers { get; } = new();
 
+        public bool IsProven => false;
+
         public long BodyLength => 0;
 
         public ValueTask<CallResult> SendAsync(Exchange exchange) => default;

@@ -86,7 +86,7 @@ public sealed class IdleConnectionsTests
         release.SetResult();
         Assert.All(await Task.WhenAll(asked), a => Assert.Equal(200, a!.Status));
         await Eventually.TrueAsync(() => bed.Sink.Own.RequestsActive.Value == 0);
-        Assert.Equal(Http1Pool.MostIdle, bed.Sink.Own.UpstreamOpen.Value);
+        await Eventually.TrueAsync(() => bed.Sink.Own.UpstreamOpen.Value == Http1Pool.MostIdle, () => $"{bed.Sink.Own.UpstreamOpen.Value} are open");
     }
 
     /// <summary>A snapshot whose cluster is a new one, with a new endpoint or none.</summary>

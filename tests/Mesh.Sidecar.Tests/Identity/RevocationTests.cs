@@ -38,7 +38,7 @@ public sealed class RevocationTests
 
         // Taken back.
         (byServer ? pair.ServerSecurity : pair.ClientSecurity).Connections.Revoke([]);
-        await Eventually.TrueAsync(() => pair.Client.AskAsync(Get).Result!.Status == 200);
+        await Eventually.HoldsAsync(async () => (await pair.Client.AskAsync(Get))!.Status == 200, "it is served again");
     }
 
     [Theory]

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Net;
+using System.Net.Sockets;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Tests;
 
@@ -34,7 +36,8 @@ public sealed class ChangeTests
         for (var i = 0; i < 300; i++)
         {
             bed.Snapshots.Publish(Bed.Snap(Bed.HttpListener(bed.Port, Bed.Table(Bed.Cluster(i % 2 == 0 ? two.Address : one.Address)))));
-            await Task.Delay(1);
+            if (i % 10 == 9) await MoreAsync(load, 10, one, two);
+            else await Task.Delay(1);
         }
 
         await stop.CancelAsync();
@@ -66,7 +69,7 @@ public sealed class ChangeTests
         await client.SendAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
         await began.Task;
         bed.Snapshots.Publish(Bed.Snap((Listener?)null));
-        await Eventually.PassesAsync(() => Assert.ThrowsAsync<System.Net.Sockets.SocketException>(bed.ConnectAsync));
+        await Eventually.PassesAsync(() => Assert.ThrowsAsync<SocketException>(async () => (await bed.ConnectAsync()).Dispose()));
         finish.SetResult();
         var answer = await client.ReadAnswerAsync();
         Assert.Equal("done", answer!.Body);
@@ -86,7 +89,7 @@ public sealed class ChangeTests
             var slots = new Listener?[i + 1];
             slots[i] = Bed.HttpListener(bed.Port, Bed.Table(Bed.Cluster(origin.Address)), slot: i);
             bed.Snapshots.Publish(Bed.Snap(slots));
-            await Task.Delay(5);
+            await MoreAsync(load, 8, origin);
         }
 
         Assert.DoesNotContain(load, l => l.IsCompleted);
@@ -141,15 +144,25 @@ public sealed class ChangeTests
     public async Task AListenerThatComesBackJustAsItsPortClosesIsOpenAtOnce()
     {
         await using var origin = RecordingOrigin.Friendly();
-        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(origin.Address)));
-        var snapshot = bed.Snapshots.Current;
-        for (var i = 0; i < 50; i++)
+        // The clock stands still: the second try that a timer would make never comes.
+        var time = new ManualTimeProvider();
+        var bed = await Bed.StartAsync(a => Bed.Snap(Bed.HttpListener(a, Bed.Table(Bed.Cluster(origin.Address)))), time);
+        try
         {
-            bed.Snapshots.Publish(Bed.Snap((Listener?)null)); // nothing is open: it closes at once
-            bed.Snapshots.Publish(snapshot);
-            var watch = Stopwatch.StartNew();
-            await Eventually.PassesAsync(async () => Assert.Equal("hello", (await bed.AskAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n"))?.Body));
-            Assert.True(watch.Elapsed < TimeSpan.FromMilliseconds(400), $"open after {watch.Elapsed}");
+            var snapshot = bed.Snapshots.Current;
+            for (var i = 0; i < 50; i++)
+            {
+                await Eventually.TrueAsync(() => bed.Sink.Own.DownstreamOpen.Value == 0);
+                bed.Snapshots.Publish(Bed.Snap((Listener?)null)); // nothing is open: it closes at once
+                bed.Snapshots.Publish(snapshot);
+                await Eventually.PassesAsync(async () => Assert.Equal("hello", (await bed.AskAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n"))?.Body));
+            }
+        }
+        finally
+        {
+            var ending = bed.DisposeAsync().AsTask();
+            while (await Task.WhenAny(ending, Task.Delay(5)) != ending) time.Advance(TimeSpan.FromSeconds(1));
+            await ending;
         }
     }
 
@@ -184,6 +197,33 @@ public sealed class ChangeTests
         Assert.Equal(sent, origin.Requests.Select(r => r.Line).Distinct().Count());
     }
 
+    /// <summary>Who connects while a port is closed is refused, never accepted and then reset.</summary>
+    [Fact]
+    public async Task NobodyConnectsToASocketThatIsAboutToClose()
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen(16);
+        var port = (IPEndPoint)listener.LocalEndPoint!;
+        using var early = await RawClient.ConnectAsync(port);
+        Newcomers.KeepAway(listener);
+        var late = RawClient.ConnectAsync(port);
+
+        // Who was there before is served.
+        using var accepted = await listener.AcceptAsync();
+        await early.SendAsync("hello");
+        var got = new byte[5];
+        await new NetworkStream(accepted).ReadExactlyAsync(got);
+        await accepted.SendAsync(got);
+        Assert.Equal("hello", await early.ReadAsync(5));
+
+        Assert.False(late.IsCompleted);
+        listener.Dispose();
+        await Assert.ThrowsAsync<SocketException>(() => late);
+        await early.SendAsync("still");
+        await new NetworkStream(accepted).ReadExactlyAsync(got);
+    }
+
     [Fact]
     public async Task AnIdleConnectionIsClosedByADrainAndAHungOneAtItsBound()
     {
@@ -202,6 +242,15 @@ public sealed class ChangeTests
         await bed.Path.DrainInboundAsync(TimeSpan.FromSeconds(1)).WaitAsync(TimeSpan.FromSeconds(10));
         Assert.Equal("", await idle.ReadToEndAsync());
         await hung.ReadToEndAsync();
+    }
+
+    /// <summary>Waits until the origins have got that many requests more, or a client has given up.</summary>
+    private static Task MoreAsync(Task[] load, int count, params RecordingOrigin[] origins)
+    {
+        var wanted = Sum() + count;
+        return Eventually.TrueAsync(() => Sum() >= wanted || load.Any(l => l.IsCompleted), () => $"{Sum()} of {wanted} requests");
+
+        int Sum() => origins.Sum(o => o.Requests.Count());
     }
 
     /// <summary>Remembers every request line, answers a little later.</summary>
@@ -227,7 +276,7 @@ public sealed class ChangeTests
                 {
                     client ??= await RawClient.ConnectAsync(to);
                 }
-                catch (System.Net.Sockets.SocketException)
+                catch (SocketException)
                 {
                     return sent; // the listener is closed: nothing was sent
                 }

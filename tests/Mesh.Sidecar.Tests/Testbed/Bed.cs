@@ -4,6 +4,7 @@ using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Telemetry;
+using Mesh.Tests;
 
 namespace Mesh.Sidecar.Tests.Testbed;
 
@@ -21,7 +22,7 @@ internal sealed class Bed : IAsyncDisposable
     }
 
     /// <summary>What was logged.</summary>
-    public StringWriter Output { get; } = new();
+    public LogLines Output { get; } = new();
 
     public Snapshots Snapshots { get; } = new();
 
@@ -144,10 +145,5 @@ internal sealed class Bed : IAsyncDisposable
     };
 
     /// <summary>A port where nothing listens.</summary>
-    public static IPEndPoint Nowhere()
-    {
-        using var probe = new System.Net.Sockets.Socket(System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Tcp);
-        probe.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return new IPEndPoint(IPAddress.Loopback, ((IPEndPoint)probe.LocalEndPoint!).Port);
-    }
+    public static IPEndPoint Nowhere() => new(IPAddress.Loopback, FreePorts.One());
 }

@@ -19,7 +19,7 @@ internal sealed record RawAnswer(string Head, string Body)
 /// <summary>A client that sends exactly the bytes it is given. Every wait is bounded.</summary>
 internal sealed class RawClient : IDisposable
 {
-    private static readonly TimeSpan Bound = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan Bound = TimeSpan.FromSeconds(30);
     private readonly Socket socket;
     private int read;
     private string text = "";

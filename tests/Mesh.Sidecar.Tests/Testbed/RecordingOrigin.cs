@@ -85,6 +85,7 @@ internal sealed class RecordingOrigin : IAsyncDisposable
         finally
         {
             connection.Socket.Dispose();
+            connection.IsClosed = true;
         }
     }
 }
@@ -126,6 +127,9 @@ internal sealed class OriginConnection(Socket socket)
 
     /// <summary>True once the peer has closed.</summary>
     public bool Ended { get; private set; }
+
+    /// <summary>True once we have closed it: the peer's kernel knows.</summary>
+    public volatile bool IsClosed;
 
     public async Task SendAsync(string bytes) => await socket.SendAsync(Encoding.Latin1.GetBytes(bytes));
 

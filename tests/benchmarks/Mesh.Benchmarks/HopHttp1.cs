@@ -22,8 +22,8 @@ internal sealed class HopHttp1(int rounds, int seconds)
         {
             foreach (var s in subjects) s.WaitForFirstResponse(Stopwatch.StartNew());
             var idle = subjects.ToDictionary(s => s.Name, s => s.Memory());
-            foreach (var s in subjects) Load.Wrk(Cores.Load, s.Port, Connections, Math.Max(5, seconds)); // Warm-up: JIT, pools, caches.
-            var cpu = Interleave(subjects, s => CpuPerRequest(s));
+            foreach (var s in subjects) Rounds.Settle(s.Name, () => CpuPerRequest(s, 2)); // JIT, pools, caches.
+            var cpu = Interleave(subjects, s => CpuPerRequest(s, seconds));
             var loaded = subjects.ToDictionary(s => s.Name, s => s.Memory());
             var added = Interleave(subjects.Prepend(backend).ToList(), s => Load.Fortio(Cores.Load, s.Port, 1000, 16, seconds) ?? (double.NaN, double.NaN));
             return Figures(starts, idle, cpu, loaded, added).ToList();
@@ -63,10 +63,10 @@ internal sealed class HopHttp1(int rounds, int seconds)
         return subject.WaitForFirstResponse(watch);
     }
 
-    private double CpuPerRequest(Subject subject)
+    private static double CpuPerRequest(Subject subject, int window)
     {
         var before = subject.CpuMicroseconds();
-        var requests = Load.Wrk(Cores.Load, subject.Port, Connections, seconds);
+        var requests = Load.Wrk(Cores.Load, subject.Port, Connections, window);
         return (subject.CpuMicroseconds() - before) / requests;
     }
 

@@ -25,9 +25,9 @@ internal sealed class MtlsPair(int rounds, int seconds)
         {
             foreach (var name in PairPrograms.Available) pairs.Add(Pair.Start(name, backend.Port, sink, Cores.Proxy, folder, certificates));
             pairs.ForEach(WarmUp);
-            var cpu = Interleave("CPU per request", pairs, CpuPerRequest);
+            var cpu = Interleave("CPU per request", pairs, p => CpuPerRequest(p, seconds));
             var added = Latency(backend, pairs);
-            var handshakes = Interleave("handshakes", pairs, Handshakes);
+            var handshakes = Interleave("handshakes", pairs, p => Handshakes(p, seconds));
             var streams = Interleave("stream, mutual TLS", pairs, p => CpuPerMebibyte(p, p.Stream));
             var plain = Interleave("stream, plaintext", pairs, p => CpuPerMebibyte(p, p.Plain));
             Directory.Delete(folder, recursive: true); // With the keys. What failed leaves its logs.
@@ -68,16 +68,16 @@ internal sealed class MtlsPair(int rounds, int seconds)
     /// <summary>JIT, pools, caches, on every way that is measured.</summary>
     private void WarmUp(Pair pair)
     {
-        Load.Wrk(Cores.Load, pair.Http, Connections, Math.Max(3, seconds));
-        Load.Wrk(Cores.Load, pair.Connect, Connections, Math.Max(2, seconds / 2), reuse: false);
+        Rounds.Settle(pair.Name, () => CpuPerRequest(pair, 2), most: 20);
+        Rounds.Settle(pair.Name + " handshakes", () => Handshakes(pair, 2).Cpu, most: 6);
         Load.Stream(Cores.Load, sink, pair.Stream, 1);
         Load.Stream(Cores.Load, sink, pair.Plain, 1);
     }
 
-    private double CpuPerRequest(Pair pair)
+    private static double CpuPerRequest(Pair pair, int window)
     {
         var before = pair.CpuMicroseconds();
-        var requests = Load.Wrk(Cores.Load, pair.Http, Connections, seconds);
+        var requests = Load.Wrk(Cores.Load, pair.Http, Connections, window);
         return (pair.CpuMicroseconds() - before) / requests;
     }
 
@@ -92,11 +92,11 @@ internal sealed class MtlsPair(int rounds, int seconds)
     /// A connection for each request through the TCP way: the client's proxy makes one to the server's, with a full handshake. The price of both TCP
     /// connections is part of it, for all alike.
     /// </summary>
-    private (double PerSecond, double Cpu) Handshakes(Pair pair)
+    private static (double PerSecond, double Cpu) Handshakes(Pair pair, int window)
     {
         var before = pair.CpuMicroseconds();
         var watch = Stopwatch.StartNew();
-        var count = Load.Wrk(Cores.Load, pair.Connect, Connections, seconds, reuse: false);
+        var count = Load.Wrk(Cores.Load, pair.Connect, Connections, window, reuse: false);
         return (count / watch.Elapsed.TotalSeconds, (pair.CpuMicroseconds() - before) / count);
     }
 

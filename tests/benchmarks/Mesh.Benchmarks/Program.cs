@@ -18,7 +18,9 @@ if (only is null or MtlsPair.Name) figures = figures.Concat(new MtlsPair(rounds,
 if (only is null or RbacHop.Name) figures = figures.Concat(new RbacHop(rounds, seconds).Run());
 if (only is null or RbacHop.Name) figures = figures.Concat(new RbacDecision(rounds).Run());
 if (only is null or ConfigPush.Name) figures = figures.Concat(await new ConfigPush(rounds).RunAsync());
-foreach (var figure in figures) Console.WriteLine(json ? figure.ToJson() : figure.ToRow());
+var all = figures.ToList();
+foreach (var figure in all) Console.WriteLine(json ? figure.ToJson() : figure.ToRow());
+if (args.Contains("--markdown")) Console.WriteLine('\n' + string.Join('\n', Figure.ToMarkdown(all)));
 return 0;
 
 string? Value(string name)

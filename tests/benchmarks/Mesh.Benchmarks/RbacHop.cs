@@ -23,8 +23,8 @@ internal sealed class RbacHop(int rounds, int seconds)
         {
             foreach (var name in Hops.Available.Where(n => n is "mesh" or "envoy")) ports.AddRange(Start(name, backend.Port));
             foreach (var port in ports) port.Subject.WaitForFirstResponse(Stopwatch.StartNew(), port: port.Number);
-            foreach (var port in ports) Load.Wrk(Cores.Load, port.Number, Connections, Math.Max(3, seconds));
-            var cpu = Rounds.Interleave(rounds, ports, p => p.Name, CpuPerRequest);
+            foreach (var port in ports) Rounds.Settle(port.Name, () => CpuPerRequest(port, 2));
+            var cpu = Rounds.Interleave(rounds, ports, p => p.Name, p => CpuPerRequest(p, seconds));
             return Figures(cpu).ToList();
         }
         finally
@@ -55,10 +55,10 @@ internal sealed class RbacHop(int rounds, int seconds)
         return legs.Select(l => new Port($"{name} {l.Rules.Name}", subject, l.Leg.Listen)).ToList();
     }
 
-    private double CpuPerRequest(Port port)
+    private static double CpuPerRequest(Port port, int window)
     {
         var before = port.Subject.CpuMicroseconds();
-        var requests = Load.Wrk(Cores.Load, port.Number, Connections, seconds);
+        var requests = Load.Wrk(Cores.Load, port.Number, Connections, window);
         return (port.Subject.CpuMicroseconds() - before) / requests;
     }
 }

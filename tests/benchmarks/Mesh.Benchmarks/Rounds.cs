@@ -19,6 +19,27 @@ internal static class Rounds
     }
 
     /// <summary>
+    /// Loads a subject until what it costs stays the same: three windows in a row within 4 % of each other. Ours compiles while it runs and takes its
+    /// time for that; one window does for the peers. Gives up, and says so, after <paramref name="most"/> windows.
+    /// </summary>
+    public static void Settle(string name, Func<double> cost, int most = 12)
+    {
+        const double Flat = 1.04;
+        var costs = new List<double>();
+        if (!name.StartsWith("mesh", StringComparison.Ordinal)) most = 1;
+        while (costs.Count < most)
+        {
+            costs.Add(cost());
+            var last = costs.TakeLast(3).ToList();
+            if (last.Count < 3 || last.Max() > last.Min() * Flat) continue;
+            Console.Error.WriteLine($"warm {name}: {string.Join(' ', costs.Select(c => $"{c:F1}"))} us");
+            return;
+        }
+
+        if (most > 1) Console.Error.WriteLine($"NOT FLAT after {most} windows, {name}: {string.Join(' ', costs.Select(c => $"{c:F1}"))} us");
+    }
+
+    /// <summary>
     /// The median of ours, and the peer's such that the ratio of both is the median of the rounds' own ratios: neighbours in time are compared with each other.
     /// </summary>
     public static (double Ours, double Theirs) Compare(IReadOnlyList<double> ours, IReadOnlyList<double> theirs)

@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
 using Envoy.Config.Listener.V3;
@@ -70,7 +68,7 @@ public sealed class GrpcServerTests
 
         await using var ads = await AdsTestServer.StartAsync();
         ads.Store.SetRules(SourceOrder.Files, Read(Rules));
-        var address = $"127.0.0.1:{FreePort()}";
+        var address = $"127.0.0.1:{FreePorts.One()}";
         using var folder = new TemporaryFolder();
         var bootstrap = Path.Combine(folder.Path, "bootstrap.json");
         await File.WriteAllTextAsync(bootstrap, $$"""
@@ -113,13 +111,6 @@ public sealed class GrpcServerTests
     }
 
     private static RuleSet Read(string yaml) => RuleReader.Read([new RuleFile("r.yaml", Encoding.UTF8.GetBytes(yaml))]).Rules;
-
-    private static int FreePort()
-    {
-        using var probe = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        probe.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)probe.LocalEndPoint!).Port;
-    }
 
     private static string Script([CallerFilePath] string here = "") =>
         Path.GetFullPath(Path.Combine(Path.GetDirectoryName(here)!, "..", "..", "..", "interop", "python", "server.py"));

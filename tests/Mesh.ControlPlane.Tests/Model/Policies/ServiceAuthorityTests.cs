@@ -71,6 +71,40 @@ public sealed class ServiceAuthorityTests
     }
 
     [Fact]
+    public void The_accounts_of_the_pods_a_service_selects_may_serve_it()
+    {
+        const string documents = """
+            apiVersion: v1
+            kind: Service
+            metadata: {name: cart, namespace: shop}
+            spec: {selector: {app: cart}, ports: [{port: 80, targetPort: 8080}]}
+            ---
+            apiVersion: v1
+            kind: Pod
+            metadata: {name: cart-a, namespace: shop, labels: {app: cart}}
+            spec: {serviceAccountName: checkout}
+            status: {podIP: 10.0.0.1, phase: Running}
+            ---
+            apiVersion: v1
+            kind: Pod
+            metadata: {name: other, namespace: shop, labels: {app: other}}
+            spec: {serviceAccountName: thief}
+            status: {podIP: 10.0.0.2, phase: Running}
+            ---
+            apiVersion: v1
+            kind: Pod
+            metadata: {name: cart-b, namespace: bank, labels: {app: cart}}
+            spec: {serviceAccountName: bank}
+            status: {podIP: 10.0.0.3, phase: Running}
+            ---
+
+            """;
+        Assert.Equal([Prefix + "shop/sa/checkout"], Of(documents).Authority.ServingIdentities(Cart).ToArray());
+        Assert.Equal([Prefix + "shop/sa/cart-blue", Prefix + "shop/sa/cart-green", Prefix + "shop/sa/checkout"], Of(Granted, documents).Authority.ServingIdentities(Cart).ToArray());
+        Assert.Equal([Prefix + "old/sa/cart", Prefix + "shop/sa/till"], Of(documents + Rule).Authority.ServingIdentities(Cart).ToArray());
+    }
+
+    [Fact]
     public void An_endpoint_of_another_identity_gets_no_traffic()
     {
         var forged = Proved("cart-2", "shop/cart", account: "thief");

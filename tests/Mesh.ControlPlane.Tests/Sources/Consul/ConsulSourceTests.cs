@@ -30,24 +30,31 @@ public sealed class ConsulSourceTests
         fake.Set("web", FakeConsul.Foreign("a", 1));
         await using var running = new RunningSource(fake.Address);
         await running.HasAsync("n1/a");
-        var times = new List<double>();
+        using var raw = new HttpClient { BaseAddress = fake.Address };
+        var (times, rawTimes) = (new List<double>(), new List<double>());
         for (var i = 0; i < 20; i++)
         {
             await Eventually.TrueAsync(() => fake.Waiting == 2);
-            await Task.Delay(20);
+            // A request of our own waits for the same change: what the source takes is compared to it, on a busy machine too.
+            using var head = await raw.GetAsync("/v1/health/service/web");
+            var clock = new Stopwatch();
+            var answered = AnsweredAsync(head.Headers.GetValues("X-Consul-Index").Single(), clock);
+            await Eventually.TrueAsync(() => fake.Waiting == 3);
             var id = $"x{i}";
             var done = new TaskCompletionSource();
             running.Store.Changed += w =>
             {
                 if (w.Instances.ContainsKey($"n1/{id}")) done.TrySetResult();
             };
-            var clock = Stopwatch.StartNew();
+            clock.Start();
             fake.Set("web", FakeConsul.Foreign(id, 1));
-            await done.Task.WaitAsync(TimeSpan.FromSeconds(5));
+            await done.Task.WaitAsync(TimeSpan.FromSeconds(30));
             times.Add(clock.Elapsed.TotalMilliseconds);
+            rawTimes.Add(await answered);
         }
 
-        Assert.True(times.Order().ElementAt(10) < 50, $"median {times.Order().ElementAt(10):0.0} ms");
+        var (median, rawMedian) = (times.Order().ElementAt(10), rawTimes.Order().ElementAt(10));
+        Assert.True(median < 50 + (3 * rawMedian), $"median {median:0.0} ms, of a request by itself {rawMedian:0.0} ms");
 
         for (var i = 0; i < 50; i++) fake.Set($"s{i}", FakeConsul.Foreign($"s{i}", 1));
         await Eventually.TrueAsync(() => running.Store.Current.Instances.Count == 51);
@@ -57,6 +64,12 @@ public sealed class ConsulSourceTests
         for (var i = 0; i < 50; i++) fake.Set($"s{i}", FakeConsul.Foreign($"t{i}", 1));
         await Eventually.TrueAsync(() => running.Store.Current.Instances.ContainsKey("n1/t49"));
         Assert.InRange(running.Store.Current.Version - before, 1, 2 + (burst.ElapsedMilliseconds / 10));
+
+        async Task<double> AnsweredAsync(string index, Stopwatch clock)
+        {
+            using var answer = await raw.GetAsync($"/v1/health/service/web?index={index}");
+            return clock.Elapsed.TotalMilliseconds;
+        }
     }
 
     [Fact]
@@ -76,7 +89,7 @@ public sealed class ConsulSourceTests
         await Eventually.TrueAsync(() => returned == 1);
         fake.Set("web", FakeConsul.Foreign("b", 1));
         // Just after an outage an instance that is missing is not believed to be gone yet.
-        await running.HasAsync("n1/a", "n1/b");
+        await running.HadAsync("n1/a", "n1/b");
         await running.HasAsync("n1/b");
         Assert.Equal(1, running.Output.Count("Consul does not answer"));
     }
@@ -101,8 +114,8 @@ public sealed class ConsulSourceTests
         await running.HasAsync("n1/a", "n1/b");
         var clock = Stopwatch.StartNew();
         fake.Set("web");
-        await Eventually.TrueAsync(() => running.Store.Current.Notices.Any(n => n.Text.Contains("lacks instances", StringComparison.Ordinal)));
-        Assert.Equal(["n1/a", "n1/b"], running.Ids);
+        await Eventually.TrueAsync(() => running.Worlds.Any(w => Says(w, "lacks instances")));
+        Assert.All(running.Worlds.Where(w => Says(w, "lacks instances")), w => Assert.Equal(["n1/a", "n1/b"], RunningSource.IdsOf(w)));
         await running.HasAsync();
         Assert.True(clock.ElapsedMilliseconds >= RunningSource.Fast.EmptyHold.TotalMilliseconds, $"after {clock.ElapsedMilliseconds} ms");
         await Eventually.TrueAsync(() => running.Store.Current.Notices.IsEmpty);
@@ -141,7 +154,7 @@ public sealed class ConsulSourceTests
         await running.HasAsync("n1/late");
         running.Store.SetInterest(new Interest(true, Interest.None.Services));
         await running.HasAsync("n1/cart", "n1/late", "n1/other", "n1/web");
-        Assert.Equal(5, fake.Waiting);
+        await Eventually.TrueAsync(() => fake.Waiting == 5);
     }
 
     [Fact]
@@ -223,6 +236,8 @@ public sealed class ConsulSourceTests
         Assert.DoesNotContain("secret", running.Output.ToString(), StringComparison.Ordinal);
         File.Delete(file);
     }
+
+    private static bool Says(World world, string text) => world.Notices.Any(n => n.Text.Contains(text, StringComparison.Ordinal));
 
     private static Interest Only(params string[] names) =>
         new(false, System.Collections.Frozen.FrozenSet.ToFrozenSet(names.Select(n => new ServiceName("default", n))));

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text.Json;
+using Mesh.Tests;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -20,6 +21,7 @@ internal sealed class FakeConsul : IAsyncDisposable
     private readonly List<(string Prefix, Func<HttpContext, Task<bool>> Fault)> faults = [];
     private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ulong index = 10;
+    private int waiting;
 
     private FakeConsul(WebApplication app) => this.app = app;
 
@@ -28,8 +30,11 @@ internal sealed class FakeConsul : IAsyncDisposable
     /// <summary>Path and query of every request, in order.</summary>
     public ConcurrentQueue<string> Requests { get; } = new();
 
-    /// <summary>Requests that wait at this moment.</summary>
-    public int Waiting;
+    /// <summary>Requests that wait for a change at this moment: the next change wakes exactly these.</summary>
+    public int Waiting
+    {
+        get { lock (gate) return waiting; }
+    }
 
     /// <summary>What X-Consul-Index says instead of the truth; null = the truth; "" = no header.</summary>
     public volatile string? IndexHeader;
@@ -41,7 +46,7 @@ internal sealed class FakeConsul : IAsyncDisposable
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.UseUrls(at?.ToString() ?? "http://127.0.0.1:0");
+        builder.WebHost.UseUrls(at?.ToString() ?? $"http://127.0.0.1:{FreePorts.One()}");
         var built = builder.Build();
         var fake = new FakeConsul(built);
         built.Run(fake.ServeAsync);
@@ -111,6 +116,7 @@ internal sealed class FakeConsul : IAsyncDisposable
 
     private void Wake()
     {
+        waiting = 0;
         changed.TrySetResult();
         changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
@@ -141,37 +147,37 @@ internal sealed class FakeConsul : IAsyncDisposable
             ? TimeSpan.FromMilliseconds(int.Parse(w[..^2], CultureInfo.InvariantCulture)) : TimeSpan.FromMinutes(5);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted);
         over.CancelAfter(wait);
-        (object Body, ulong Index) answer;
-        Interlocked.Increment(ref Waiting);
-        try
-        {
-            while (true)
-            {
-                Task next;
-                lock (gate) (answer, next) = (Read(path), changed.Task);
-                if (asked == 0 || answer.Index > asked) break;
-                if (answer.Index < asked && next.IsCompleted) break;
-                try
-                {
-                    await next.WaitAsync(over.Token);
-                    lock (gate) answer = Read(path);
-                    if (answer.Index < asked) break;
-                }
-                catch (OperationCanceledException)
-                {
-                    break;
-                }
-            }
-        }
-        finally
-        {
-            Interlocked.Decrement(ref Waiting);
-        }
-
+        var answer = await ReadAsync(path, asked, over.Token);
         if (http.RequestAborted.IsCancellationRequested) return;
         http.Response.ContentType = "application/json";
         if ((IndexHeader ?? answer.Index.ToString(CultureInfo.InvariantCulture)) is { Length: > 0 } header) http.Response.Headers["X-Consul-Index"] = header;
         await http.Response.WriteAsync(JsonSerializer.Serialize(answer.Body));
+    }
+
+    /// <summary>What there is, once it is news to who has seen <paramref name="asked"/>, or when the time is over.</summary>
+    private async Task<(object Body, ulong Index)> ReadAsync(string path, ulong asked, CancellationToken over)
+    {
+        while (true)
+        {
+            Task change;
+            lock (gate)
+            {
+                var answer = Read(path);
+                if (asked == 0 || answer.Index > asked) return answer;
+                change = changed.Task;
+                waiting++;
+            }
+
+            var came = change.WaitAsync(over);
+            await came.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            lock (gate)
+            {
+                var answer = Read(path);
+                if (!change.IsCompleted) waiting--;
+                // A change that leaves the index below what was asked is told too: it went backwards.
+                if (!came.IsCompletedSuccessfully || answer.Index < asked) return answer;
+            }
+        }
     }
 
     private (object Body, ulong Index) Read(string path)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Mesh.Api.Logging;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Sources;
@@ -15,6 +16,7 @@ internal sealed class RunningSource : IAsyncDisposable
     public RunningSource(Uri address, ConsulSourceOptions? options = null, ConsulOptions? consul = null, WorldStore? store = null)
     {
         Store = store ?? new WorldStore();
+        Store.Changed += Worlds.Enqueue;
         var clock = new SourceClock(TimeProvider.System, new Random(1));
         Client = new ConsulClient(consul ?? new ConsulOptions { Address = address }, TimeProvider.System);
         Source = new ConsulSource(Client, Store, Withdrawn, options ?? Fast, clock, Log.To(Output, Level.Debug, TimeProvider.System));
@@ -33,6 +35,9 @@ internal sealed class RunningSource : IAsyncDisposable
 
     public WorldStore Store { get; }
 
+    /// <summary>Every world there was, in order: for what holds for a moment only.</summary>
+    public ConcurrentQueue<World> Worlds { get; } = new();
+
     public WithdrawnWorkloads Withdrawn { get; } = new("r1", TimeProvider.System);
 
     public ConsulClient Client { get; }
@@ -40,7 +45,13 @@ internal sealed class RunningSource : IAsyncDisposable
     public ConsulSource Source { get; }
 
     /// <summary>Ids of the instances in the world, with their health when it is not passing.</summary>
-    public string[] Ids => [.. Store.Current.Instances.Values.OrderBy(i => i.Id, StringComparer.Ordinal).Select(i => i.Health == InstanceHealth.Passing ? i.Id : $"{i.Id}:{i.Health}")];
+    public string[] Ids => IdsOf(Store.Current);
+
+    public static string[] IdsOf(World world) =>
+        [.. world.Instances.Values.OrderBy(i => i.Id, StringComparer.Ordinal).Select(i => i.Health == InstanceHealth.Passing ? i.Id : $"{i.Id}:{i.Health}")];
+
+    /// <summary>Waits until there was a world with exactly these instances; there may be another one already.</summary>
+    public Task HadAsync(params string[] ids) => Eventually.TrueAsync(() => Worlds.Any(w => IdsOf(w).SequenceEqual(ids)), () => $"expected [{string.Join(' ', ids)}] at some time\n{Output}");
 
     /// <summary>Waits until the world holds exactly these instances.</summary>
     public Task HasAsync(params string[] ids) => Eventually.TrueAsync(() => Ids.SequenceEqual(ids), () => $"expected [{string.Join(' ', ids)}], is [{string.Join(' ', Ids)}]\n{Output}");

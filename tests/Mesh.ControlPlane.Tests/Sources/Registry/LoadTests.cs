@@ -4,6 +4,7 @@ using Xunit.Abstractions;
 namespace Mesh.ControlPlane.Tests.Sources.Registry;
 
 /// <summary>1,000 services of 10 instances and many who wait: bounds far above what is measured, so that only a wrong order of growth fails.</summary>
+[Collection("alone")]
 public sealed class LoadTests(ITestOutputHelper output) : IDisposable
 {
     private const int Services = 1000;
@@ -76,3 +77,7 @@ public sealed class LoadTests(ITestOutputHelper output) : IDisposable
         return watch.Elapsed;
     }
 }
+
+/// <summary>Tests that measure the process run when nothing else does.</summary>
+[CollectionDefinition("alone", DisableParallelization = true)]
+public sealed class AloneCollection;

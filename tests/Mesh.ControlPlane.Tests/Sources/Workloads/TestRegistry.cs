@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Mesh.ControlPlane.Sources.Registry;
@@ -21,7 +20,7 @@ public sealed class TestRegistry : IAsyncDisposable
         (this.consul, this.folder) = (consul, folder);
         // An address of its own: while it is down, nobody else on this machine is given its port.
         var own = IPAddress.Parse($"127.1.{Random.Shared.Next(256)}.{Random.Shared.Next(1, 255)}");
-        address = consul is null ? new IPEndPoint(own, FreePort(own)) : new IPEndPoint(IPAddress.Loopback, consul.Address.Port);
+        address = consul is null ? new IPEndPoint(own, FreePorts.One()) : new IPEndPoint(IPAddress.Loopback, consul.Address.Port);
         Client = new HttpClient { BaseAddress = Address };
     }
 
@@ -87,19 +86,12 @@ public sealed class TestRegistry : IAsyncDisposable
     }
 
     public Task HasAsync(string service, params string[] entries) =>
-        Eventually.PassesAsync(async () => Assert.Equal(entries, await EntriesAsync(service)), 20);
+        Eventually.PassesAsync(async () => Assert.Equal(entries, await EntriesAsync(service)));
 
     public async ValueTask DisposeAsync()
     {
         Client.Dispose();
         await StopAsync();
         if (consul is not null) await consul.DisposeAsync();
-    }
-
-    private static int FreePort(IPAddress address)
-    {
-        using var listener = new TcpListener(address, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }

@@ -88,6 +88,18 @@ internal sealed class TestReplica : IAsyncDisposable
     public Task HasAsync(string service, params string[] ids) =>
         Eventually.TrueAsync(() => Ids(service).SequenceEqual(ids), () => $"expected [{string.Join(' ', ids)}], is [{string.Join(' ', Ids(service))}]\n{Output}");
 
+    /// <summary>Waits until its world has not changed for a while: what it heard of the registry is in.</summary>
+    public async Task SettlesAsync()
+    {
+        long before;
+        do
+        {
+            before = Store.Current.Version;
+            await Task.Delay(500);
+        }
+        while (Store.Current.Version != before);
+    }
+
     public async ValueTask DisposeAsync()
     {
         if (disposed) return;

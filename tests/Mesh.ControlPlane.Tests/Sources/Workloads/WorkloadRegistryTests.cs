@@ -62,18 +62,19 @@ public sealed class WorkloadRegistryTests : IClassFixture<WorkloadRegistryTests.
     public async Task A_broken_stream_has_its_grace_and_a_return_within_it_changes_nothing(string kind)
     {
         var registry = await registries.GetAsync(kind);
-        await using var replica = await TestReplica.StartAsync(registry, $"r-{web}");
+        var patient = TestReplica.Fast with { Grace = TimeSpan.FromSeconds(4) };
+        await using var replica = await TestReplica.StartAsync(registry, $"r-{web}", patient);
         await using var other = await TestWorkload.RegisterAsync(replica, $"{web}-2", web);
         var workload = await TestWorkload.RegisterAsync(replica, $"{web}-1", web);
         await registry.HasAsync(web, $"{web}-1@r-{web} passing", $"{web}-2@r-{web} passing");
         await Eventually.TrueAsync(() => replica.Source.Synced.IsCompleted);
-        await Task.Delay(100);
+        await replica.SettlesAsync();
         var version = replica.Store.Current.Version;
         var index = await IndexAsync(registry);
         await workload.DisposeAsync();
         await Eventually.TrueAsync(() => replica.Output.Has("workload lost its stream"));
         workload = await TestWorkload.RegisterAsync(replica, $"{web}-1", web);
-        await Task.Delay(TestReplica.Fast.Grace + TimeSpan.FromMilliseconds(200));
+        await Task.Delay(patient.Grace + TimeSpan.FromMilliseconds(200));
         Assert.Equal((version, index), (replica.Store.Current.Version, await IndexAsync(registry)));
 
         await workload.DisposeAsync();
@@ -95,8 +96,8 @@ public sealed class WorkloadRegistryTests : IClassFixture<WorkloadRegistryTests.
         await stays.DisposeAsync();
         await registry.HasAsync(web, $"{web}-1@r-{web} passing", $"{web}-2@r-{web} passing");
 
-        await using var second = await TestReplica.StartAsync(registry, $"r-{web}");
-        await second.Source.Synced.WaitAsync(TimeSpan.FromSeconds(10));
+        await using var second = await TestReplica.StartAsync(registry, $"r-{web}", TestReplica.Fast with { OrphanGrace = TimeSpan.FromSeconds(5) });
+        await second.Source.Synced.WaitAsync(TimeSpan.FromSeconds(30));
         Assert.Equal([$"{web}-1", $"{web}-2"], second.Ids(web));
         Assert.Equal(health, second.Store.Current.Instances[$"{web}-1"]);
         var lost = 0;
@@ -116,7 +117,7 @@ public sealed class WorkloadRegistryTests : IClassFixture<WorkloadRegistryTests.
     public async Task Orphans_of_a_dead_replica_are_collected_after_their_grace_and_those_of_a_live_one_are_not(string kind)
     {
         var registry = await registries.GetAsync(kind);
-        await using var live = await TestReplica.StartAsync(registry, $"live-{web}");
+        await using var live = await TestReplica.StartAsync(registry, $"live-{web}", TestReplica.Fast with { OrphanGrace = TimeSpan.FromSeconds(5) });
         await using var kept = await TestWorkload.RegisterAsync(live, $"{web}-kept", web);
         using var client = new ConsulClient(new ConsulOptions { Address = registry.Address }, TimeProvider.System);
         using var dead = new CatalogWriter(client, $"dead-{web}", 4);
@@ -229,13 +230,13 @@ public sealed class WorkloadRegistryTests : IClassFixture<WorkloadRegistryTests.
         await using var other = await TestReplica.StartAsync(registry, $"other-{web}");
         await using (await TestReplica.StartAsync(registry, $"r-{web}"))
         {
-            await Eventually.PassesAsync(async () => Assert.NotNull(await HolderAsync()), 10);
+            await Eventually.PassesAsync(async () => Assert.NotNull(await HolderAsync()));
             var before = await HolderAsync();
             await registry.PutAsync($"/v1/session/destroy/{before}", "");
-            await Eventually.PassesAsync(async () => Assert.NotEqual(before, Assert.IsType<string>(await HolderAsync())), 10);
+            await Eventually.PassesAsync(async () => Assert.NotEqual(before, Assert.IsType<string>(await HolderAsync())));
         }
 
-        await Eventually.PassesAsync(async () => Assert.Null(await HolderAsync()), 5);
+        await Eventually.PassesAsync(async () => Assert.Null(await HolderAsync()));
     }
 
     private DesiredEntry Desired(string id)

@@ -140,12 +140,7 @@ public sealed class CheckRunnerTests : IAsyncDisposable
 
         public HttpOrigin(int code, string body)
         {
-            using (var free = new System.Net.Sockets.TcpListener(IPAddress.Loopback, 0))
-            {
-                free.Start();
-                Url = $"http://127.0.0.1:{((IPEndPoint)free.LocalEndpoint).Port}/";
-            }
-
+            Url = $"http://127.0.0.1:{FreePorts.One()}/";
             listener.Prefixes.Add(Url);
             listener.Start();
             _ = ServeAsync(code, body);
