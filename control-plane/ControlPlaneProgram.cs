@@ -64,11 +64,12 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         discovery = Composition.StartDiscovery(options, registry?.Url, store, rules?.FirstGood ?? Task.CompletedTask, new SourceClock(time, new Random()), log);
         discovery.Workloads.OnLeft = identity.Left;
         feed = new ConfigFeed(store, time, log.For("xds"));
-        nodes = new ConnectedNodes(store, feed);
+        var captured = new CapturedNodes(options.Grace, time);
+        nodes = new ConnectedNodes(store, feed, captured);
         if (identity.Rotation is { } rotation) rotation.Connected = roots => nodes.Holders(roots);
         store.SetNetwork(options.Network);
         virtualAddresses = Composition.MakeAddresses(options, store, IsComplete, nodes, (time, log.For("addresses")));
-        destinations = new DestinationEndpoint(store, IsComplete, time);
+        destinations = new DestinationEndpoint(store, captured, IsComplete, time);
         xdsMetrics = new XdsMetrics(() => nodes.Count);
         ads = new AdsServer(new AdsServices(feed, xdsMetrics, options.ReplicaId, time, log.For("xds")), nodes);
         traffic = new TrafficWindow(time);

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
+using System.Net;
 using Envoy.Config.Core.V3;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Model.Policies;
@@ -65,6 +66,11 @@ internal sealed record NodeDescription
 
     /// <summary>True for this mesh's own sidecar.</summary>
     public bool IsMeshSidecar => UserAgent.StartsWith("mesh-sidecar", StringComparison.Ordinal);
+
+    /// <summary>The address at which its inbound traffic is captured, by its id; null when it is not captured.</summary>
+    public IPAddress? Captured => Capture is { Inbound.IsEmpty: false } && Id.Split('~') is [_, var text, _, _] && IPAddress.TryParse(text, out var address)
+        ? address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address
+        : null;
 
     /// <summary>What policies select it by.</summary>
     public WorkloadTraits Traits => new(Namespace, Service, Labels);

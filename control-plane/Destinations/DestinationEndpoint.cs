@@ -15,9 +15,10 @@ namespace Mesh.ControlPlane.Destinations;
 /// each at a bounded rate. Thread safe; lives as long as the program.
 /// </summary>
 /// <param name="store">What is known.</param>
+/// <param name="captured">Who is connected, registered or not.</param>
 /// <param name="isComplete">True while the world has all that sources can tell.</param>
 /// <param name="time">The clock.</param>
-internal sealed class DestinationEndpoint(WorldStore store, Func<bool> isComplete, TimeProvider time) : IDisposable
+internal sealed class DestinationEndpoint(WorldStore store, CapturedNodes captured, Func<bool> isComplete, TimeProvider time) : IDisposable
 {
     /// <summary>How long an answer may be used while this control plane can be asked.</summary>
     public static readonly TimeSpan ValidFor = TimeSpan.FromSeconds(30);
@@ -54,7 +55,7 @@ internal sealed class DestinationEndpoint(WorldStore store, Func<bool> isComplet
 
         // Whether it is complete is asked first: what is learned after that only adds.
         var complete = isComplete();
-        var found = DestinationLookup.Answer(Index(), address, (int)query.Port, complete)
+        var found = DestinationLookup.Answer(Index(), captured.Nodes(address), new IPEndPoint(address, (int)query.Port), complete)
             ?? throw Refuse("incomplete", GrpcStatusCode.Unavailable, $"nothing is known of {new IPEndPoint(address, (int)query.Port)}, and not all sources have told what they know");
         answers?.Add(1, new KeyValuePair<string, object?>("answer", found.Verdict.ToString().ToLowerInvariant()));
         return new DestinationAnswer

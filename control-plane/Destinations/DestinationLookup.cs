@@ -14,16 +14,18 @@ internal static class DestinationLookup
 {
     /// <summary>Answers.</summary>
     /// <param name="index">The world.</param>
-    /// <param name="address">The address, no mapped one.</param>
-    /// <param name="port">The port.</param>
+    /// <param name="connected">The captured nodes at the address that are connected, or were a moment ago.</param>
+    /// <param name="destination">The address, no mapped one, and the port.</param>
     /// <param name="isComplete">True when the world has all that sources can tell.</param>
     /// <returns>Null when nothing is known and more may be to come.</returns>
-    public static Destination? Answer(DestinationIndex index, IPAddress address, int port, bool isComplete)
+    public static Destination? Answer(DestinationIndex index, IReadOnlyList<CapturedNode> connected, IPEndPoint destination, bool isComplete)
     {
-        var world = index.World;
+        var (world, address, port) = (index.World, destination.Address, destination.Port);
         var there = index.Instances(address).Where(instance => Takes(instance, port)).ToArray();
         var proving = there.Where(instance => instance.Identity.Length > 0 && ModeOf(world, instance, port) != TlsMode.Disable).ToArray();
         if (proving.Length > 0) return Meshed(world, proving);
+        // Whoever follows the control plane takes mutual TLS, before it is registered and while others still reach it.
+        if (!IsOfServices(index, address) && connected.Where(node => world.Policies.ModeOf(node.Traits, port) != TlsMode.Disable).ToArray() is { Length: > 0 } nodes) return Meshed(nodes);
         if (there.FirstOrDefault(instance => IsRequired(world, instance)) is { } unproved)
             return Refused(unproved, $"{NameOf(unproved)} requires an identity, and {unproved.Id} has none that counts");
 
@@ -41,6 +43,21 @@ internal static class DestinationLookup
     private static bool IsRequired(World world, Instance instance) => instance.Service.Length > 0 && world.Authority.IsRequired(NameOf(instance));
 
     private static ServiceName NameOf(Instance instance) => new(instance.Namespace, instance.Service);
+
+    private static Destination Meshed(CapturedNode[] nodes) => new(DestinationVerdict.Meshed)
+    {
+        Identities = [.. nodes.Select(node => node.Identity).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)],
+        Reason = $"{nodes[0].Workload} is connected, and its traffic is captured",
+        Service = nodes[0].Traits.Service.Length > 0 ? new ServiceName(nodes[0].Traits.Namespace, nodes[0].Traits.Service).Host : "",
+        Workload = nodes[0].Workload,
+        Namespace = nodes[0].Traits.Namespace,
+    };
+
+    // No node has these, whatever it says.
+    private static bool IsOfServices(DestinationIndex index, IPAddress address) => index.Services(address).Any() || IsVirtual(index.World, address);
+
+    private static bool IsVirtual(World world, IPAddress address) =>
+        world.Network.VirtualRanges.Any(range => range.BaseAddress.AddressFamily == address.AddressFamily && range.Contains(address));
 
     private static Destination Meshed(World world, Instance[] proving)
     {
@@ -62,7 +79,7 @@ internal static class DestinationLookup
         var world = index.World;
         if (index.Services(address).OrderBy(service => service.Name).FirstOrDefault() is not { } service)
         {
-            return world.Network.VirtualRanges.Any(range => range.BaseAddress.AddressFamily == address.AddressFamily && range.Contains(address))
+            return IsVirtual(world, address)
                 ? new Destination(DestinationVerdict.Refused) { Reason = $"{address} is a virtual address that no service has (any more): look its name up again" }
                 : null;
         }

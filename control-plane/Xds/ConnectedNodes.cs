@@ -8,9 +8,9 @@ using Mesh.ControlPlane.Model;
 namespace Mesh.ControlPlane.Xds;
 
 /// <summary>
-/// The nodes with an open stream: for operators, and to know which services anybody needs. Thread safe; streams add and remove themselves.
+/// The nodes with an open stream: for operators, to know which services anybody needs, and who is captured. Thread safe; streams add and remove themselves.
 /// </summary>
-internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed)
+internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed, CapturedNodes captured)
 {
     private readonly ConcurrentDictionary<AdsStream, bool> streams = new();
     private readonly Lock interestGate = new();
@@ -34,6 +34,7 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed)
     public void Add(AdsStream stream)
     {
         streams[stream] = true;
+        if (stream.Node is { Identity: { } identity, Captured: { } address } node) captured.Add(stream, new CapturedNode(address, identity, node.Workload, node.Traits));
         UpdateInterest();
     }
 
@@ -41,6 +42,7 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed)
     public void Remove(AdsStream stream)
     {
         streams.TryRemove(stream, out _);
+        if (stream.Node.Captured is { } address) captured.Remove(stream, address);
         UpdateInterest();
     }
 

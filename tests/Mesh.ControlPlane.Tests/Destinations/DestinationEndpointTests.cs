@@ -24,7 +24,7 @@ public sealed class DestinationEndpointTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         store.SetInstances(SourceOrder.Workloads, [Proved("cart-1", "shop/cart") with { Address = "10.1.0.1", Captured = true }]);
-        endpoint = new DestinationEndpoint(store, () => complete, time);
+        endpoint = new DestinationEndpoint(store, new CapturedNodes(TimeSpan.FromSeconds(10), time), () => complete, time);
         port = await ServedPort.StartAsync("lookups", [ListenAddress.Parse("127.0.0.1:0")], ServedPort.Grpc, application =>
         {
             TestCaller.Use(application);

@@ -78,10 +78,28 @@ public sealed class DestinationLookupTests
         Assert.Equal(["shop/cart", "shop/web"], Ask(Of("", Captured, next), "10.1.0.1:1", complete: true)!.Identities.Select(Short));
     }
 
-    private static Destination? Ask(World world, string destination, bool complete)
+    [Theory]
+    // Nobody registered there, or only a registry's record of plaintext.
+    [InlineData("10.9.9.9:80", "", "Meshed shop/web")]
+    [InlineData("10.1.0.3:5432", "", "Meshed shop/web")]
+    // Who registered is asked for, whoever else says to be there.
+    [InlineData("10.1.0.1:8080", "", "Meshed shop/cart")]
+    // What belongs to services is no node's.
+    [InlineData("10.96.0.3:80", "", "NotMeshed")]
+    [InlineData("240.0.0.9:80", "", "Refused")]
+    [InlineData("10.9.9.9:80", "DISABLE", "NotMeshed")]
+    public void A_connected_node_is_of_the_mesh_before_it_is_registered(string destination, string mode, string expected)
+    {
+        var node = new CapturedNode(IPEndPoint.Parse(destination).Address, Prefix + "shop/sa/web", "web-9", new WorkloadTraits("shop", "web", ImmutableSortedDictionary<string, string>.Empty));
+        var world = World(mode.Length == 0 ? "" : PeerAuthentication("m", $"mtls: {{mode: {mode}}}"));
+        var found = Ask(world, destination, complete: true, node)!;
+        Assert.Equal(expected, string.Join(' ', [$"{found.Verdict}", .. found.Identities.Select(Short)]));
+    }
+
+    private static Destination? Ask(World world, string destination, bool complete, params CapturedNode[] connected)
     {
         var at = IPEndPoint.Parse(destination);
-        return DestinationLookup.Answer(new DestinationIndex(world), at.Address, at.Port, complete);
+        return DestinationLookup.Answer(new DestinationIndex(world), connected, at, complete);
     }
 
     private static World World(string policies) => Of(policies + """

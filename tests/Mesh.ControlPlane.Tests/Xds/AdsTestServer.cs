@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
+using Mesh.ControlPlane.Destinations;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Xds;
 using Microsoft.AspNetCore.Builder;
@@ -11,7 +12,11 @@ namespace Mesh.ControlPlane.Tests.Xds;
 internal sealed class AdsTestServer : IAsyncDisposable
 {
     private readonly CancellationTokenSource stop = new();
+    /// <summary>How long who left counts as there.</summary>
+    public static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
+
     private readonly XdsMetrics metrics;
+    private readonly DestinationEndpoint lookups;
     private readonly Task loop;
     private ServedPort port = null!;
 
@@ -19,7 +24,9 @@ internal sealed class AdsTestServer : IAsyncDisposable
     {
         SetInstances(instances);
         Feed = new ConfigFeed(Store, TimeProvider.System, Log.Silent);
-        Nodes = new ConnectedNodes(Store, Feed);
+        Captured = new CapturedNodes(Grace, time);
+        Nodes = new ConnectedNodes(Store, Feed, Captured);
+        lookups = new DestinationEndpoint(Store, Captured, () => true, time);
         metrics = new XdsMetrics(() => Nodes.Count);
         Ads = new AdsServer(new AdsServices(Feed, metrics, "test", time, Log.Silent), Nodes);
         loop = Feed.RunAsync(ready, stop.Token);
@@ -28,6 +35,8 @@ internal sealed class AdsTestServer : IAsyncDisposable
     public WorldStore Store { get; } = new();
 
     public ConfigFeed Feed { get; }
+
+    public CapturedNodes Captured { get; }
 
     public ConnectedNodes Nodes { get; }
 
@@ -62,6 +71,7 @@ internal sealed class AdsTestServer : IAsyncDisposable
         Ads.Dispose();
         Feed.Dispose();
         metrics.Dispose();
+        lookups.Dispose();
         stop.Dispose();
     }
 
@@ -69,6 +79,7 @@ internal sealed class AdsTestServer : IAsyncDisposable
     {
         TestCaller.Use(application);
         Ads.Map(application);
+        lookups.Map(application);
     }
 
     private static Instance Instance(string text)

@@ -1,0 +1,82 @@
+using System.Net;
+using Google.Protobuf;
+using Google.Protobuf.WellKnownTypes;
+using Mesh.Api.Destinations;
+using Mesh.Api.V1;
+using Mesh.ControlPlane.Tests.Xds;
+using Mesh.ControlPlane.Xds;
+using Mesh.Tests;
+using Node = Envoy.Config.Core.V3.Node;
+using Verdict = Mesh.Api.V1.DestinationAnswer.Types.Verdict;
+
+namespace Mesh.ControlPlane.Tests.Destinations;
+
+/// <summary>Who is connected by ADS and not registered, over real streams: never plaintext to one whose traffic is captured.</summary>
+public sealed class ConnectedDestinationTests
+{
+    private const string Capture = """{"workload": "web-1", "capture": {"mode": "redirect", "outbound": ["127.0.0.1:15001"], "inbound": ["0.0.0.0:15006"], "dns": true}}""";
+
+    [Fact]
+    public async Task A_captured_node_is_of_the_mesh_as_soon_as_it_is_connected_and_a_grace_time_after_it_went()
+    {
+        var time = new ManualTimeProvider();
+        await using var server = await AdsTestServer.StartAsync(Task.CompletedTask, time);
+        Assert.Equal(Verdict.NotMeshed, (await AskAsync(server)).Verdict);
+        await using (var node = new AdsClient(server.Channel, node: Node(Capture), identity: "default/web"))
+        {
+            await node.AskAsync(ResourceKind.Listeners);
+            await node.ReadAsync(ResourceKind.Listeners);
+            var answer = await AskAsync(server);
+            Assert.Equal((Verdict.Meshed, "web.default.svc.cluster.local", "web-1"), (answer.Verdict, answer.Service, answer.Workload));
+            Assert.Equal([TestCaller.Id("default/web")], answer.Identities);
+            Assert.Equal(Verdict.NotMeshed, (await AskAsync(server, "10.0.0.8")).Verdict);
+        }
+
+        await Eventually.HoldsAsync(() => server.Nodes.Count == 0, "the stream has ended");
+        Assert.Equal(Verdict.Meshed, (await AskAsync(server)).Verdict);
+        time.Advance(AdsTestServer.Grace - TimeSpan.FromSeconds(1));
+        Assert.Equal(Verdict.Meshed, (await AskAsync(server)).Verdict);
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(Verdict.NotMeshed, (await AskAsync(server)).Verdict);
+    }
+
+    [Fact]
+    public async Task Who_comes_back_within_its_grace_time_stays()
+    {
+        var time = new ManualTimeProvider();
+        await using var server = await AdsTestServer.StartAsync(Task.CompletedTask, time);
+        for (var i = 0; i < 3; i++)
+        {
+            await using var node = new AdsClient(server.Channel, node: Node(Capture), identity: "default/web");
+            await node.AskAsync(ResourceKind.Listeners);
+            await node.ReadAsync(ResourceKind.Listeners);
+            time.Advance(AdsTestServer.Grace);
+            Assert.Equal(Verdict.Meshed, (await AskAsync(server)).Verdict);
+        }
+    }
+
+    [Theory]
+    // Nobody: it proved nothing.
+    [InlineData(Capture, null)]
+    // Its traffic is not captured: only the ports it registers are anybody's.
+    [InlineData("""{"workload": "web-1", "outbound": "127.0.0.1:15001"}""", "default/web")]
+    public async Task Others_count_when_they_are_registered(string metadata, string? identity)
+    {
+        await using var server = await AdsTestServer.StartAsync();
+        await using var node = new AdsClient(server.Channel, node: Node(metadata), identity: identity);
+        await node.AskAsync(ResourceKind.Listeners);
+        await node.ReadAsync(ResourceKind.Listeners);
+        Assert.Equal(Verdict.NotMeshed, (await AskAsync(server)).Verdict);
+    }
+
+    private static Task<DestinationAnswer> AskAsync(AdsTestServer server, string address = "10.0.0.9") => server.Channel.UnaryAsync(
+        DestinationMethods.Lookup, new DestinationQuery { Address = ByteString.CopyFrom(IPAddress.Parse(address).GetAddressBytes()), Port = 5432 }, TestCaller.As("default/caller"), default);
+
+    private static Node Node(string metadata) => new()
+    {
+        Id = "sidecar~10.0.0.9~web-1~default",
+        Cluster = "web",
+        UserAgentName = "mesh-sidecar",
+        Metadata = new Struct { Fields = { ["mesh"] = Value.ForStruct(Google.Protobuf.JsonParser.Default.Parse<Struct>(metadata)) } },
+    };
+}
