@@ -102,10 +102,12 @@ internal sealed class Sidecar : IAsyncDisposable
 
         // 3. The surfaces for people and machines; readiness says why not yet.
         await using var data = new DataPath(snapshots, sockets, new DataPathSettings { Self = self, DrainBound = flags.DrainTime, MaxTcpAge = flags.MaxConnectionAge, Security = security, AskDestination = identity is null ? null : AskAsync }, sink, time, log);
-        await using var admin = new AdminServer(new AdminAddresses(flags.Admin, flags.Metrics, flags.Readiness), Sources(workload, traffic, data));
+        await using var names = NameServer.Start(workload, sockets, snapshots, own, time);
+        await using var admin = new AdminServer(new AdminAddresses(flags.Admin, flags.Metrics, flags.Readiness), Sources(workload, traffic, data) with { Dns = () => names });
         // Traffic first: who started the application waits for that.
         await data.StartAsync(stop.Token);
         await StartAsync(admin);
+        data.Own.Add([.. workload.Capture?.Dns ?? []]);
         data.Own.Add(admin.Bound.Admin, admin.Bound.Metrics, admin.Bound.Readiness);
         if (identity is not null) await identity.ShareAsync();
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
@@ -139,7 +141,7 @@ internal sealed class Sidecar : IAsyncDisposable
     private List<Task> Follow(Workload workload)
     {
         if (file is not null) return [file.RunAsync(stop.Token)];
-        ads = new AdsClient(channel!, NodeDescription.Of(workload, Program.Version), publisher, new AdsClock(time, random), log.For("xds")) { IsSecured = identity is not null, Captures = workload.Capture is not null };
+        ads = new AdsClient(channel!, NodeDescription.Of(workload, Program.Version), publisher, new AdsClock(time, random), log.For("xds")) { IsSecured = identity is not null, Captures = workload.Capture is not null, Resolves = workload.Capture is { Dns.IsEmpty: false } };
         own.Observe("mesh_sidecar_xds_accepted_total", "Answers of the control plane accepted.", grows: true, () => ads.Status.Accepted);
         own.Observe("mesh_sidecar_xds_refused_total", "Answers of the control plane refused (NACK).", grows: true, () => ads.Status.Refused);
         own.Observe("mesh_sidecar_xds_streams_total", "Streams to the control plane opened.", grows: true, () => ads.Status.Connects);
@@ -247,6 +249,7 @@ internal sealed class Sidecar : IAsyncDisposable
             TypeUrls.Listener => Envoy.Config.Listener.V3.Listener.Parser.ParseFrom(any.Value),
             TypeUrls.Cluster => Envoy.Config.Cluster.V3.Cluster.Parser.ParseFrom(any.Value),
             TypeUrls.MeshRanges => Mesh.Api.V1.MeshRanges.Parser.ParseFrom(any.Value),
+            TypeUrls.NameTable => Mesh.Api.V1.NameTable.Parser.ParseFrom(any.Value),
             TypeUrls.Secret => Envoy.Extensions.TransportSockets.Tls.V3.Secret.Parser.ParseFrom(any.Value),
             TypeUrls.RouteConfiguration => Envoy.Config.Route.V3.RouteConfiguration.Parser.ParseFrom(any.Value),
             _ => Envoy.Config.Endpoint.V3.ClusterLoadAssignment.Parser.ParseFrom(any.Value),

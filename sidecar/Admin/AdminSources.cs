@@ -2,6 +2,7 @@ using Google.Protobuf;
 using Mesh.Api.Identity;
 using Mesh.Api.Logging;
 using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Dns;
 using Mesh.Sidecar.Telemetry;
 
 namespace Mesh.Sidecar.Admin;
@@ -35,6 +36,9 @@ internal sealed record AdminSources
 
     /// <summary>Gets a new certificate now: its serial number, or null and what is in the way. Null where there is no identity to renew.</summary>
     public Func<CancellationToken, Task<(string? Serial, string Problem)>>? RenewCertificate { get; init; }
+
+    /// <summary>The resolver of names, for /dns; null when there is none.</summary>
+    public Func<DnsServer?> Dns { get; init; } = () => null;
 
     /// <summary>node.id and node.cluster.</summary>
     public (string Id, string Cluster) Node { get; init; } = ("", "");

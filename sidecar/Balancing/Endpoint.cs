@@ -24,6 +24,9 @@ public sealed class Endpoint
     /// <summary>The address it is called from, not one of this host's: a client's whom the application shall see. Null is our own.</summary>
     public IPAddress? ClientAddress { get; init; }
 
+    /// <summary>The name it has below that of its service, in lower case; empty for none.</summary>
+    public string Hostname { get; init; } = "";
+
     /// <summary>Relative weight, at least 1.</summary>
     public uint Weight { get; init; } = 1;
 
@@ -43,6 +46,7 @@ public sealed class Endpoint
         Port = Port,
         Authority = Authority,
         Address = Address,
+        Hostname = Hostname,
         Weight = Weight,
         Priority = Priority,
         Tls = tls,

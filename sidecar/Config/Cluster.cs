@@ -8,6 +8,7 @@ namespace Mesh.Sidecar.Config;
 public sealed class Cluster
 {
     private EndpointSet? balanced;
+    private InstanceAddresses? addresses;
 
     /// <summary>Name of the xDS resource, <c>outbound|80||web.default.svc.cluster.local</c>.</summary>
     public required string Name { get; init; }
@@ -29,6 +30,9 @@ public sealed class Cluster
 
     /// <summary>The same endpoints, arranged for picking. Made on first use.</summary>
     public EndpointSet Balanced => balanced ??= new EndpointSet(Endpoints.AsSpan());
+
+    /// <summary>Their addresses, for name resolution. Made on first use.</summary>
+    internal InstanceAddresses Addresses => addresses ??= InstanceAddresses.Of(Endpoints);
 
     /// <summary>The service behind it, for labels; <see cref="ServiceLabels.None"/> for local and foreign ones.</summary>
     public required ServiceLabels Service { get; init; }

@@ -38,6 +38,12 @@ internal sealed record ResourceSet
     /// <summary>True when the mesh's own addresses are asked for: nothing captured may be let out before they are known.</summary>
     public bool RangesWanted { get; init; }
 
+    /// <summary>The names of the mesh, under the one name the table has; none until it comes.</summary>
+    public ImmutableDictionary<string, Accepted<NameTable>> Names { get; init; } = ImmutableDictionary<string, Accepted<NameTable>>.Empty;
+
+    /// <summary>True when the names of the mesh are asked for: who was told to resolve here shall not hear that they do not exist.</summary>
+    public bool NamesWanted { get; init; }
+
     /// <summary>Version of each type as last accepted, by type URL.</summary>
     public ImmutableSortedDictionary<string, string> Versions { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
 
@@ -50,7 +56,8 @@ internal sealed record ResourceSet
     /// <summary>Names that are asked for and have not come.</summary>
     public IEnumerable<string> Missing() =>
         RoutesWanted.Where(n => !Routes.ContainsKey(n)).Concat(EndpointsWanted.Where(n => !Endpoints.ContainsKey(n)))
-            .Concat(RangesWanted && Ranges.IsEmpty ? [TypeUrls.RangesName] : []);
+            .Concat(RangesWanted && Ranges.IsEmpty ? [TypeUrls.RangesName] : [])
+            .Concat(NamesWanted && Names.IsEmpty ? [TypeUrls.NamesName] : []);
 
     /// <summary>Every resource as it came, for the admin's dump.</summary>
     public IEnumerable<Any> Raw() =>
@@ -59,7 +66,8 @@ internal sealed record ResourceSet
         .Concat(Listeners?.Values.Select(a => a.Raw) ?? [])
         .Concat(Routes.Values.Select(a => a.Raw))
         .Concat(Roots.Values.Select(a => a.Raw))
-        .Concat(Ranges.Values.Select(a => a.Raw));
+        .Concat(Ranges.Values.Select(a => a.Raw))
+        .Concat(Names.Values.Select(a => a.Raw));
 }
 
 /// <summary>A resource that was accepted: what it says, and the bytes it came as (the same bytes again are not built again).</summary>

@@ -18,7 +18,7 @@ public sealed class Snapshot
     /// <summary>Listeners by slot (<see cref="Listener.Slot"/>); null where a listener was removed.</summary>
     public ImmutableArray<Listener?> Listeners { get; init; } = [];
 
-    /// <summary>All clusters, for admin and telemetry. The data path has direct references.</summary>
+    /// <summary>All clusters by name, for names, admin and telemetry. The data path of traffic has direct references.</summary>
     public ImmutableArray<Cluster> Clusters { get; init; } = [];
 
     /// <summary>The instances of services by their own addresses.</summary>
@@ -26,6 +26,25 @@ public sealed class Snapshot
 
     /// <summary>Which addresses are the mesh's own; null while nobody has said.</summary>
     internal MeshRanges? Ranges { get; init; }
+
+    /// <summary>The names of the mesh; null while nobody has said.</summary>
+    internal NameTable? Names { get; init; }
+
+    /// <summary>The cluster of a name; null when there is none.</summary>
+    internal Cluster? ClusterOf(string name)
+    {
+        var (low, high) = (0, Clusters.Length - 1);
+        while (low <= high)
+        {
+            var middle = (low + high) / 2;
+            var order = string.CompareOrdinal(Clusters[middle].Name, name);
+            if (order == 0) return Clusters[middle];
+            if (order < 0) low = middle + 1;
+            else high = middle - 1;
+        }
+
+        return null;
+    }
 
     /// <summary>All route tables, for admin.</summary>
     public ImmutableArray<RouteTable> RouteTables { get; init; } = [];

@@ -39,6 +39,13 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
         init => set = set with { RangesWanted = value };
     }
 
+    /// <summary>True when names are resolved here: the mesh's are asked for, and nothing is served before they are known.</summary>
+    public bool Resolves
+    {
+        get => set.NamesWanted;
+        init => set = set with { NamesWanted = value };
+    }
+
     /// <summary>What it shows of itself.</summary>
     public AdsStatus Status { get; } = new();
 
@@ -65,7 +72,7 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
     {
         try
         {
-            var protocol = new AdsStream(node, IsSecured, Captures);
+            var protocol = new AdsStream(node, IsSecured, Captures, Resolves);
             warming.Restart();
             await using var call = channel.Open(AdsMethods.Stream, new CallOptions { MaxReceiveMessageSize = LargestAnswer }, stop);
             foreach (var request in protocol.Open(set)) await call.WriteAsync(request, stop);

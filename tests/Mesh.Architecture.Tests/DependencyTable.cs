@@ -16,10 +16,11 @@ internal static class DependencyTable
         ["Telemetry"] = ["Identity", "Config", "Balancing", "Resilience"],
         ["Xds"] = ["Config", "Balancing", "Resilience"],
         ["Registration"] = ["Config", "Balancing", "Resilience"],
+        ["Dns"] = ["Config", "Balancing", "Resilience"],
         ["Listening"] = ["Telemetry", "Identity", "Config", "Balancing", "Resilience"],
         ["Tcp"] = ["Listening", "Telemetry", "Identity", "Config", "Balancing", "Resilience"],
         ["Http"] = ["Tcp", "Listening", "Telemetry", "Identity", "Config", "Balancing", "Resilience"],
-        ["Admin"] = ["Telemetry", "Config", "Balancing", "Resilience"],
+        ["Admin"] = ["Dns", "Telemetry", "Config", "Balancing", "Resilience"],
     };
 
     public static readonly IReadOnlyDictionary<string, string[]> ControlPlane = new Dictionary<string, string[]>(StringComparer.Ordinal)

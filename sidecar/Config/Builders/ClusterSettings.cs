@@ -61,12 +61,15 @@ internal sealed record EndpointSettings(string Host, int Port, string Authority,
     /// <summary>Who answers there.</summary>
     public PeerLabels Peer { get; init; } = PeerLabels.Unknown;
 
+    /// <summary>The name it has below that of its service, in lower case; empty for none.</summary>
+    public string Hostname { get; init; } = "";
+
     /// <summary>The SPIFFE ID this very instance proves; empty when the control plane does not know it first-hand.</summary>
     public string Identity { get; init; } = "";
 
     /// <summary>Whether it says the same as another. (Equality would compare the arrays by reference.)</summary>
     public bool SaysTheSameAs(EndpointSettings other) =>
-        Host == other.Host && Port == other.Port && Weight == other.Weight && Priority == other.Priority && Identity == other.Identity && Peer == other.Peer
+        Host == other.Host && Port == other.Port && Weight == other.Weight && Priority == other.Priority && Hostname == other.Hostname && Identity == other.Identity && Peer == other.Peer
         && SocketMatch.AsSpan().SequenceEqual(other.SocketMatch.AsSpan());
 }
 

@@ -65,6 +65,7 @@ internal static class EndpointsBuilder
         {
             Weight = proto.LoadBalancingWeight ?? 1,
             Priority = priority,
+            Hostname = (proto.Endpoint?.Hostname ?? "").ToLowerInvariant(),
             Peer = SourceText.Peer(proto.Metadata),
             Identity = SourceText.Identity(proto.Metadata),
             SocketMatch = SourceText.SocketMatch(proto.Metadata, field.At("metadata")),

@@ -33,6 +33,7 @@ internal sealed class Linker
             Number = ++number,
             Listeners = linked,
             Instances = instances.Index,
+            Names = set.Names.Values.FirstOrDefault()?.Value,
             Ranges = set.Ranges.Values.FirstOrDefault()?.Value,
             Clusters = [.. clusters.Values.OrderBy(c => c.Name, StringComparer.Ordinal)],
             RouteTables = [.. tables.Values.OrderBy(t => t.Name, StringComparer.Ordinal)],
@@ -126,6 +127,7 @@ internal sealed class Linker
         Weight = settings.Weight,
         Priority = settings.Priority,
         Tls = cluster.Sockets.FirstOrDefault(s => s.Fits(settings))?.Tls,
+        Hostname = settings.Hostname,
         Peer = peers.Intern(settings.Peer),
         Stats = stats ?? new EndpointStats(),
     };

@@ -26,6 +26,7 @@ internal static class ResourceSetBuilder
             TypeUrls.Secret => set with { Roots = Roots.Read(resources, set.Roots, errors) },
             TypeUrls.IdentityRevocations => set with { Revoked = RevocationsReader.Read(resources, set.Revoked, errors) },
             TypeUrls.MeshRanges => set with { Ranges = RangesReader.Read(resources, set.Ranges, errors) },
+            TypeUrls.NameTable => set with { Names = NamesReader.Read(resources, set.Names, errors) },
             _ => Unknown(set, typeUrl, errors),
         };
         return errors.Count > 0 ? set : next with { Versions = set.Versions.SetItem(typeUrl, version) };
@@ -51,6 +52,9 @@ internal static class ResourceSetBuilder
 
     private static readonly Reader<Mesh.Api.V1.MeshRanges, MeshRanges> RangesReader =
         new("MeshRanges", TypeUrls.MeshRanges, Mesh.Api.V1.MeshRanges.Parser, _ => TypeUrls.RangesName, RangesBuilder.Build) { Strictly = true };
+
+    private static readonly Reader<Mesh.Api.V1.NameTable, NameTable> NamesReader =
+        new("NameTable", TypeUrls.NameTable, Mesh.Api.V1.NameTable.Parser, _ => TypeUrls.NamesName, NamesBuilder.Build);
 
     private static ResourceSet Unknown(ResourceSet set, string typeUrl, ConfigErrors errors)
     {

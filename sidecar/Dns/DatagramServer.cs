@@ -1,0 +1,107 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Net;
+using System.Net.Sockets;
+
+namespace Mesh.Sidecar.Dns;
+
+/// <summary>
+/// Serves a UDP socket: names of the mesh are answered where they are read, by one loop; what has to be forwarded takes a place and a task of its own.
+/// Owned by <see cref="DnsServer"/>.
+/// </summary>
+internal sealed class DatagramServer(Socket socket, Responder responder, UdpForwarder forwarder, Places places, DnsCounters counters)
+{
+    /// <summary>Longest query: nobody asks that much.</summary>
+    private const int MostQuery = 4096;
+
+    private const int MostAnswer = 4096;
+
+    /// <summary>Answers until it is cancelled.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        var (query, answer) = (new byte[MostQuery], new byte[MostAnswer]);
+        var from = new SocketAddress(socket.AddressFamily);
+        while (!stop.IsCancellationRequested)
+        {
+            try
+            {
+                var length = await socket.ReceiveFromAsync(query, SocketFlags.None, from, stop);
+                Serve(query.AsMemory(0, length), answer, from, stop);
+            }
+            catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+            {
+                return;
+            }
+            catch (Exception e) when (e is not OutOfMemoryException)
+            {
+                // One bad datagram, or a client that is gone, must not end the loop.
+                counters.Add(DnsOutcome.Fault);
+            }
+        }
+    }
+
+    private void Serve(ReadOnlyMemory<byte> message, byte[] answer, SocketAddress from, CancellationToken stop)
+    {
+        var length = responder.Answer(message.Span, answer, tcp: false, PortOf(from), out var query);
+        if (length == Responder.Forward)
+        {
+            if (places.TryTake())
+            {
+                _ = ForwardAsync(Copy(message), message.Length, query, Copy(from), stop);
+                return;
+            }
+
+            length = responder.Fail(message.Span, answer, query, DnsOutcome.OverLimit);
+        }
+
+        if (length > 0) socket.SendTo(answer.AsSpan(0, length), SocketFlags.None, from);
+    }
+
+    /// <summary>One query on its way to the resolvers; ends within a client's timeout. Owns the copy of the message.</summary>
+    private async Task ForwardAsync(byte[] message, int messageLength, DnsQuery query, SocketAddress from, CancellationToken stop)
+    {
+        var answer = ArrayPool<byte>.Shared.Rent(Math.Max(MostAnswer, query.MostUdp));
+        counters.Wait(1);
+        try
+        {
+            var length = await forwarder.AskAsync(message.AsMemory(0, messageLength), query, answer, stop);
+            if (stop.IsCancellationRequested) return;
+            if (length == 0) length = responder.Fail(message, answer, query, DnsOutcome.Unanswered);
+            else if (!responder.Believes(message, query, answer.AsSpan(0, length))) length = responder.Fail(message, answer, query, DnsOutcome.Unknown);
+            else counters.Add(DnsOutcome.Forwarded);
+            await socket.SendToAsync(answer.AsMemory(0, length), SocketFlags.None, from, stop);
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+        {
+            // The server stops.
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            counters.Add(DnsOutcome.Fault);
+        }
+        finally
+        {
+            counters.Wait(-1);
+            ArrayPool<byte>.Shared.Return(answer);
+            ArrayPool<byte>.Shared.Return(message);
+            places.Return();
+        }
+    }
+
+    private static byte[] Copy(ReadOnlyMemory<byte> message)
+    {
+        var copy = ArrayPool<byte>.Shared.Rent(message.Length);
+        message.CopyTo(copy);
+        return copy;
+    }
+
+    private static SocketAddress Copy(SocketAddress address)
+    {
+        var copy = new SocketAddress(address.Family, address.Size);
+        address.Buffer[..address.Size].CopyTo(copy.Buffer);
+        return copy;
+    }
+
+    /// <summary>Both families have the port in the same place.</summary>
+    private static int PortOf(SocketAddress address) => BinaryPrimitives.ReadUInt16BigEndian(address.Buffer.Span[2..]);
+}

@@ -1,0 +1,40 @@
+using System.Collections.Concurrent;
+
+namespace Mesh.Sidecar.Dns;
+
+/// <summary>
+/// The queries we have on their way ourselves, by the identifiers we gave them and the ports they left from: so that one of them that arrives here is
+/// known. That happens when rules capture this program's own packets, or when a resolv.conf names its socket. Thread safe; bounded by its users.
+/// </summary>
+internal sealed class OwnQueries
+{
+    private readonly ConcurrentDictionary<ushort, byte> identifiers = new();
+    private readonly ConcurrentDictionary<(bool Tcp, int Port), byte> ports = new();
+
+    /// <summary>
+    /// An identifier nobody guesses, and no other query of ours has. Of a Guid's random bytes: a generator for secrets would load OpenSSL, 3 MB that a
+    /// sidecar without TLS never needs.
+    /// </summary>
+    public ushort Take()
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        while (true)
+        {
+            Guid.NewGuid().TryWriteBytes(bytes);
+            var id = BitConverter.ToUInt16(bytes);
+            if (identifiers.TryAdd(id, 0)) return id;
+        }
+    }
+
+    /// <summary>An identifier is not in use any more.</summary>
+    public void Return(ushort id) => identifiers.TryRemove(id, out _);
+
+    /// <summary>A query leaves from this port.</summary>
+    public void Leave(bool tcp, int port) => ports.TryAdd((tcp, port), 0);
+
+    /// <summary>Nothing of ours comes from this port any more.</summary>
+    public void Done(bool tcp, int port) => ports.TryRemove((tcp, port), out _);
+
+    /// <summary>True for a query of ours.</summary>
+    public bool Has(ushort id, bool tcp, int port) => identifiers.ContainsKey(id) && ports.ContainsKey((tcp, port));
+}

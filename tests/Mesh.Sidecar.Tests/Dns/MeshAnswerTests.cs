@@ -1,0 +1,162 @@
+using Mesh.Sidecar.Dns;
+
+namespace Mesh.Sidecar.Tests.Dns;
+
+/// <summary>What is answered from the table, byte by byte.</summary>
+public sealed class MeshAnswerTests
+{
+    [Theory]
+    [InlineData("cart", "240.0.0.1")]
+    [InlineData("cart.", "240.0.0.1")]
+    [InlineData("CaRt", "240.0.0.1")]
+    [InlineData("cart.default", "240.0.0.1")]
+    [InlineData("cart.default.svc", "240.0.0.1")]
+    [InlineData("cart.default.svc.cluster.local.", "240.0.0.1")]
+    [InlineData("Cart.Default.SVC.Cluster.Local", "240.0.0.1")]
+    [InlineData("cart.service.consul", "240.0.0.1")]
+    // The bare name is the one of the table's view; the others are there by their full names.
+    [InlineData("web", "10.96.0.3")]
+    [InlineData("web.default", "10.96.0.2")]
+    [InlineData("web.shop", "10.96.0.3")]
+    [InlineData("web.service.consul", "10.96.0.3")]
+    [InlineData("empty", "")]
+    [InlineData("empty.shop.svc", "")]
+    [InlineData("pods", "10.1.0.1 10.1.0.2")]
+    [InlineData("pods.shop.svc.cluster.local", "10.1.0.1 10.1.0.2")]
+    [InlineData("pods-1.pods.shop.svc.cluster.local", "10.1.0.2")]
+    [InlineData("pods-0.pods", "10.1.0.1")]
+    [InlineData("api.example.com", "240.0.0.9")]
+    [InlineData("a.b.wild.example", "240.0.0.10")]
+    // Not the mesh's: other resolvers know, also under the cluster's domain.
+    [InlineData("example.com", null)]
+    [InlineData("wild.example", null)]
+    [InlineData("x.api.example.com", null)]
+    [InlineData("cart.other", null)]
+    [InlineData("cart.default.svc.cluster.local.corp.example", null)]
+    [InlineData("www.example.com.default.svc.cluster.local", null)]
+    [InlineData("nobody.default.svc.cluster.local", null)]
+    [InlineData("default.svc.cluster.local", null)]
+    [InlineData("svc.cluster.local", null)]
+    [InlineData("cart.default.service.consul", null)]
+    [InlineData("pods-7.pods", null)]
+    [InlineData("x.cart", null)]
+    [InlineData("", null)]
+    public void ANameInAnyFormHasTheAddressesOfItsService(string name, string? addresses)
+    {
+        var answer = Given.Ask(Given.Responder(Given.With(Given.Shop, "10.1.0.1", "10.1.0.2")), Messages.Query(name));
+        Assert.Equal(addresses is null, answer is null);
+        if (answer is null) return;
+        var read = Messages.Of(answer);
+        Assert.Equal((0x1234, 0, false), (read.Id, read.Code, read.Truncated));
+        Assert.Equal(addresses!.Split(' ', StringSplitOptions.RemoveEmptyEntries).Order(), read.Addresses.Order());
+        // The letters as they were asked: resolvers that mix them look whether they come back.
+        Assert.Equal(name.TrimEnd('.'), read.Asked);
+        Assert.Equal(addresses.Length == 0 ? [Messages.Soa] : [], read.Types.Where(t => t == Messages.Soa));
+    }
+
+    [Theory]
+    // ::1 is always routed where there is IPv6; the other one never is in this network.
+    [InlineData("cart", Messages.Aaaa, "::1")]
+    [InlineData("web.default", Messages.Aaaa, "")]
+    [InlineData("cart", Messages.Srv, "")]
+    [InlineData("cart", 65, "")]
+    [InlineData("cart", Messages.Any, "240.0.0.1 ::1")]
+    public void OtherTypesAreNotThere(string name, ushort type, string addresses)
+    {
+        Skip(type);
+        var read = Messages.Of(Given.Ask(Given.Responder(Given.With(Given.Shop)), Messages.Query(name, type))!);
+        Assert.Equal(0, read.Code); // never NXDOMAIN: the name exists
+        Assert.Equal(addresses, string.Join(' ', read.Addresses));
+
+        static void Skip(ushort type) => Xunit.Skip.If(type is Messages.Aaaa or Messages.Any && !System.Net.Sockets.Socket.OSSupportsIPv6, "no IPv6 here");
+    }
+
+    [Fact]
+    public void AnotherClassIsNotOurs() => Assert.Null(Given.Ask(Given.Responder(Given.With(Given.Shop)), Messages.Query("cart", kind: 3)));
+
+    [Fact]
+    public void BeforeATableNobodyIsAnsweredHere() => Assert.Null(Given.Ask(Given.Responder(Given.With(null)), Messages.Query("cart")));
+
+    [Theory]
+    [InlineData(0, 512)]
+    [InlineData(400, 512)]
+    [InlineData(1232, 1232)]
+    [InlineData(65000, 4096)]
+    public void OverUdpAnAnswerIsCutToWhatTheClientTakes(int edns, int most)
+    {
+        var instances = Enumerable.Range(0, 1500).Select(i => $"10.1.{i / 250}.{i % 250}").ToArray();
+        var responder = Given.Responder(Given.With(Given.Shop, instances));
+        var answer = Given.Ask(responder, Messages.Query("pods", udp: edns))!;
+        var read = Messages.Of(answer);
+        Assert.True(read.Truncated);
+        Assert.InRange(answer.Length, most - 16, most);
+        Assert.Equal(read.Addresses.Length, read.Addresses.Distinct().Count());
+        Assert.Equal(edns > 0 ? 1232 : 0, read.Udp);
+
+        // Over TCP all there is room for, bounded; and not always the same.
+        var whole = Messages.Of(Given.Ask(responder, Messages.Query("pods"), tcp: true)!);
+        Assert.Equal((false, MeshAnswers.MostInstances), (whole.Truncated, whole.Addresses.Distinct().Count()));
+        Assert.NotEqual(whole.Addresses[0], Messages.Of(Given.Ask(responder, Messages.Query("pods"), tcp: true)!).Addresses[0]);
+        Assert.All(whole.Addresses, a => Assert.Contains(a, instances));
+    }
+
+    [Fact]
+    public void InstancesComeInTurn()
+    {
+        var responder = Given.Responder(Given.With(Given.Shop, "10.1.0.1", "10.1.0.2", "10.1.0.3"));
+        var first = Enumerable.Range(0, 300).Select(_ => Messages.Of(Given.Ask(responder, Messages.Query("pods"))!).Addresses[0]).GroupBy(a => a).Select(g => g.Count()).ToList();
+        Assert.Equal(3, first.Count);
+        Assert.All(first, count => Assert.InRange(count, 60, 140));
+    }
+
+    [Fact]
+    public void AnInstanceWithTwoPortsIsOneAddress() =>
+        Assert.Single(Messages.Of(Given.Ask(Given.Responder(Given.With(Given.Shop, "10.1.0.1", "10.1.0.1")), Messages.Query("pods"))!).Addresses);
+
+    [Fact]
+    public void FlagsOfTheQueryAreHandledAsTheyShould()
+    {
+        var responder = Given.Responder(Given.With(Given.Shop));
+        var read = Messages.Of(Given.Ask(responder, Messages.Query("cart", udp: 4096, dnssec: true, flags: 0x0130))!);
+        Assert.Equal(0x8000 | 0x0400 | 0x0100 | 0x0080 | 0x0010, read.Flags); // QR AA RD RA CD, never AD
+        Assert.Equal(16, Messages.Of(Given.Ask(responder, Messages.Query("cart", udp: 4096, version: 1))!).Code); // BADVERS
+    }
+
+    [Fact]
+    public void FiveThousandServicesAreSmallAndFast()
+    {
+        var proto = new Mesh.Api.V1.NameTable { ClusterDomain = "cluster.local" };
+        for (var i = 0; i < 5000; i++) proto.Services.Add(Given.Service($"service-of-some-length-{i}", $"team-{i % 50}", i % 50 == 1, $"240.0.{i / 250}.{i % 250}", $"fd6d:6573:6800::{i:x}"));
+        Given.Read(proto); // types loaded
+        var before = GC.GetTotalMemory(forceFullCollection: true);
+        var table = Given.Read(proto);
+        var kept = GC.GetTotalMemory(forceFullCollection: true) - before;
+        Assert.True(kept < 700 * 1024, $"{kept / 1024} KiB");
+        Assert.Equal(5000, table.Services);
+
+        var snapshots = Given.With(proto);
+        var responder = Given.Responder(snapshots);
+        var (query, answer) = (Messages.Query("service-of-some-length-4321.team-21.svc.cluster.local"), new byte[512]);
+        for (var i = 0; i < 1000; i++) responder.Answer(query, answer, false, 40000, out _);
+        var (allocated, start) = (GC.GetAllocatedBytesForCurrentThread(), System.Diagnostics.Stopwatch.GetTimestamp());
+        const int Times = 20000;
+        for (var i = 0; i < Times; i++) responder.Answer(query, answer, false, 40000, out _);
+        var taken = System.Diagnostics.Stopwatch.GetElapsedTime(start);
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - allocated);
+        Console.WriteLine($"names: {kept / 1024} KiB for 5,000 services; {taken.TotalMicroseconds / Times:0.00} us an answer");
+        GC.KeepAlive(table);
+    }
+
+    [Theory]
+    [InlineData("Cart", "")]
+    [InlineData("ca.rt", "")]
+    [InlineData("", "")]
+    [InlineData("cart", "Shop")]
+    public void ATableThatIsNoneIsRefusedWhole(string name, string ns)
+    {
+        var errors = new Mesh.Sidecar.Config.Builders.ConfigErrors();
+        var bad = new Mesh.Api.V1.NameTable { ClusterDomain = "cluster.local", Services = { new Mesh.Api.V1.NameTable.Types.Service { Name = name, Namespace = ns } } };
+        Mesh.Sidecar.Config.Builders.ResourceSetBuilder.With(Mesh.Sidecar.Config.ResourceSet.Empty, Mesh.Api.Xds.TypeUrls.NameTable, "1", [Google.Protobuf.WellKnownTypes.Any.Pack(bad)], errors);
+        Assert.Contains("NameTable names: services[0]", errors.ToString(), StringComparison.Ordinal);
+    }
+}
