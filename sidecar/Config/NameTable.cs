@@ -43,7 +43,7 @@ internal sealed class NameTable
     public bool TryFind(ReadOnlySpan<byte> name, out MeshName found)
     {
         var entry = Service(name, out var instance);
-        if (entry < 0) (entry, instance) = (External(name), default);
+        if (entry < 0) entry = External(name);
         found = entry < 0 ? default : new MeshName(AddressesOf(entry, v6: false), AddressesOf(entry, v6: true), InstancesOf(entry), instance);
         return entry >= 0;
     }
@@ -73,20 +73,23 @@ internal sealed class NameTable
         return found >= 0 ? found : Find(bare, name, labels: 1, out instance);
     }
 
-    /// <summary>The service a text of so many labels names; with one label more, that is one of its instances.</summary>
-    private static int Find(NameIndex index, ReadOnlySpan<byte> text, int labels, out ReadOnlySpan<byte> instance)
+    /// <summary>The service a text of so many labels names; with one label more, that is one of its instances when it is headless.</summary>
+    private int Find(NameIndex index, ReadOnlySpan<byte> text, int labels, out ReadOnlySpan<byte> instance)
     {
         instance = default;
         var more = text.Count((byte)'.') + 1 - labels;
         if (more == 1)
         {
             var dot = text.IndexOf((byte)'.');
-            (instance, text) = (text[..dot], text[(dot + 1)..]);
+            instance = text[..dot];
+            text = text[(dot + 1)..];
         }
 
         if (more is not (0 or 1)) return -1;
         var key = index.Find(text);
-        return key < 0 ? -1 : index.EntryOf(key);
+        if (key < 0) return -1;
+        var entry = index.EntryOf(key);
+        return more == 1 && parts.Entries[entry].InstancesOf < 0 ? -1 : entry;
     }
 
     private int External(ReadOnlySpan<byte> name)

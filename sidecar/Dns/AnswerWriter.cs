@@ -25,7 +25,8 @@ internal ref struct AnswerWriter
 
     private AnswerWriter(Span<byte> buffer, DnsQuery query)
     {
-        (this.buffer, this.query) = (buffer, query);
+        this.buffer = buffer;
+        this.query = query;
         end = buffer.Length - (query.HasEdns ? OptRecord : 0);
     }
 
@@ -46,7 +47,7 @@ internal ref struct AnswerWriter
     }
 
     /// <summary>Adds an address; false, and TC, when it does not fit.</summary>
-    public bool Add(ushort type, ReadOnlySpan<byte> address, uint ttl)
+    public bool Add(ushort type, scoped ReadOnlySpan<byte> address, uint ttl)
     {
         if (length + RecordHead + address.Length > end)
         {

@@ -33,7 +33,8 @@ internal sealed class MeshAnswers(Snapshots snapshots, Ipv6Routes routes, Random
             return AnswerWriter.Refuse(answer, message, query, DnsCode.BadVersion);
         }
 
-        var (v4, v6) = (found.V4, found.V6);
+        var v4 = found.V4;
+        var v6 = found.V6;
         if (found.InstancesOf.Length > 0 && !Instances(snapshot, found, out v4, out v6)) return 0;
         var writer = AnswerWriter.Begin(answer, message, query);
         var written = 0;
@@ -45,17 +46,18 @@ internal sealed class MeshAnswers(Snapshots snapshots, Ipv6Routes routes, Random
     }
 
     /// <summary>The addresses of a headless service, or of the instance that is asked for; false when there is no such instance.</summary>
-    private static bool Instances(Snapshot snapshot, MeshName found, out ReadOnlySpan<byte> v4, out ReadOnlySpan<byte> v6)
+    private static bool Instances(Snapshot snapshot, scoped MeshName found, out ReadOnlySpan<byte> v4, out ReadOnlySpan<byte> v6)
     {
-        (v4, v6) = (default, default);
+        v4 = v6 = default;
         if (snapshot.ClusterOf(found.InstancesOf) is not { } cluster) return found.Instance.IsEmpty;
         var addresses = found.Instance.IsEmpty ? cluster.Addresses : InstanceAddresses.Of(cluster.Endpoints, Encoding.ASCII.GetString(found.Instance));
-        (v4, v6) = (addresses.V4, addresses.V6);
+        v4 = addresses.V4;
+        v6 = addresses.V6;
         return found.Instance.IsEmpty || v4.Length + v6.Length > 0;
     }
 
     /// <summary>Writes addresses, beginning with any one of them; how many could be written.</summary>
-    private int Add(ref AnswerWriter writer, ushort type, ReadOnlySpan<byte> addresses, int size, Snapshot snapshot)
+    private int Add(ref AnswerWriter writer, ushort type, scoped ReadOnlySpan<byte> addresses, int size, Snapshot snapshot)
     {
         var count = addresses.Length / size;
         var first = count > 1 ? (int)random.Below((uint)count) : 0;

@@ -68,7 +68,11 @@ public sealed class HostileMessageTests
     {
         byte[][] seeds = [Messages.Query("cart"), Messages.Query("pods-1.pods.shop.svc.cluster.local", Messages.Aaaa, udp: 4096), Messages.Query("api.example.com", Messages.Any)];
         var responder = Given.Responder(Given.With(Given.Shop, "10.1.0.1", "10.1.0.2"));
-        var mutations = Gen.Zip(Gen.Choose(0, seeds.Length - 1), Gen.ListOf(Gen.Zip(Gen.Choose(0, 70), Gen.Choose(0, 255))), Gen.Choose(0, 80));
+        var mutations =
+            from seed in Gen.Choose(0, seeds.Length - 1)
+            from changes in Changes(70)
+            from cut in Gen.Choose(0, 80)
+            select (seed, changes, cut);
         Prop.ForAll(mutations.ToArbitrary(), made =>
         {
             var (seed, changes, cut) = made;
@@ -79,7 +83,7 @@ public sealed class HostileMessageTests
             var length = responder.Answer(message, answer, tcp: false, 40000, out _);
             // Whatever it says, it is to this identifier, is an answer, and adds no more than two records and OPT.
             return length <= 0 || (answer[0] == message[0] && answer[1] == message[1] && (answer[2] & 0x80) != 0 && length <= message.Length + 11 + 36 + (3 * 28));
-        }).Check(Config.QuickThrowOnFailure.WithMaxTest(20000).WithQuietOnSuccess(true));
+        }).Check(FsCheck.Config.QuickThrowOnFailure.WithMaxTest(20000).WithQuietOnSuccess(true));
     }
 
     [Fact]
@@ -89,7 +93,11 @@ public sealed class HostileMessageTests
         var good = Messages.Answer(query, 0, "192.0.2.1");
         var end = Messages.QuestionEnd(query);
         Assert.Equal(AnswerWorth.Good, ResolverAnswers.Judge(good, query, end));
-        Prop.ForAll(Gen.Zip(Gen.ListOf(Gen.Zip(Gen.Choose(0, good.Length - 1), Gen.Choose(0, 255))), Gen.Choose(0, good.Length)).ToArbitrary(), made =>
+        var mutations =
+            from changes in Changes(good.Length)
+            from cut in Gen.Choose(0, good.Length)
+            select (changes, cut);
+        Prop.ForAll(mutations.ToArbitrary(), made =>
         {
             var (changes, cut) = made;
             var answer = good.ToArray();
@@ -100,7 +108,7 @@ public sealed class HostileMessageTests
             var same = cut >= end && answer[0] == query[0] && answer[1] == query[1] && (answer[2] & 0xF8) == 0x80
                 && string.Equals(Text(answer, end), Text(query, end), StringComparison.OrdinalIgnoreCase);
             return worth != AnswerWorth.Good || same;
-        }).Check(Config.QuickThrowOnFailure.WithMaxTest(20000).WithQuietOnSuccess(true));
+        }).Check(FsCheck.Config.QuickThrowOnFailure.WithMaxTest(20000).WithQuietOnSuccess(true));
 
         static string Text(byte[] message, int end) => System.Text.Encoding.Latin1.GetString(message[12..end]);
     }
@@ -118,6 +126,10 @@ public sealed class HostileMessageTests
         refusal[3] = 0x83; // without a question nobody is told that a name does not exist
         Assert.Equal(AnswerWorth.None, ResolverAnswers.Judge(refusal, query, query.Length));
     }
+
+    /// <summary>Bytes to change: where and to what.</summary>
+    private static Gen<(int At, int Value)[]> Changes(int length) =>
+        (from at in Gen.Choose(0, length - 1) from value in Gen.Choose(0, 255) select (at, value)).ArrayOf();
 
     private static byte[] Header(byte questions) => [0, 1, 1, 0, 0, questions, 0, 0, 0, 0, 0, 0];
 

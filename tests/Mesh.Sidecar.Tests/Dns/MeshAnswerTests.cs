@@ -3,7 +3,7 @@ using Mesh.Sidecar.Dns;
 namespace Mesh.Sidecar.Tests.Dns;
 
 /// <summary>What is answered from the table, byte by byte.</summary>
-public sealed class MeshAnswerTests
+public sealed class MeshAnswerTests(Xunit.Abstractions.ITestOutputHelper output)
 {
     [Theory]
     [InlineData("cart", "240.0.0.1")]
@@ -143,7 +143,7 @@ public sealed class MeshAnswerTests
         for (var i = 0; i < Times; i++) responder.Answer(query, answer, false, 40000, out _);
         var taken = System.Diagnostics.Stopwatch.GetElapsedTime(start);
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - allocated);
-        Console.WriteLine($"names: {kept / 1024} KiB for 5,000 services; {taken.TotalMicroseconds / Times:0.00} us an answer");
+        output.WriteLine($"names: {kept / 1024} KiB for 5,000 services; {taken.TotalMicroseconds / Times:0.00} us an answer");
         GC.KeepAlive(table);
     }
 

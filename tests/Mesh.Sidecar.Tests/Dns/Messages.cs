@@ -62,7 +62,7 @@ internal static class Messages
     {
         var flags = BinaryPrimitives.ReadUInt16BigEndian(message[2..]);
         Assert.True((flags & 0x8000) != 0, "no answer");
-        var counts = Enumerable.Range(0, 4).Select(i => (int)BinaryPrimitives.ReadUInt16BigEndian(message[(4 + (i * 2))..])).ToArray();
+        int[] counts = [U16(message, 4), U16(message, 6), U16(message, 8), U16(message, 10)];
         var at = counts[0] == 1 ? QuestionEnd(message) : 12;
         var (addresses, types, udp, extended) = (new List<string>(), new List<ushort>(), 0, 0);
         for (var i = 0; i < counts[1] + counts[2] + counts[3]; i++)
