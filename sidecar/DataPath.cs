@@ -58,6 +58,7 @@ internal sealed class DataPath : IAsyncDisposable
     {
         var random = new Randomness(settings.Seed);
         Own = new OwnPorts(new LocalAddresses(time));
+        Verdicts = new Verdicts(time);
         var dialer = new Dialer(snapshots, settings.Security, Own, time, random, sink.Own);
         upstreams = new UpstreamConnections(time, dialer, sink.Own);
         var attempts = new Attempts(upstreams, time, random, sink.Own);
@@ -78,6 +79,9 @@ internal sealed class DataPath : IAsyncDisposable
         {
             Snapshots = snapshots,
             Tcp = tcp.ServeAsync,
+            DialAhead = tcp.DialAheadAsync,
+            Verdicts = Verdicts,
+            Peers = new MeshPeers(),
             Connect = connect.ServeAsync,
             Unknown = unknown.ServeAsync,
             Http = handOver.ServeAsync,
@@ -94,6 +98,9 @@ internal sealed class DataPath : IAsyncDisposable
 
     /// <summary>The ports that are for nobody's traffic.</summary>
     public OwnPorts Own { get; }
+
+    /// <summary>Where servers speak first.</summary>
+    public Verdicts Verdicts { get; }
 
     /// <summary>
     /// Call first thing in Main, before any socket is made: completions run on the threads that wait for sockets, with no hand-over between.

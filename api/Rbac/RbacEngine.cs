@@ -16,11 +16,11 @@ public sealed class RbacEngine
     private readonly PolicyIndex? index;
     private readonly Truth enough;
 
-    private RbacEngine(RbacAction action, ImmutableArray<Policy> policies, bool readsPath)
+    private RbacEngine(RbacAction action, ImmutableArray<Policy> policies, RuleReader read)
     {
         Action = action;
         this.policies = policies;
-        ReadsPath = readsPath;
+        (ReadsPath, ReadsRequests) = (read.ReadsPath, read.ReadsRequests);
         enough = action == RbacAction.Allow ? Truth.Yes : Truth.Maybe;
         if (policies.Length >= PolicyIndex.WorthIt) index = PolicyIndex.Of(policies);
     }
@@ -30,6 +30,9 @@ public sealed class RbacEngine
 
     /// <summary>True when a rule looks at paths: requests whose path has no single meaning are to be refused then.</summary>
     public bool ReadsPath { get; }
+
+    /// <summary>True when a rule looks at what only requests have: their path, method, host or header fields.</summary>
+    public bool ReadsRequests { get; }
 
     /// <summary>How many policies there are.</summary>
     public int Policies => policies.Length;
@@ -53,7 +56,7 @@ public sealed class RbacEngine
         }
 
         if (problems.Count > before) return null;
-        return new RbacEngine((RbacAction)rules.Action, compiled.DrainToImmutable(), reader.ReadsPath);
+        return new RbacEngine((RbacAction)rules.Action, compiled.DrainToImmutable(), reader);
     }
 
     /// <summary>Decides.</summary>

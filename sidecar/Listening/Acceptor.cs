@@ -14,7 +14,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
 {
     private static readonly TimeSpan PauseWhenFull = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan TimeOfHandshakes = TimeSpan.FromMilliseconds(200);
-    private readonly FirstBytes firstBytes = new(parts.Time);
+    private readonly ServerFirst serverFirst = new(parts);
     private readonly SecureAccept secure = new(parts);
     private readonly CancellationTokenSource stop = new();
     private readonly Lock gate = new();
@@ -196,7 +196,8 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         }
 
         group ??= listener.Rest;
-        var words = FirstBytes.Matter(listener, group) ? await firstBytes.LookAsync(accepted, listener, group) : new FirstWords(Detected.Other, null);
+        var (words, dialled) = await serverFirst.HearAsync(accepted, facts, group);
+        using var ahead = dialled;
         var spoken = words.Spoken;
         var chain = ChainMatch.Find(group, spoken);
         if (chain is null || words.Detected == Detected.NeedMore)
@@ -209,8 +210,9 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         if (chain.Tls is not null && secured is null) return;
         try
         {
+            if (secured is not null && facts.RemoteEndPoint is { } client) parts.Peers.Proved(client.Address);
             facts.Tell(spoken, secured?.Peer);
-            await ServeAsync(connection, facts, words.Detected, secured);
+            await ServeAsync(connection, facts, words.Detected, secured, ahead);
         }
         catch
         {
@@ -219,13 +221,13 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         }
     }
 
-    private async Task ServeAsync(OpenConnection connection, ConnectionFacts facts, Detected detected, TlsTransport? secured)
+    private async Task ServeAsync(OpenConnection connection, ConnectionFacts facts, Detected detected, TlsTransport? secured, DialledAhead? ahead)
     {
         var accepted = connection.Socket;
         // First bytes and handshakes take as long as a client likes, within bounds: what changed meanwhile holds for it.
         var chain = facts.ChainIn(parts.Snapshots.Current);
         if (chain is null || chain.Tls is null != secured is null) ((IDisposable?)secured ?? accepted).Dispose();
-        else if (chain.Tcp is { } tcp) await parts.Tcp(secured ?? (ITransport)new SocketTransport(accepted), facts, tcp);
+        else if (chain.Tcp is { } tcp) await parts.Tcp(secured ?? (ITransport)new SocketTransport(accepted), facts, tcp, ahead);
         else if (chain.Http is not { } http) ((IDisposable?)secured ?? accepted).Dispose();
         else if (secured is not null) await parts.SecuredHttp(connection, facts, IsHttp2(http.Codec, secured.Protocol), secured);
         else if (detected == Detected.Connect) await parts.Connect(accepted, facts, http);

@@ -12,8 +12,17 @@ internal sealed record AcceptorParts
     /// <summary>The configuration.</summary>
     public required Snapshots Snapshots { get; init; }
 
-    /// <summary>Serves an opaque connection to its end.</summary>
-    public required Func<ITransport, ConnectionFacts, TcpProxyConfig, Task> Tcp { get; init; }
+    /// <summary>Serves an opaque connection to its end, with the server's connection where one was made ahead.</summary>
+    public required Func<ITransport, ConnectionFacts, TcpProxyConfig, DialledAhead?, Task> Tcp { get; init; }
+
+    /// <summary>Connects to where an opaque connection would go, before its client has spoken; null when it may not go there or cannot.</summary>
+    public required Func<ConnectionFacts, TcpProxyConfig, CancellationToken, Task<DialledAhead?>> DialAhead { get; init; }
+
+    /// <summary>Where servers speak first.</summary>
+    public required Verdicts Verdicts { get; init; }
+
+    /// <summary>Who may speak mutual TLS.</summary>
+    public required MeshPeers Peers { get; init; }
 
     /// <summary>Serves a connection that begins with CONNECT to its end.</summary>
     public required Func<Socket, ConnectionFacts, HttpConnectionManager, Task> Connect { get; init; }

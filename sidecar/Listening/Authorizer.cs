@@ -13,20 +13,20 @@ internal sealed class Authorizer(AuthorizationLog log)
 {
     private const int LongestTarget = 512;
 
-    /// <summary>Asks about a TCP connection, once, before anything is sent to the application; null lets it through.</summary>
-    public Denial? Check(Authorization rules, ConnectionFacts connection)
+    /// <summary>Whether a TCP connection would be let through. Nothing is counted or logged: it is not served yet.</summary>
+    public static bool WouldLet(Authorization rules, ConnectionFacts connection)
     {
-        var request = new RbacRequest
+        var request = Ask(connection);
+        foreach (var filter in rules.Filters)
         {
-            Method = "",
-            Authority = "",
-            Principal = connection.Peer?.Uri,
-            Source = connection.Addresses.Source,
-            Destination = connection.Addresses.Destination,
-            DestinationPort = connection.LocalEndPoint.Port,
-        };
-        return Check(rules, connection.Listener, connection, request, ("", ""));
+            if (filter.Rules is { Action: not RbacAction.Log } enforced && !enforced.Evaluate(request).Allowed) return false;
+        }
+
+        return true;
     }
+
+    /// <summary>Asks about a TCP connection, once, before anything is sent to the application; null lets it through.</summary>
+    public Denial? Check(Authorization rules, ConnectionFacts connection) => Check(rules, connection.Listener, connection, Ask(connection), ("", ""));
 
     /// <summary>Asks about a request; null lets it through.</summary>
     public Denial? Check(
@@ -53,6 +53,16 @@ internal sealed class Authorizer(AuthorizationLog log)
 
         return denial;
     }
+
+    private static RbacRequest Ask(ConnectionFacts connection) => new()
+    {
+        Method = "",
+        Authority = "",
+        Principal = connection.Peer?.Uri,
+        Source = connection.Addresses.Source,
+        Destination = connection.Addresses.Destination,
+        DestinationPort = connection.LocalEndPoint.Port,
+    };
 
     private static AuthorizationEvent Event(
         AuthorizationOutcome outcome, RbacVerdict verdict, AuthorizationFilter filter, Listener listener, ConnectionFacts connection,

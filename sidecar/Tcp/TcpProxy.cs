@@ -15,8 +15,18 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
     /// <summary>How long a connection may live; zero is for ever.</summary>
     public TimeSpan MaxAge { get; init; }
 
-    /// <summary>Serves a connection of a TCP chain to its end.</summary>
-    public async Task ServeAsync(ITransport client, ConnectionFacts connection, TcpProxyConfig config)
+    /// <summary>Connects to where a connection would go, before its client has spoken; null when it may not go there or cannot. Nothing is told of that.</summary>
+    public async Task<DialledAhead?> DialAheadAsync(ConnectionFacts connection, TcpProxyConfig config, CancellationToken cancel)
+    {
+        if (config.Authorization is { } rules && !Authorizer.WouldLet(rules, connection)) return null;
+        if (WeightedChoice.Of(config.Clusters, config.TotalWeight, random)?.Cluster is not { } cluster) return null;
+        var facts = FactsOf(connection, cluster);
+        var dialled = await DialAsync(facts, cluster, connection, cancel);
+        return dialled.Transport is { } upstream ? new DialledAhead(upstream, facts, config) : null;
+    }
+
+    /// <summary>Serves a connection of a TCP chain to its end, by the connection to the server that was made ahead if there is one.</summary>
+    public async Task ServeAsync(ITransport client, ConnectionFacts connection, TcpProxyConfig config, DialledAhead? ahead = null)
     {
         var choice = WeightedChoice.Of(config.Clusters, config.TotalWeight, random);
         var facts = FactsOf(connection, choice?.Cluster);
@@ -27,8 +37,14 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
             return;
         }
 
+        if (ahead?.Take(config) is { } made)
+        {
+            await CarryAsync(client, made, ahead.Facts, config.IdleTimeout);
+            return;
+        }
+
         var (upstream, failure, detail) = choice?.Cluster is { } cluster
-            ? await (cluster.Kind == ClusterKind.Passthrough ? PassAsync(facts, cluster, connection) : ConnectAsync(facts, cluster))
+            ? await DialAsync(facts, cluster, connection, CancellationToken.None)
             : new Dialled(null, Failure.NoCluster, $"cluster {choice?.Name} does not exist");
         if (upstream is null)
         {
@@ -56,7 +72,7 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
     };
 
     /// <summary>Connects to an endpoint of the cluster, on refusal to another one: nothing was sent yet, so nothing can be sent twice.</summary>
-    public async ValueTask<Dialled> ConnectAsync(TcpFacts facts, Cluster cluster)
+    public async ValueTask<Dialled> ConnectAsync(TcpFacts facts, Cluster cluster, CancellationToken cancel = default)
     {
         var tried = new Endpoint?[MostTries];
         for (var number = 0; ; number++)
@@ -65,18 +81,21 @@ internal sealed class TcpProxy(Dialer dialer, TimeProvider time, Randomness rand
             if (endpoint is null) return new(null, Failure.NoEndpoint, $"cluster {cluster.Name} has no healthy endpoint");
             facts.Endpoint = tried[number] = endpoint;
             var dial = new Dial(endpoint, dialer.TermsOf(endpoint), Carried.Tcp, facts.Direction, cluster.ConnectTimeout);
-            var dialled = await dialer.ConnectAsync(dial, CancellationToken.None);
+            var dialled = await dialer.ConnectAsync(dial, cancel);
             if (dialled.Transport is not null || dialled.Failure == Failure.Loop || number + 1 == MostTries || number + 1 >= cluster.Endpoints.Length)
                 return dialled;
         }
     }
 
+    private ValueTask<Dialled> DialAsync(TcpFacts facts, Cluster cluster, ConnectionFacts connection, CancellationToken cancel) =>
+        cluster.Kind == ClusterKind.Passthrough ? PassAsync(facts, cluster, connection, cancel) : ConnectAsync(facts, cluster, cancel);
+
     /// <summary>Connects to where a captured connection was meant to go, whoever is there.</summary>
-    private ValueTask<Dialled> PassAsync(TcpFacts facts, Cluster cluster, ConnectionFacts connection)
+    private ValueTask<Dialled> PassAsync(TcpFacts facts, Cluster cluster, ConnectionFacts connection, CancellationToken cancel)
     {
         if (connection.Original is not { } original) return new(new Dialled(null, Failure.NoRoute, "the connection was made to this port itself: nothing tells where it is to go"));
         facts.Endpoint = OriginalEndpoint.Of(original, connection.ClientAddress);
-        return dialer.ConnectAsync(new Dial(facts.Endpoint, null, Carried.Tcp, facts.Direction, cluster.ConnectTimeout), CancellationToken.None);
+        return dialer.ConnectAsync(new Dial(facts.Endpoint, null, Carried.Tcp, facts.Direction, cluster.ConnectTimeout), cancel);
     }
 
     /// <summary>Carries bytes both ways until both ends are done.</summary>

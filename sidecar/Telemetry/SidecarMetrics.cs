@@ -134,6 +134,10 @@ internal sealed class SidecarMetrics
     public CounterFamily CaptureRefused { get; } = new("mesh_sidecar_capture_refused_total",
         "Captured connections that were refused, by reason.", "direction", "reason");
 
+    /// <summary>Connections whose clients were silent at first, on ports of undeclared protocol.</summary>
+    public CounterFamily Detections { get; } = new("mesh_sidecar_detection_races_total",
+        "Connections whose clients were silent at first, on ports of undeclared protocol, by what decided what they speak.", "direction", "decided_by");
+
     /// <summary>The counter of an outcome.</summary>
     public CounterFamily Authorization(AuthorizationOutcome outcome) => outcome switch
     {
@@ -143,7 +147,7 @@ internal sealed class SidecarMetrics
     };
 
     /// <summary>All counters with labels, in order of exposition.</summary>
-    public IReadOnlyList<CounterFamily> Families => [Handshakes, HandshakeFailures, AccessDenied, AccessWouldBeDenied, AccessAudited, CaptureRefused];
+    public IReadOnlyList<CounterFamily> Families => [Handshakes, HandshakeFailures, AccessDenied, AccessWouldBeDenied, AccessAudited, CaptureRefused, Detections];
 
     /// <summary>All counters, in order of exposition.</summary>
     public IReadOnlyList<Counter> Counters =>

@@ -17,6 +17,9 @@ internal sealed class RuleReader(RbacLayer layer)
     /// <summary>True when a rule that was read looks at paths.</summary>
     public bool ReadsPath { get; private set; }
 
+    /// <summary>True when a rule that was read looks at what only requests have.</summary>
+    public bool ReadsRequests { get; private set; }
+
     public Condition? Of(Permission proto, Place place)
     {
         switch (proto.RuleCase)
@@ -80,13 +83,17 @@ internal sealed class RuleReader(RbacLayer layer)
         return tests.OfText(proto.PrincipalName, place.At("principal_name")) is { } test ? new PrincipalIs(test) : null;
     }
 
-    private Condition? Header(HeaderMatcher proto, Place place) =>
-        layer == RbacLayer.Http ? HeaderConditions.Of(proto, tests, place) : Unsupported(place, "a TCP connection has no header");
+    private Condition? Header(HeaderMatcher proto, Place place)
+    {
+        if (layer == RbacLayer.Network) return Unsupported(place, "a TCP connection has no header");
+        ReadsRequests = true;
+        return HeaderConditions.Of(proto, tests, place);
+    }
 
     private Condition? Path(PathMatcher proto, Place place)
     {
         if (layer == RbacLayer.Network) return Unsupported(place, "a TCP connection has no path");
-        ReadsPath = true;
+        ReadsPath = ReadsRequests = true;
         return tests.OfPath(proto.Path, place.At("path")) is { } test ? new PathIs(test) : null;
     }
 
