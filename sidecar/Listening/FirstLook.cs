@@ -35,6 +35,7 @@ internal sealed class FirstLook(Socket accepted, FirstBytes terms, TimeProvider 
                 var more = peeking.MoreAsync(terms.Most, over.Token);
                 if (!more.IsCompleted) Wait();
                 if (!await more) return new(isTls ? Detected.NeedMore : Detected.Other, null);
+                isSilent = false;
                 var words = terms.Look(peeking.Bytes);
                 if (words.Detected != Detected.NeedMore) return words;
                 Note(terms.AsksForTls && ClientHello.MayBe(peeking.Bytes));
@@ -85,7 +86,6 @@ internal sealed class FirstLook(Socket accepted, FirstBytes terms, TimeProvider 
     {
         lock (gate)
         {
-            isSilent = false;
             if (!mayBeTls || isTls) return;
             isTls = true;
             Until(Security.HandshakeBound, Detected.NeedMore);
