@@ -59,6 +59,9 @@ internal sealed class DataPath : IAsyncDisposable
         var random = new Randomness(settings.Seed);
         Own = new OwnPorts(new LocalAddresses(time));
         Verdicts = new Verdicts(time);
+        sink.Own.Observe("mesh_sidecar_detection_verdicts", "Destinations of undeclared protocol whose servers are known to speak first.", grows: false, () => Verdicts.All.Count);
+        sink.Own.Observe("mesh_sidecar_detection_verdicts_learned_total", "Destinations whose servers were heard to speak first and were not known to.", grows: true, () => Verdicts.Learned);
+        sink.Own.Observe("mesh_sidecar_detection_verdicts_dropped_total", "Destinations whose servers were known to speak first and did not.", grows: true, () => Verdicts.Dropped);
         var dialer = new Dialer(snapshots, settings.Security, Own, time, random, sink.Own);
         upstreams = new UpstreamConnections(time, dialer, sink.Own);
         var attempts = new Attempts(upstreams, time, random, sink.Own);

@@ -227,6 +227,7 @@ internal sealed class Sidecar : IAsyncDisposable
         Time = time,
         Certificates = () => security.Own.Current is { } credentials ? [credentials] : [],
         RenewCertificate = identity is { } workloads ? workloads.RenewAsync : null,
+        Verdicts = () => data.Verdicts.All.Select(v => new LearnedVerdict(v.Of.Direction == Direction.Inbound ? "inbound" : "outbound", v.Of.Cluster, v.Of.Address?.ToString() ?? "", v.Until)),
         Node = (workload.NodeId, workload.Service),
         Readiness = () => life.Readiness(WaitingFor()),
         Accepted = () => publisher.Serving.Raw().Select(Accepted),

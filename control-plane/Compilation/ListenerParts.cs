@@ -19,7 +19,7 @@ internal static class ListenerParts
 {
     private static readonly Duration TcpIdleTimeout = Duration.FromTimeSpan(TimeSpan.FromHours(1));
 
-    // A server that speaks first (MySQL, SMTP) on a port of unknown protocol keeps its client waiting this long; declare such a port as tcp.
+    // Envoy keeps the client of a server that speaks first (MySQL, SMTP) waiting this long on a port of unknown protocol. Our sidecar asks the server meanwhile.
     /// <summary>How long a connection may say nothing before it is taken for one that waits for the server.</summary>
     public static readonly Duration DetectionTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(5));
 

@@ -34,6 +34,7 @@ internal sealed class AdminPages
             ["/certs"] = new("certificates in use", c => CertificatesPage.AnswerAsync(c, sources)),
             ["/certs/renew"] = new("get a new certificate now; answers with its serial number", c => CertificatesPage.RenewAsync(c, sources), Changes: true),
             ["/dns"] = new("names of the mesh, resolvers of all others; ?name=, ?format=json", c => DnsPage.AnswerAsync(c, sources)),
+            ["/detection"] = new("ports of undeclared protocol whose servers speak first; ?format=json", c => DetectionPage.AnswerAsync(c, sources)),
             ["/memory"] = new("memory of the process", MemoryAsync),
             ["/quitquitquit"] = new("drain and exit", QuitAsync, Changes: true),
             ["/drain_listeners"] = new("leave the mesh, drain inbound listeners, keep outbound; ?wait answers when done", DrainAsync, Changes: true),

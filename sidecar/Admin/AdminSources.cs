@@ -40,6 +40,9 @@ internal sealed record AdminSources
     /// <summary>The resolver of names, for /dns; null when there is none.</summary>
     public Func<DnsServer?> Dns { get; init; } = () => null;
 
+    /// <summary>Where servers speak first, for /detection.</summary>
+    public Func<IEnumerable<LearnedVerdict>> Verdicts { get; init; } = () => [];
+
     /// <summary>node.id and node.cluster.</summary>
     public (string Id, string Cluster) Node { get; init; } = ("", "");
 
@@ -70,6 +73,13 @@ internal readonly record struct Readiness(string State, string Reason)
     /// <summary>On its way out.</summary>
     public static Readiness Draining(string reason) => new("DRAINING", reason);
 }
+
+/// <summary>A destination whose server was heard to speak first.</summary>
+/// <param name="Direction">outbound or inbound.</param>
+/// <param name="Cluster">The cluster its bytes go by.</param>
+/// <param name="Address">The address that was meant; empty where the cluster says it all.</param>
+/// <param name="Until">When that is forgotten, unless it is heard again.</param>
+internal readonly record struct LearnedVerdict(string Direction, string Cluster, string Address, DateTimeOffset Until);
 
 /// <summary>An xDS resource as it was accepted.</summary>
 internal sealed record AcceptedResource(string TypeUrl, string Name, string Version, IMessage Message);

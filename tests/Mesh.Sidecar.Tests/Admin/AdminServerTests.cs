@@ -45,6 +45,7 @@ public sealed class AdminServerTests : IAsyncLifetime
             Time = TimeProvider.System,
             Readiness = () => readiness,
             Accepted = () => accepted,
+            Verdicts = () => [new("inbound", "inbound|3306||", "10.0.0.1:3306", new DateTimeOffset(2031, 2, 3, 4, 5, 6, TimeSpan.Zero))],
             Quit = () => quit.TrySetResult(),
             RenewCertificate = _ =>
             {
@@ -64,6 +65,14 @@ public sealed class AdminServerTests : IAsyncLifetime
     {
         await server.DisposeAsync();
         client.Dispose();
+    }
+
+    [Fact]
+    public async Task DetectionShowsWhereServersSpeakFirst()
+    {
+        Assert.Equal("inbound::inbound|3306||::10.0.0.1:3306::server_speaks_first::until 2031-02-03T04:05:06Z\n", await client.GetStringAsync(At(server.Bound.Admin!, "/detection")));
+        var shown = await client.GetFromJsonAsync<JsonElement>(At(server.Bound.Admin!, "/detection?format=json"));
+        Assert.Equal("inbound|3306||", shown.GetProperty("server_speaks_first")[0].GetProperty("cluster").GetString());
     }
 
     [Fact]
