@@ -13,12 +13,14 @@ internal sealed class Peeking(Socket socket, TimeProvider time) : IDisposable
     private const int Usual = 1024;
     private const int SocketLevel = 1; // SOL_SOCKET
     private const int PeekOffset = 42; // SO_PEEK_OFF
+    private const int LowWater = 18; // SO_RCVLOWAT
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(50);
     private static volatile bool isMissing;
     private byte[]? bytes;
     private int count;
     private bool follows;
+    private bool wasCut;
 
     /// <summary>What has come so far.</summary>
     public ReadOnlySpan<byte> Bytes => bytes.AsSpan(0, count);
@@ -38,16 +40,27 @@ internal sealed class Peeking(Socket socket, TimeProvider time) : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        if (follows) TrySetOffset(-1);
+        if (follows) TrySet(PeekOffset, -1);
+        // A receive that was cut short stays in the runtime's queue until the socket is readable anew, and whoever reads next behind it, though bytes
+        // are there. Setting the low-water mark makes the kernel say so again.
+        if (wasCut) TrySet(LowWater, 1);
         if (bytes is not null) ArrayPool<byte>.Shared.Return(bytes);
         bytes = null;
     }
 
     private async ValueTask<bool> NextAsync(CancellationToken cancel)
     {
-        var more = await socket.ReceiveAsync(bytes.AsMemory(count), SocketFlags.Peek, cancel);
-        count += more;
-        return more > 0;
+        try
+        {
+            var more = await socket.ReceiveAsync(bytes.AsMemory(count), SocketFlags.Peek, cancel);
+            count += more;
+            return more > 0;
+        }
+        catch (OperationCanceledException)
+        {
+            wasCut = follows;
+            throw;
+        }
     }
 
     private async ValueTask<bool> AfterPausesAsync(CancellationToken cancel)
@@ -69,16 +82,16 @@ internal sealed class Peeking(Socket socket, TimeProvider time) : IDisposable
     private bool TryFollow()
     {
         if (isMissing || IsOldKernel) return false;
-        if (TrySetOffset(count)) return true;
+        if (TrySet(PeekOffset, count)) return true;
         isMissing = true;
         return false;
     }
 
-    private bool TrySetOffset(int offset)
+    private bool TrySet(int option, int value)
     {
         try
         {
-            socket.SetRawSocketOption(SocketLevel, PeekOffset, BitConverter.GetBytes(offset));
+            socket.SetRawSocketOption(SocketLevel, option, BitConverter.GetBytes(value));
             return true;
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)

@@ -102,6 +102,30 @@ public sealed class ServerFirstTests : IAsyncLifetime
         Assert.Equal(1, Races(Direction.Outbound, "client_bytes"));
     }
 
+    /// <summary>What may become a request line does not, and the server may speak or not: the client's bytes are passed on from the first.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task WhatOnlyBeganLikeHttpIsPassedOnWhole(bool greets)
+    {
+        var origin = Keep(new RecordingOrigin(async c =>
+        {
+            if (greets) await c.SendAsync(Hello);
+            await c.ReadAsync(4);
+            await c.SendAsync("PONG");
+            await c.ReadToEndAsync();
+        }));
+        await StartAsync(at => Detecting.Listener(at, Bed.Cluster(origin.Address)));
+        using var client = await SilentAsync();
+        await client.SendAsync("PI");
+        await Task.Delay(20);
+        await client.SendAsync("NG");
+        await Task.Delay(20);
+        var wanted = (greets ? Hello : "") + "PONG";
+        Assert.Equal(wanted, await AdvancingAsync(client.ReadAsync(wanted.Length), TimeSpan.FromSeconds(30)));
+        Assert.Single(origin.Connections);
+    }
+
     /// <summary>What servers of HTTP say unasked says nothing about the protocol of their clients.</summary>
     [Theory]
     [InlineData("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")]
