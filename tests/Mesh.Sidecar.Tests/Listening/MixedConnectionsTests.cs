@@ -60,7 +60,7 @@ public sealed class MixedConnectionsTests
         var greeted = Bed.Nowhere();
         await using var bed = await Bed.StartAsync(at => Bed.Snap(
             Beside(at, Bed.Cluster(web.Address), Bed.Cluster(raw.Address)),
-            Beside(greeted, Bed.Cluster(mail.Address), Bed.Cluster(mail.Address)) with { Slot = 1, Name = "upstream|mail" }));
+            Beside(greeted, Mail(mail.Address), Mail(mail.Address)) with { Slot = 1, Name = "upstream|mail" }));
         var next = 0;
         await Task.WhenAll(Enumerable.Range(0, AtOnce).Select(worker => Task.Run(async () =>
         {
@@ -122,6 +122,12 @@ public sealed class MixedConnectionsTests
         // What is TLS goes on as bytes; that it was recognised shows in how it goes on.
         DefaultChain = new FilterChain { Name = "tcp", Tcp = Bed.TcpTo(bytes) },
     };
+
+    private static Cluster Mail(IPEndPoint address)
+    {
+        var like = Bed.Cluster(address);
+        return new Cluster { Name = "outbound|25||mail.default.svc.cluster.local", Kind = like.Kind, Policy = like.Policy, Endpoints = like.Endpoints, Service = like.Service, State = like.State };
+    }
 
     /// <summary>A server of bytes that keeps nothing: greets, or answers what comes first.</summary>
     private sealed class Answering : IDisposable

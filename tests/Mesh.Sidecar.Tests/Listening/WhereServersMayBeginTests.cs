@@ -102,7 +102,7 @@ public sealed class WhereServersMayBeginTests : IAsyncLifetime
         using var client = await SilentAsync();
         if (!isEndpoint)
         {
-            time.Advance(ServerFirst.Headstart);
+            await PassAsync(TimeSpan.FromMilliseconds(300));
             Assert.Equal(Hello, await client.ReadAsync(Hello.Length));
             return;
         }
@@ -200,10 +200,8 @@ public sealed class WhereServersMayBeginTests : IAsyncLifetime
         };
 
         // A configuration that leaves a way for bytes beside a policy about requests, as no control plane of ours writes it.
-        Snapshot Policy(string filter) => Slotted(Guarded.Detecting(bed.Port, origin.Address, [filter], [Guarded.Rules("ALLOW", Guarded.Policy("ns/all[0]", """{"any": true}"""))]));
+        Snapshot Policy(string filter) => Guarded.Detecting(bed.Port, origin.Address, [filter], [Guarded.Rules("ALLOW", Guarded.Policy("ns/all[0]", """{"any": true}"""))]);
     }
-
-    private static Snapshot Slotted(Snapshot made) => made;
 
     private async Task StartAsync(Func<IPEndPoint, Snapshot> snapshot)
     {
@@ -214,9 +212,9 @@ public sealed class WhereServersMayBeginTests : IAsyncLifetime
 
     private async Task<RawClient> SilentAsync()
     {
-        var timers = time.ActiveTimers;
+        var timers = time.TimersMade;
         var client = await bed.ConnectAsync();
-        await Eventually.TrueAsync(() => time.ActiveTimers > timers);
+        await Eventually.TrueAsync(() => time.TimersMade > timers);
         return client;
     }
 
@@ -246,7 +244,7 @@ public sealed class WhereServersMayBeginTests : IAsyncLifetime
     {
         var own = authority.For(Authority.Web);
         await using var tls = new System.Net.Security.SslStream(new PiecesStream(client.Socket, pieces, pause), leaveInnerStreamOpen: true);
-        await tls.AuthenticateAsClientAsync(new()
+        await tls.AuthenticateAsClientAsync(new System.Net.Security.SslClientAuthenticationOptions
         {
             TargetHost = "cart",
             ClientCertificateContext = own.Svid.TlsContext,
