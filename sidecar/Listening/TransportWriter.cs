@@ -12,7 +12,7 @@ namespace Mesh.Sidecar.Listening;
 internal sealed class TransportWriter(ITransport transport) : PipeWriter
 {
     private const int Usual = 4 * 1024;
-    private const int LargestRecord = 16 * 1024;
+    private readonly int best = transport is TlsTransport ? 16 * 1024 /* a record */ : 64 * 1024;
     private readonly Queue<ArraySegment<byte>> full = [];
     private byte[] piece = [];
     private int filled;
@@ -157,9 +157,9 @@ internal sealed class TransportWriter(ITransport transport) : PipeWriter
 
     private void Grow(int least)
     {
-        if (filled == 0 || (full.Count == 0 && piece.Length < LargestRecord))
+        if (filled == 0 || (full.Count == 0 && piece.Length < best))
         {
-            var larger = ArrayPool<byte>.Shared.Rent(Math.Max(filled + least, filled == 0 && queued == 0 ? Usual : LargestRecord));
+            var larger = ArrayPool<byte>.Shared.Rent(Math.Max(filled + least, filled == 0 && queued == 0 ? Usual : best));
             piece.AsSpan(0, filled).CopyTo(larger);
             GiveBack();
             piece = larger;
@@ -169,7 +169,7 @@ internal sealed class TransportWriter(ITransport transport) : PipeWriter
         full.Enqueue(new(piece, 0, filled));
         queued += filled;
         filled = 0;
-        piece = ArrayPool<byte>.Shared.Rent(Math.Max(least, LargestRecord));
+        piece = ArrayPool<byte>.Shared.Rent(Math.Max(least, best));
     }
 
     private void Release()

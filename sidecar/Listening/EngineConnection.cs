@@ -8,19 +8,19 @@ using Microsoft.AspNetCore.Http.Features;
 namespace Mesh.Sidecar.Listening;
 
 /// <summary>
-/// A connection over TLS as Kestrel's engines take it: they read what TLS decrypts where it was decrypted to, and what they flush is a record; no
-/// pipe lies between. Begun by <see cref="Start"/>, ended by the engine's disposal.
+/// A connection, plain or over TLS, as Kestrel's engines take it: they read what came where it was received to, and what they flush is one send
+/// (and one record); no pipe lies between. Begun by <see cref="Start"/>, ended by the engine's disposal.
 /// </summary>
-internal sealed class SecuredConnection : ConnectionContext, IConnectionLifetimeFeature, IMemoryPoolFeature
+internal sealed class EngineConnection : ConnectionContext, IConnectionLifetimeFeature, IMemoryPoolFeature
 {
     private readonly CancellationTokenSource closed = new(); // not disposed: it holds nothing, and the engine may be through before it is told
-    private readonly TlsTransport transport;
+    private readonly ITransport transport;
     private readonly MemoryPool<byte> pool;
     private readonly TransportReader input;
     private readonly TransportWriter output;
 
-    /// <summary>Takes over a secured connection.</summary>
-    public SecuredConnection(TlsTransport transport, MemoryPool<byte> pool)
+    /// <summary>Takes over a connection.</summary>
+    public EngineConnection(ITransport transport, MemoryPool<byte> pool)
     {
         (this.transport, this.pool) = (transport, pool);
         input = new TransportReader(transport, pool);
@@ -57,7 +57,7 @@ internal sealed class SecuredConnection : ConnectionContext, IConnectionLifetime
     /// <summary>Whether its first bytes are HTTP/2's; they stay where they are. Who says nothing in time is closed.</summary>
     public async ValueTask<bool> SpeaksHttp2Async(TimeSpan bound, TimeProvider time)
     {
-        using var timer = time.CreateTimer(static self => ((SecuredConnection)self!).Abort(), this, bound, Timeout.InfiniteTimeSpan);
+        using var timer = time.CreateTimer(static self => ((EngineConnection)self!).Abort(), this, bound, Timeout.InfiniteTimeSpan);
         while (true)
         {
             var read = await input.ReadAsync();
@@ -72,7 +72,8 @@ internal sealed class SecuredConnection : ConnectionContext, IConnectionLifetime
     public override void Abort(ConnectionAbortedException abortReason)
     {
         input.Break(abortReason);
-        transport.Dispose();
+        // An answer that only the connection's end would end must not look whole.
+        transport.Reset();
     }
 
     /// <inheritdoc/>
