@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.IO.Pipelines;
-using System.Runtime.CompilerServices;
 using Mesh.Sidecar.Identity;
 
 namespace Mesh.Sidecar.Listening;
