@@ -8,8 +8,6 @@ using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Resilience;
 using Mesh.Sidecar.Tcp;
 using Mesh.Sidecar.Telemetry;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Mesh.Sidecar;
 
@@ -72,7 +70,7 @@ internal sealed class DataPath : IAsyncDisposable
         var tcp = new TcpProxy(dialer, time, random, settings.Self, sink, authorizer) { MaxAge = settings.MaxTcpAge };
         var connect = new ConnectTunnel(snapshots, tcp, dialer, time);
         var feed = new ConnectionFeed();
-        handOver = new HttpHandOver(feed, MakeWrapper(), time);
+        handOver = new HttpHandOver(feed, time);
         server = new HttpServer(http, feed, time, new KestrelLog(sink.Own, log.For("http")));
         var unknown = new UnknownDestinations(snapshots, tcp, dialer, new DestinationVerdicts(settings.AskDestination, time), time, sink.Own)
         {
@@ -138,12 +136,4 @@ internal sealed class DataPath : IAsyncDisposable
         upstreams.Dispose();
         await authorizations.DisposeAsync();
     }
-
-    private static SocketConnectionContextFactory MakeWrapper() => new(new SocketConnectionFactoryOptions
-    {
-        // Requests are handled where their bytes arrive. Nothing on the path blocks: what could, is banned at build time.
-        UnsafePreferInlineScheduling = true,
-        // One receive fewer for each request; an idle connection costs a 4 KiB block for it.
-        WaitForDataBeforeAllocatingBuffer = false,
-    }, NullLogger.Instance);
 }

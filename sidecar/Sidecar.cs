@@ -90,6 +90,8 @@ internal sealed class Sidecar : IAsyncDisposable
         var workload = Bindings.Bind(flags, sockets, MakeId);
         if (file?.Load() is { Count: > 0 } errors) return Refuse(errors);
         foreach (var listener in snapshots.Current.Listeners) sockets.Bind(listener!.Name, listener.Address, CaptureTerms.Of(listener));
+        // Whoever sees it serve may end it.
+        life.HearSignals(reload: () => file?.Reload());
 
         // 2. What is observed.
         own.Observe("mesh_sidecar_snapshot_number", "Number of the configuration that serves.", grows: false, () => snapshots.Current.Number);
@@ -113,7 +115,6 @@ internal sealed class Sidecar : IAsyncDisposable
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
 
         // 4. Whom to listen to.
-        life.HearSignals(reload: () => file?.Reload());
         List<Task> loops = [.. Follow(workload), new MemoryTrim(time).RunAsync(stop.Token)];
         await using var edges = new EdgeReporter(identity is null ? null : CertifiedChannelAsync(), traffic, workload.NodeId, time, random, log.For("telemetry"));
         log.Info("started", ("version", Program.Version), ("workload", workload.Id), ("outbound", workload.Outbound), ("admin", admin.Bound.Admin));

@@ -4,7 +4,7 @@ using System.Collections.Concurrent;
 namespace Mesh.Sidecar.Listening;
 
 /// <summary>
-/// Blocks of 4 KiB for the pipes of secured connections, given back and used again. Thread safe; lives as long as the data path. Keeps at most
+/// Blocks of 4 KiB for what HTTP connections receive, given back and used again. Thread safe; lives as long as the data path. Keeps at most
 /// <see cref="MostKept"/> blocks; larger pieces are not pooled.
 /// </summary>
 internal sealed class BlockPool : MemoryPool<byte>

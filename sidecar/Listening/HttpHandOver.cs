@@ -1,16 +1,20 @@
 using Mesh.Sidecar.Identity;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace Mesh.Sidecar.Listening;
 
 /// <summary>Wraps accepted sockets for Kestrel's engines and hands them over. Thread safe; owned by the data path.</summary>
-internal sealed class HttpHandOver(ConnectionFeed feed, SocketConnectionContextFactory wrapper, TimeProvider time) : IDisposable
+internal sealed class HttpHandOver(ConnectionFeed feed, TimeProvider time) : IDisposable
 {
     private readonly BlockPool blocks = new();
 
     /// <summary>Hands a connection in plaintext to an engine; the task ends with the connection.</summary>
-    public Task ServeAsync(OpenConnection open, ConnectionFacts facts, bool http2) => ServeAsync(open, wrapper.Create(open.Socket), facts, http2);
+    public Task ServeAsync(OpenConnection open, ConnectionFacts facts, bool http2)
+    {
+        var connection = new EngineConnection(new SocketTransport(open.Socket), blocks);
+        connection.Start();
+        return ServeAsync(open, connection, facts, http2);
+    }
 
     /// <summary>
     /// Hands a secured connection to an engine; the task ends with the connection. Where neither configuration nor handshake say which HTTP it
@@ -18,7 +22,7 @@ internal sealed class HttpHandOver(ConnectionFeed feed, SocketConnectionContextF
     /// </summary>
     public async Task ServeSecuredAsync(OpenConnection open, ConnectionFacts facts, bool? http2, TlsTransport secured)
     {
-        var connection = new SecuredConnection(secured, blocks);
+        var connection = new EngineConnection(secured, blocks);
         connection.Start();
         try
         {
@@ -45,9 +49,5 @@ internal sealed class HttpHandOver(ConnectionFeed feed, SocketConnectionContextF
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        wrapper.Dispose();
-        blocks.Dispose();
-    }
+    public void Dispose() => blocks.Dispose();
 }

@@ -53,12 +53,14 @@ internal sealed class Holders(IAuthorityStore store, TimeProvider time, Log log)
     {
         var now = time.GetUtcNow();
         var all = new Dictionary<string, IssuedRecord>(StringComparer.Ordinal);
+        // What waits to be written is looked at before the store is read, too: it may be written, and wait no longer, just after the store was read.
+        var before = pending.ToArray();
         foreach (var entry in await store.ReadAllAsync(Folder, Skip, stop))
         {
             if (Read(entry) is { } record) all[record.Holder] = record;
         }
 
-        foreach (var (holder, record) in pending)
+        foreach (var (holder, record) in before.Concat(pending))
         {
             if (record is null) all.Remove(holder);
             else all[holder] = record;

@@ -155,8 +155,8 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
         var jitter = starting.Length > 8 ? options.StartJitter : TimeSpan.Zero;
         foreach (var service in starting)
         {
-            service.Stop = CancellationTokenSource.CreateLinkedTokenSource(stop);
-            loops.Add(Task.Run(() => FollowAsync(service, service.Stop, clock.UpTo(jitter)), CancellationToken.None));
+            var ending = service.Stop = CancellationTokenSource.CreateLinkedTokenSource(stop);
+            loops.Add(Task.Run(() => FollowAsync(service, ending, clock.UpTo(jitter)), CancellationToken.None));
         }
 
         var left = services.Values.Count(s => s.Stop is null);
@@ -169,19 +169,25 @@ internal sealed class ServiceWatches(ConsulClient client, WithdrawnWorkloads wit
 
     private async Task FollowAsync(ServiceWatch service, CancellationTokenSource stop, TimeSpan delay)
     {
-        using (stop)
+        try
         {
-            try
+            await clock.DelayAsync(delay, stop.Token);
+            await new BlockingQuery<HealthEntry[]>(options.Query, clock).RunAsync(
+                (index, ct) => client.ReadAsync(PathOf(service, "stale"), index, ConsulJson.Default.HealthEntryArray, ct),
+                answer => Take(service, answer),
+                (error, failures) => Failed(service, error, failures),
+                stop.Token);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+        }
+        finally
+        {
+            // Whoever lets a service go while all ends must not cancel what is disposed.
+            lock (gate)
             {
-                await clock.DelayAsync(delay, stop.Token);
-                await new BlockingQuery<HealthEntry[]>(options.Query, clock).RunAsync(
-                    (index, ct) => client.ReadAsync(PathOf(service, "stale"), index, ConsulJson.Default.HealthEntryArray, ct),
-                    answer => Take(service, answer),
-                    (error, failures) => Failed(service, error, failures),
-                    stop.Token);
-            }
-            catch (OperationCanceledException) when (stop.IsCancellationRequested)
-            {
+                service.Stop = null;
+                stop.Dispose();
             }
         }
     }

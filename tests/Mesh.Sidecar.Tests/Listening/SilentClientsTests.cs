@@ -72,6 +72,7 @@ public sealed class SilentClientsTests
         using var client = await bed.ConnectAsync();
         for (var i = 0; i < 100 && !await client.EndsWithinAsync(TimeSpan.FromMilliseconds(20)); i++) time.Advance(TimeSpan.FromSeconds(1));
         Assert.Equal("", await client.ReadToEndAsync());
+        // The client hears it before it is counted.
         await Eventually.TrueAsync(() => bed.Sink.Own.DownstreamOpen.Value == 0);
 
         Assert.Equal(200, (await bed.AskAsync("GET / HTTP/1.1\r\nHost: web\r\n\r\n"))!.Status);

@@ -21,7 +21,7 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
 {
     private readonly Channel<WorkloadUpdate> updates = Channel.CreateUnbounded<WorkloadUpdate>();
     private readonly ManualTimeProvider time = new();
-    private readonly TcpListener app = new(IPAddress.Loopback, 0);
+    private readonly TcpListener app = new(IPAddress.Loopback, FreePorts.One());
     private WebApplication? plane;
     private Func<WorkloadUpdate, WorkloadAck> answer = _ => new WorkloadAck { Status = WorkloadAck.Types.Status.Accepted, RegisteredBy = "cp-1" };
     private TaskCompletionSource hangUp = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -36,7 +36,7 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
         builder.WebHost.ConfigureKestrel(k =>
         {
             GrpcKestrel.Configure(k);
-            k.Listen(IPAddress.Loopback, 0, l => l.Protocols = HttpProtocols.Http2);
+            k.Listen(IPAddress.Loopback, FreePorts.One(), l => l.Protocols = HttpProtocols.Http2);
         });
         plane = builder.Build();
         plane.MapGrpcDuplex(WorkloadMethods.Register, ServeAsync);

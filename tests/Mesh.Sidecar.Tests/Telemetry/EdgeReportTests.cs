@@ -91,7 +91,7 @@ public class EdgeReportTests
     public async Task Every_request_arrives_once_across_a_restart_of_the_control_plane()
     {
         var reports = new ConcurrentQueue<EdgeReport>();
-        var server = await ServeAsync(reports, port: 0);
+        var server = await ServeAsync(reports, FreePorts.One());
         var port = new Uri(server.Urls.Single()).Port;
         var sink = TelemetrySink.Plain(TimeProvider.System);
         using var channel = new GrpcChannel($"127.0.0.1:{port}");

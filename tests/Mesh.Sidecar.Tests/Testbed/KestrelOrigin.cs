@@ -1,4 +1,5 @@
 using System.Net;
+using Mesh.Tests;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -30,7 +31,7 @@ internal sealed class KestrelOrigin : IAsyncDisposable
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(k => k.Listen(IPAddress.Loopback, 0, o => o.Protocols = protocols));
+        builder.WebHost.ConfigureKestrel(k => k.Listen(IPAddress.Loopback, FreePorts.One(), o => o.Protocols = protocols));
         var built = builder.Build();
         built.UseWebSockets();
         built.Run(handle);

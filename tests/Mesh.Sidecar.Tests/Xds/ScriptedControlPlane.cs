@@ -6,6 +6,7 @@ using Google.Protobuf.WellKnownTypes;
 using Mesh.Api.Grpc;
 using Mesh.Api.Xds;
 using Mesh.Sidecar.Xds;
+using Mesh.Tests;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -19,7 +20,7 @@ namespace Mesh.Sidecar.Tests.Xds;
 /// <summary>A control plane on a real port that says what a test tells it, and shows what it was told.</summary>
 internal sealed class ScriptedControlPlane : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
     private readonly WebApplication app;
     private readonly Channel<ScriptedStream> streams = Channel.CreateUnbounded<ScriptedStream>();
 
@@ -43,9 +44,10 @@ internal sealed class ScriptedControlPlane : IAsyncDisposable
 
     public string Address => app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First().Replace("http://", "", StringComparison.Ordinal);
 
-    public static async Task<ScriptedControlPlane> StartAsync(int port = 0)
+    // Its port is never anybody else's: clients call it when it is gone, and must not get through to another test.
+    public static async Task<ScriptedControlPlane> StartAsync(int? port = null)
     {
-        var plane = new ScriptedControlPlane(port);
+        var plane = new ScriptedControlPlane(port ?? FreePorts.One());
         await plane.app.StartAsync();
         return plane;
     }

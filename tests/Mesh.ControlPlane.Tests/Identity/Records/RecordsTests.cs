@@ -131,6 +131,26 @@ public sealed class RecordsTests : IDisposable
         await running;
     }
 
+    /// <summary>Whoever waits for all holders (a change of roots) must not overlook one that is being written just then.</summary>
+    [Fact]
+    public async Task What_is_written_while_the_store_is_read_is_not_missed()
+    {
+        var store = new WatchedStore(Store());
+        var holders = new Holders(store, time, Log.Silent);
+        var authority = new CertificateAuthority("cluster.local", new Lifetimes(), time);
+        using var ours = await MeshAuthority.OpenAsync(authority, store, time, Log.Silent, None);
+        // Told to stop, it writes what waits and returns.
+        store.AfterReadingAll = () => holders.RunAsync(new CancellationToken(true));
+        var one = Holder.New();
+        Issue(authority, holders, one);
+        Assert.Equal(one.Id, Assert.Single(await holders.ReadAsync(None)).Holder);
+        var newest = Issue(authority, holders, one);
+        Assert.Equal(newest, Assert.Single(await holders.ReadAsync(None)).Serial);
+        holders.Forget(one.Id);
+        Assert.Empty(await holders.ReadAsync(None));
+        Assert.Empty(await store.ReadAllAsync("issued", None));
+    }
+
     private static string Issue(CertificateAuthority authority, Holders holders, Holder holder)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
@@ -139,7 +159,33 @@ public sealed class RecordsTests : IDisposable
         return issued.Leaf.SerialNumber.ToLowerInvariant();
     }
 
-    private FolderStore Store() => new(folder["identity"], time);
+    // Whoever waits for the store's lock waits in real time.
+    private FolderStore Store() => new(folder["identity"], TimeProvider.System);
 
     private Grants Grants(IAuthorityStore store) => new(store, time, Log.Silent);
+
+    /// <summary>A store where something happens between the reading of all entries and the answer.</summary>
+    private sealed class WatchedStore(IAuthorityStore inner) : IAuthorityStore
+    {
+        public Func<Task> AfterReadingAll { get; set; } = () => Task.CompletedTask;
+
+        public string Place => inner.Place;
+
+        public Task<StoredEntry?> ReadAsync(string name, CancellationToken stop) => inner.ReadAsync(name, stop);
+
+        public async Task<IReadOnlyList<StoredEntry>> ReadAllAsync(string folder, Action<string, StoreException> unreadable, CancellationToken stop)
+        {
+            var all = await inner.ReadAllAsync(folder, unreadable, stop);
+            await AfterReadingAll();
+            return all;
+        }
+
+        public Task<bool> CreateAsync(string name, ReadOnlyMemory<byte> content, CancellationToken stop) => inner.CreateAsync(name, content, stop);
+
+        public Task<bool> ReplaceAsync(StoredEntry seen, ReadOnlyMemory<byte> content, CancellationToken stop) => inner.ReplaceAsync(seen, content, stop);
+
+        public Task<bool> DeleteAsync(string name, CancellationToken stop) => inner.DeleteAsync(name, stop);
+
+        public Task<string> WaitAsync(string folder, string? mark, CancellationToken stop) => inner.WaitAsync(folder, mark, stop);
+    }
 }

@@ -59,7 +59,7 @@ internal sealed class RunningSource : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await stop.CancelAsync();
-        await running.WaitAsync(TimeSpan.FromSeconds(10));
+        await running.WaitAsync(TimeSpan.FromSeconds(60));
         Source.Dispose();
         Client.Dispose();
         stop.Dispose();
