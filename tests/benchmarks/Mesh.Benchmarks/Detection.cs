@@ -82,11 +82,9 @@ internal sealed class Detection(int rounds)
             {
                 while (true)
                 {
-                    using var socket = listener.AcceptSocket();
+                    var socket = listener.AcceptSocket();
                     socket.Send("220 mail.example ESMTP\r\n"u8);
-                    // The other side closes; it does so at once.
-                    socket.ReceiveTimeout = 1000;
-                    Drain(socket);
+                    _ = DrainAsync(socket);
                 }
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
@@ -95,17 +93,21 @@ internal sealed class Detection(int rounds)
             }
         }
 
-        private static void Drain(Socket socket)
+        /// <summary>Until the other side closes.</summary>
+        private static async Task DrainAsync(Socket socket)
         {
-            try
+            using (socket)
             {
-                while (socket.Receive(new byte[64]) > 0)
+                try
                 {
+                    while (await socket.ReceiveAsync(new byte[64]) > 0)
+                    {
+                    }
                 }
-            }
-            catch (SocketException)
-            {
-                // Reset.
+                catch (SocketException)
+                {
+                    // Reset.
+                }
             }
         }
     }
