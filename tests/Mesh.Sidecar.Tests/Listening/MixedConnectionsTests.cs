@@ -4,6 +4,7 @@ using System.Text;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Tests.Testbed;
+using Mesh.Tests;
 
 namespace Mesh.Sidecar.Tests.Listening;
 
@@ -72,6 +73,8 @@ public sealed class MixedConnectionsTests
             }
         })));
         Assert.Single(bed.Path.Verdicts.All);
+        // All clients reset what they had: that gets through to the other side of each.
+        await Eventually.TrueAsync(() => bed.Sink.Own.DownstreamOpen.Value == 0 && mail.Open == 0, () => $"{bed.Sink.Own.DownstreamOpen.Value} clients, {mail.Open} at the server");
     }
 
     private static async Task SpeakAsync(IPEndPoint to, MixedConnections mixed)
@@ -134,6 +137,7 @@ public sealed class MixedConnectionsTests
     {
         private readonly Socket listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         private readonly byte[] greeting;
+        private int open;
 
         public Answering(string greeting)
         {
@@ -144,6 +148,8 @@ public sealed class MixedConnectionsTests
         }
 
         public IPEndPoint Address => new(IPAddress.Loopback, ((IPEndPoint)listener.LocalEndPoint!).Port);
+
+        public int Open => Volatile.Read(ref open);
 
         public void Dispose() => listener.Dispose();
 
@@ -160,6 +166,7 @@ public sealed class MixedConnectionsTests
 
         private async Task ServeAsync(Socket socket)
         {
+            Interlocked.Increment(ref open);
             using (socket)
             {
                 try
@@ -171,6 +178,10 @@ public sealed class MixedConnectionsTests
                 }
                 catch (SocketException)
                 {
+                }
+                finally
+                {
+                    Interlocked.Decrement(ref open);
                 }
             }
         }

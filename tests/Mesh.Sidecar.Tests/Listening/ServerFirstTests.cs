@@ -251,6 +251,28 @@ public sealed class ServerFirstTests : IAsyncLifetime
         Assert.Equal(stillGreets ? 1 : 0, bed.Path.Verdicts.All.Count);
     }
 
+    /// <summary>Through both sidecars and mutual TLS, neither of which was told the protocol.</summary>
+    [Fact]
+    public async Task AGreetingComesThroughMutualTls()
+    {
+        var origin = Keep(new RecordingOrigin(GreetAsync));
+        await using var pair = await Pair.TcpAsync(origin.Address);
+        pair.Server.Snapshots.Publish(Bed.Snap(Detecting.Permissive(pair.Server.Port, Bed.Cluster(origin.Address))));
+        pair.Client.Snapshots.Publish(Bed.Snap(Detecting.Listener(pair.Client.Port, pair.Cluster)));
+        for (var i = 0; i < 3; i++)
+        {
+            using var client = await pair.Client.ConnectAsync();
+            Assert.Equal(Hello, await client.ReadAsync(Hello.Length));
+            await client.SendAsync("EHLO a\r\n");
+            Assert.Equal("250 EHLO a\r\n", await client.ReadAsync(12));
+        }
+
+        Assert.Equal(3, pair.Server.Sink.Own.Handshakes.ValueOf("inbound"));
+        Assert.Single(pair.Client.Path.Verdicts.All);
+        // What came by mutual TLS says by its ALPN what it is: nothing is raced, or learned, where it ends.
+        Assert.Empty(pair.Server.Path.Verdicts.All);
+    }
+
     [Fact]
     public async Task NobodyIsDialledWhomAPolicyForbidsToConnect()
     {

@@ -1,7 +1,11 @@
 namespace Mesh.Benchmarks;
 
 /// <summary>One way through a proxy: where it listens, where it leads, and on which side it speaks mutual TLS.</summary>
-internal sealed record Leg(string Name, bool IsHttp, int Listen, int Target, bool TlsIn = false, bool TlsOut = false);
+internal sealed record Leg(string Name, bool IsHttp, int Listen, int Target, bool TlsIn = false, bool TlsOut = false)
+{
+    /// <summary>True when nobody said what is spoken there: HTTP or bytes, by detection.</summary>
+    public bool Detects { get; init; }
+}
 
 /// <summary>
 /// Two proxies in a row, as a call passes a client's and a server's sidecar. Four ways lead through both: HTTP/1.1, and TCP to the backend and to the sink,

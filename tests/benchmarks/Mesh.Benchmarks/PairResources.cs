@@ -17,7 +17,14 @@ internal static class PairResources
     private static string Listener(Leg leg, string end, PairCertificates certificates, bool forEnvoy, string filters) => $$"""
         { "name": "{{leg.Name}}", "traffic_direction": "{{(end == "server" ? "INBOUND" : "OUTBOUND")}}",
             "address": { "socket_address": { "address": "127.0.0.1", "port_value": {{leg.Listen}} } },
-            "filter_chains": [ { {{(leg.TlsIn ? Downstream(leg, end, certificates, forEnvoy) : "")}}"filters": [ {{(leg.IsHttp ? Http(leg, filters) : Tcp(leg))}} ] } ] }
+            {{(leg.Detects ? Detection(leg) : "")}}
+            "filter_chains": [ { {{(leg.Detects ? "\"filter_chain_match\": { \"application_protocols\": [ \"http/1.0\", \"http/1.1\", \"h2c\" ] }, " : "")}} {{(leg.TlsIn ? Downstream(leg, end, certificates, forEnvoy) : "")}}"filters": [ {{(leg.IsHttp ? Http(leg, filters) : Tcp(leg))}} ] } ] }
+        """;
+
+    private static string Detection(Leg leg) => $$"""
+        "listener_filters": [ { "name": "http", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector" } } ],
+            "listener_filters_timeout": "5s", "continue_on_listener_filters_timeout": true,
+            "default_filter_chain": { "filters": [ {{Tcp(leg)}} ] },
         """;
 
     private static string Http(Leg leg, string filters) => $$"""
