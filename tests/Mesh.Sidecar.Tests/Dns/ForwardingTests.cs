@@ -188,7 +188,7 @@ public sealed class ForwardingTests
     public async Task ALoopIsCutAtItsFirstTurn(bool tcp)
     {
         // The resolver is ourselves: by its port here, by captured packets elsewhere.
-        var port = FreePorts.One();
+        var port = DnsPorts.Next();
         await using var test = new ResolverTest("nameserver 127.0.0.1", port, ownPort: port);
         var start = Stopwatch.GetTimestamp();
         var answer = tcp ? (await test.AskTcpAsync(Foreign))[0] : await test.AskAsync(Foreign);
