@@ -39,7 +39,7 @@ internal sealed class FlagParser
         new("outbound", "ADDR:PORT|off", "listener for the application's calls, default 127.0.0.1:15001", (p, v) => p.flags = p.flags with { Outbound = p.Optional("--outbound", v) }),
         new("capture", "redirect|tproxy|off", "take traffic that rules of the kernel bring here (mesh-sidecar capture install); default off", (p, v) => p.flags = p.flags with { Capture = p.Choice("--capture", v, "off", "redirect", "tproxy") switch { 1 => CaptureMode.Redirect, 2 => CaptureMode.Tproxy, _ => null } }),
         new("inbound-capture", "PORT", "with --capture: where inbound traffic is taken, on every address, default 15006", (p, v) => p.flags = p.flags with { InboundCapture = (int)p.Number("--inbound-capture", v, 0, 65535) }),
-        new("dns", "ADDR:PORT|off", "answer the names of the mesh here, on loopback of both families; with --capture default 127.0.0.1:15053, else off", (p, v) => p.flags = p.flags with { Dns = p.Optional("--dns", v) is { } address ? [address] : [] }),
+        new("dns", "ADDR:PORT|off", "answer the names of the mesh here, with --capture, on loopback of both families; default 127.0.0.1:15053", (p, v) => p.flags = p.flags with { Dns = p.Optional("--dns", v) is { } address ? [address] : [] }),
         new("upstream", "SERVICE[:PORT]=ADDR:PORT[:PROTOCOL]", "a listener for one service. Repeatable", (p, v) => p.flags = p.flags with { Upstreams = p.flags.Upstreams.Add(p.Upstream(v)) }),
         new("admin", "ADDR:PORT|off", "admin surface, default 127.0.0.1:15000", (p, v) => p.flags = p.flags with { Admin = p.Optional("--admin", v) }),
         new("metrics", "ADDR:PORT|off", "Prometheus metrics, default 127.0.0.1:15020", (p, v) => p.flags = p.flags with { Metrics = p.Optional("--metrics", v) }),
@@ -100,6 +100,7 @@ internal sealed class FlagParser
         if (flags.Inbound.Length > flags.Ports.Length) errors.Add($"--inbound is given {flags.Inbound.Length} times and --port {flags.Ports.Length} times: each --inbound belongs to a --port");
         if (flags.Ports.Length > 0 && flags.Service.Length == 0) errors.Add("--port needs --service: the service that other workloads call");
         if (flags.Capture is not null) Captured();
+        else if (flags.Dns is { IsEmpty: false }) errors.Add("--dns needs --capture: without rules nobody asks here, and virtual addresses lead nowhere");
         var (once, twice) = (new HashSet<int>(), new HashSet<int>());
         foreach (var port in flags.Ports)
         {

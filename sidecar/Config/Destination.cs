@@ -23,17 +23,17 @@ public readonly record struct Destination(ulong High, ulong Low, int Port)
     public static Destination Of(IPAddress address, int port)
     {
         Span<byte> bytes = stackalloc byte[16];
-        bytes.Clear();
-        if (address.AddressFamily == AddressFamily.InterNetwork)
-        {
-            bytes[10] = bytes[11] = 0xff;
-            address.TryWriteBytes(bytes[12..], out _);
-        }
-        else
-        {
-            address.TryWriteBytes(bytes, out _);
-        }
+        address.TryWriteBytes(bytes, out var length);
+        return Of(bytes[..length], port);
+    }
 
+    /// <summary>The destination of an address as it travels, 4 or 16 bytes, and a port.</summary>
+    public static Destination Of(ReadOnlySpan<byte> address, int port)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        bytes.Clear();
+        if (address.Length == 4) bytes[10] = bytes[11] = 0xff;
+        address.CopyTo(bytes[^address.Length..]);
         return new Destination(BinaryPrimitives.ReadUInt64BigEndian(bytes), BinaryPrimitives.ReadUInt64BigEndian(bytes[8..]), port);
     }
 

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net;
 using System.Net.Sockets;
+using Mesh.Sidecar.Config;
 
 namespace Mesh.Sidecar.Dns;
 
@@ -12,7 +13,7 @@ internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> messag
     private const int UsualAnswer = 4096;
     private readonly byte[] buffer = ArrayPool<byte>.Shared.Rent(Math.Max(UsualAnswer, query.MostUdp));
     private Socket? socket;
-    private int port;
+    private Destination from;
     private int length;
 
     /// <summary>Completes when it has answered, has refused, or cannot be heard.</summary>
@@ -48,7 +49,7 @@ internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> messag
         {
             socket.Dispose();
             await Hearing;
-            own.Done(tcp: false, port);
+            own.Done(tcp: false, from);
         }
 
         ArrayPool<byte>.Shared.Return(buffer);
@@ -58,19 +59,18 @@ internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> messag
     {
         socket = new Socket(server.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
         socket.Connect(server);
-        port = ((IPEndPoint)socket.LocalEndPoint!).Port;
-        own.Leave(tcp: false, port);
+        from = own.Leave(tcp: false, socket.LocalEndPoint!);
         Hearing = HearAsync(socket);
     }
 
     /// <summary>The socket hears this server only; what it says must be about this query.</summary>
-    private async Task HearAsync(Socket from)
+    private async Task HearAsync(Socket heard)
     {
         try
         {
             while (true)
             {
-                length = await from.ReceiveAsync(buffer, SocketFlags.None, cancel);
+                length = await heard.ReceiveAsync(buffer, SocketFlags.None, cancel);
                 Worth = ResolverAnswers.Judge(buffer.AsSpan(0, length), message.Span, query.QuestionEnd);
                 if (Worth != AnswerWorth.None) return;
                 counters.Add(DnsOutcome.Forged);

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
+using Mesh.Sidecar.Config;
 
 namespace Mesh.Sidecar.Dns;
 
@@ -42,7 +43,7 @@ internal sealed class DatagramServer(Socket socket, Responder responder, UdpForw
 
     private void Serve(ReadOnlyMemory<byte> message, byte[] answer, SocketAddress from, CancellationToken stop)
     {
-        var length = responder.Answer(message.Span, answer, tcp: false, PortOf(from), out var query);
+        var length = responder.Answer(message.Span, answer, tcp: false, Sender(from), out var query);
         if (length == Responder.Forward)
         {
             if (places.TryTake())
@@ -102,6 +103,11 @@ internal sealed class DatagramServer(Socket socket, Responder responder, UdpForw
         return copy;
     }
 
-    /// <summary>Both families have the port in the same place.</summary>
-    private static int PortOf(SocketAddress address) => BinaryPrimitives.ReadUInt16BigEndian(address.Buffer.Span[2..]);
+    /// <summary>Who sent a datagram, without an object for it: sockaddr_in has the address behind the port, sockaddr_in6 behind the flow as well.</summary>
+    private static Destination Sender(SocketAddress address)
+    {
+        var bytes = address.Buffer.Span;
+        var v4 = address.Family == AddressFamily.InterNetwork;
+        return Destination.Of(v4 ? bytes.Slice(4, 4) : bytes.Slice(8, 16), BinaryPrimitives.ReadUInt16BigEndian(bytes[2..]));
+    }
 }

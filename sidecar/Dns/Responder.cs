@@ -1,3 +1,5 @@
+using Mesh.Sidecar.Config;
+
 namespace Mesh.Sidecar.Dns;
 
 /// <summary>Says at once what can be said at once: what a query is, and what the mesh's table answers. Thread safe; allocates nothing.</summary>
@@ -10,7 +12,7 @@ internal sealed class Responder(MeshAnswers mesh, OwnQueries own, DnsCounters co
     /// The length of the answer in <paramref name="answer"/> (512 bytes at least, and as long as it may become); 0 for none at all;
     /// <see cref="Forward"/> when others have to be asked.
     /// </summary>
-    public int Answer(ReadOnlySpan<byte> message, Span<byte> answer, bool tcp, int fromPort, out DnsQuery query)
+    public int Answer(ReadOnlySpan<byte> message, Span<byte> answer, bool tcp, Destination from, out DnsQuery query)
     {
         switch (DnsQuery.Read(message, out query))
         {
@@ -25,7 +27,7 @@ internal sealed class Responder(MeshAnswers mesh, OwnQueries own, DnsCounters co
                 return AnswerWriter.Refuse(answer, message, query, DnsCode.NotImplemented);
         }
 
-        if (own.Has(query.Id, tcp, fromPort))
+        if (own.Has(query.Id, tcp, from))
         {
             counters.Add(DnsOutcome.Loop);
             return AnswerWriter.Refuse(answer, message, query, DnsCode.Refused);

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Mesh.Sidecar.Config;
 
 namespace Mesh.Sidecar.Dns;
 
@@ -49,12 +50,12 @@ internal sealed class StreamServer(Socket socket, Responder responder, TcpForwar
         try
         {
             client.NoDelay = true;
-            var port = (client.RemoteEndPoint as IPEndPoint)?.Port ?? 0;
+            var from = client.RemoteEndPoint is IPEndPoint address ? Destination.Of(address) : default;
             while (await ReadAsync(client, stop) is { } message)
             {
                 using (message)
                 {
-                    if (!await AnswerAsync(client, message, port, stop)) return;
+                    if (!await AnswerAsync(client, message, from, stop)) return;
                 }
             }
         }
@@ -74,10 +75,10 @@ internal sealed class StreamServer(Socket socket, Responder responder, TcpForwar
     }
 
     /// <summary>Answers one query; false when the connection is of no use.</summary>
-    private async Task<bool> AnswerAsync(Socket client, Frame message, int port, CancellationToken stop)
+    private async Task<bool> AnswerAsync(Socket client, Frame message, Destination from, CancellationToken stop)
     {
         using var answer = new Frame(MostAnswer);
-        var length = responder.Answer(message.Message.Span, answer.Message.Span, tcp: true, port, out var query);
+        var length = responder.Answer(message.Message.Span, answer.Message.Span, tcp: true, from, out var query);
         if (length == 0) return false;
         if (length == Responder.Forward)
         {

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Mesh.Sidecar.Config;
 
 namespace Mesh.Sidecar.Dns;
 
@@ -104,25 +105,23 @@ internal sealed class TcpForwarder(ResolverFile file, OwnQueries own, DnsCounter
         }
     }
 
-    /// <summary>A connection to a server. Its port is known to be ours before anything leaves from it.</summary>
+    /// <summary>A connection to a server. It is known to be ours before anything leaves from it.</summary>
     private sealed class Asked(IPEndPoint server, OwnQueries own) : IDisposable
     {
-        private int port;
+        private Destination from;
 
         public Socket Socket { get; } = new(server.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
 
         public async Task ConnectAsync(CancellationToken cancel)
         {
-            Socket.Bind(new IPEndPoint(server.AddressFamily == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any, 0));
-            port = ((IPEndPoint)Socket.LocalEndPoint!).Port;
-            own.Leave(tcp: true, port);
             await Socket.ConnectAsync(server, cancel);
+            from = own.Leave(tcp: true, Socket.LocalEndPoint!);
         }
 
         public void Dispose()
         {
             Socket.Dispose();
-            own.Done(tcp: true, port);
+            own.Done(tcp: true, from);
         }
     }
 }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Net;
 
 namespace Mesh.Sidecar.Dns;

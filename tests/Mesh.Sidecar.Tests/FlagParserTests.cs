@@ -44,6 +44,8 @@ public sealed class FlagParserTests
         Assert.Equal(CaptureMode.Redirect, Good("--control-plane", "a:1", "--capture", "redirect").Capture);
         Assert.Null(Good("--control-plane", "a:1", "--capture", "off").Capture);
         Assert.Empty(Good("--control-plane", "a:1", "--capture", "redirect", "--dns", "off").Dns!.Value);
+        Assert.Empty(Good("--control-plane", "a:1", "--dns", "off").Dns!.Value);
+        Assert.Contains("--dns needs --capture", string.Concat(FlagParser.Parse(["--control-plane", "a:1", "--dns", "5353"]).Errors), StringComparison.Ordinal);
     }
 
     [Theory]

@@ -105,6 +105,25 @@ public sealed class ResolverJudgeTests(ITestOutputHelper output)
     }
 
     [SkippableFact]
+    public async Task Ipv6_addresses_are_told_only_while_they_lead_to_the_sidecar()
+    {
+        await using var lab = await NamesLab.StartAsync(NamesLab.Beside);
+        // A way out for all IPv6: by that one a virtual address leads to nobody.
+        lab.Machine.Ip($"-6 route add default via {NamesLab.Beside6}");
+        Assert.StartsWith("fd6d:6573:6800:", lab.Dig("cart.default", "AAAA"), StringComparison.Ordinal);
+        lab.Machine.Must(Programs.Sidecar, "capture", "install", "--ipv6", "off");
+        await Eventually.PassesAsync(() =>
+        {
+            var said = lab.Run("dig", "cart.default", "AAAA").Output;
+            Assert.Contains("ANSWER: 0", said, StringComparison.Ordinal);
+            Assert.Contains("status: NOERROR", said, StringComparison.Ordinal);
+            return Task.CompletedTask;
+        });
+        Assert.DoesNotContain("fd6d", lab.Run("getent", "ahosts", "cart").Output, StringComparison.Ordinal);
+        Assert.StartsWith("24", lab.Run("getent", "ahosts", "cart").Output, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
     public async Task A_sidecar_whose_own_queries_are_captured_says_so()
     {
         await using var lab = await NamesLab.StartAsync(NamesLab.Beside);
@@ -119,6 +138,7 @@ public sealed class ResolverJudgeTests(ITestOutputHelper output)
     private static IEnumerable<(string Judge, Func<string, string>? Resolve)> Judges(NamesLab lab)
     {
         yield return ("python", name => lab.Run("/usr/bin/python3", "-c", $"import socket; print(socket.getaddrinfo('{name}', 80))").Output);
+        yield return (".NET", name => lab.Run(Programs.EchoApp, "resolve", name).Output);
         yield return ("musl", Musl(lab));
         yield return ("busybox", ExternalProgram.Find("busybox") is { } busybox ? name => lab.Run(busybox, "nslookup", name).Output : null);
         // A program in Go without the C library: it says whom it tries to connect to.

@@ -15,15 +15,16 @@ internal sealed class FakeResolver : IDisposable
     public FakeResolver(string address, int port, Func<byte[], bool, IEnumerable<byte[]>> answer)
     {
         this.answer = answer;
-        udp.Bind(new IPEndPoint(IPAddress.Parse(address), port));
-        tcp.Bind((IPEndPoint)udp.LocalEndPoint!);
+        Port = port > 0 ? port : DnsPorts.Next();
+        udp.Bind(new IPEndPoint(IPAddress.Parse(address), Port));
+        tcp.Bind(udp.LocalEndPoint!);
         tcp.Listen();
         _ = ServeUdpAsync();
         _ = ServeTcpAsync();
     }
 
     /// <summary>Its port.</summary>
-    public int Port => ((IPEndPoint)udp.LocalEndPoint!).Port;
+    public int Port { get; }
 
     /// <summary>What it was sent, and from which port.</summary>
     public ConcurrentQueue<(byte[] Message, int Port, bool Tcp)> Seen { get; } = new();
@@ -71,6 +72,40 @@ internal sealed class FakeResolver : IDisposable
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             // The test is over.
+        }
+    }
+}
+
+/// <summary>
+/// Ports that are free for datagrams and connections on all of the loopback addresses tests use. Below those the kernel gives to clients: a port that was free
+/// a moment ago stays so.
+/// </summary>
+internal static class DnsPorts
+{
+    private const int First = 12000;
+    private const int Count = 18000;
+    private static int next = Environment.ProcessId * 131 % Count;
+
+    public static int Next()
+    {
+        while (true)
+        {
+            var port = First + (int)((uint)Interlocked.Increment(ref next) % Count);
+            if (IsFree(port, SocketType.Dgram, ProtocolType.Udp) && IsFree(port, SocketType.Stream, ProtocolType.Tcp)) return port;
+        }
+    }
+
+    private static bool IsFree(int port, SocketType type, ProtocolType protocol)
+    {
+        try
+        {
+            using var socket = new Socket(AddressFamily.InterNetwork, type, protocol);
+            socket.Bind(new IPEndPoint(IPAddress.Any, port));
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
         }
     }
 }

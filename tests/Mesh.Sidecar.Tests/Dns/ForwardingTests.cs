@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Dns;
 using Mesh.Tests;
 
@@ -187,13 +188,27 @@ public sealed class ForwardingTests
     public async Task ALoopIsCutAtItsFirstTurn(bool tcp)
     {
         // The resolver is ourselves: by its port here, by captured packets elsewhere.
-        var port = FreePorts.One();
+        var port = DnsPorts.Next();
         await using var test = new ResolverTest("nameserver 127.0.0.1", port, ownPort: port);
         var start = Stopwatch.GetTimestamp();
         var answer = tcp ? (await test.AskTcpAsync(Foreign))[0] : await test.AskAsync(Foreign);
         Assert.Equal((5, 0xBE), (answer[3] & 15, answer[0]));
         Assert.Equal(1, test.Server.Counters[DnsOutcome.Loop]);
         Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 1);
+    }
+
+    [Fact]
+    public void AnIdentifierAndAPortOfOursAtAnotherAddressAreNoLoop()
+    {
+        var own = new OwnQueries();
+        var id = own.Take();
+        var from = own.Leave(tcp: false, IPEndPoint.Parse("10.0.0.1:4000"));
+        Assert.True(own.Has(id, tcp: false, from));
+        foreach (var other in new[] { "127.0.0.1:4000", "10.0.0.1:4001", "[::1]:4000" }) Assert.False(own.Has(id, tcp: false, Destination.Of(IPEndPoint.Parse(other))));
+        Assert.False(own.Has(id, tcp: true, from));
+        Assert.False(own.Has((ushort)(id ^ 1), tcp: false, from));
+        own.Done(tcp: false, from);
+        Assert.False(own.Has(id, tcp: false, from));
     }
 
     [Fact]

@@ -16,6 +16,9 @@ internal static class Given
 {
     public const string Instances = "outbound|9000||pods.shop.svc.cluster.local";
 
+    /// <summary>Somebody who asks.</summary>
+    public static Destination Client { get; } = Destination.Of(IPAddress.Loopback, 40000);
+
     /// <summary>A shop: services with one, two, no addresses, of instances; externals.</summary>
     public static NameTable Shop { get; } = new()
     {
@@ -71,7 +74,7 @@ internal static class Given
     public static byte[]? Ask(Responder responder, byte[] message, bool tcp = false)
     {
         var answer = new byte[tcp ? 65534 : 4096];
-        var length = responder.Answer(message, answer, tcp, 40000, out _);
+        var length = responder.Answer(message, answer, tcp, Client, out _);
         return length > 0 ? answer[..length] : null;
     }
 }

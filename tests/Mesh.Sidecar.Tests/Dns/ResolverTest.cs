@@ -19,7 +19,7 @@ internal sealed class ResolverTest : IAsyncDisposable
         Write(resolvConf);
         var udp = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
         var tcp = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        udp.Bind(new IPEndPoint(IPAddress.Loopback, ownPort));
+        udp.Bind(new IPEndPoint(IPAddress.Loopback, ownPort > 0 ? ownPort : DnsPorts.Next()));
         address = (IPEndPoint)udp.LocalEndPoint!;
         tcp.Bind(address);
         tcp.Listen();
