@@ -24,11 +24,17 @@ internal static class Given
         UserAgentVersion = "1",
         Metadata = new Struct { Fields = { ["mesh"] = Value.ForStruct(JsonParser.Default.Parse<Struct>(
             """
-            {"service": "web", "namespace": "shop", "workload": "web-1", "outbound": "127.0.0.1:40001",
-             "ports": [{"port": 8080, "listen": "127.0.0.1:40002"}, {"port": 9090, "listen": "127.0.0.1:40003"}],
-             "upstreams": [{"service": "db", "listen": "127.0.0.1:40004"}]}
+            {"service": "web", "namespace": "shop", "workload": "web-1", "outbound": "127.77.0.1:40001",
+             "ports": [{"port": 8080, "listen": "127.77.0.1:40002"}, {"port": 9090, "listen": "127.77.0.1:40003"}],
+             "upstreams": [{"service": "db", "listen": "127.77.0.1:40004"}]}
             """)) } },
     };
+
+    private static Listener Listener => XdsJson.Parser.Parse<Listener>(
+        """
+        {"name": "outbound", "address": {"socketAddress": {"address": "127.77.0.1", "portValue": 40001}}, "filterChains": [{"filters": [{"name": "tcp",
+        "typedConfig": {"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "statPrefix": "tcp", "cluster": "a"}}]}]}
+        """);
 
     public static KeptConfiguration Kept() => new()
     {
@@ -37,7 +43,7 @@ internal static class Given
         Confirmed = Timestamp.FromDateTimeOffset(Confirmed),
         Resources =
         {
-            Of(TypeUrls.Listener, "l1", new Listener { Name = "outbound", Address = new Address { SocketAddress = new SocketAddress { Address = "127.0.0.1", PortValue = 40001 } } }),
+            Of(TypeUrls.Listener, "l1", Listener),
             Of(TypeUrls.Cluster, "c1", new Cluster { Name = "a", Type = Cluster.Types.DiscoveryType.Static }),
             Of(TypeUrls.IdentityRevocations, "v1", new IdentityRevocations { Identities = { "spiffe://cluster.local/ns/shop/sa/evil" } }),
         },

@@ -101,16 +101,16 @@ public sealed class KeptResourcesTests
     [Fact]
     public void MadeUpPortsAndIdAreTakenAgain()
     {
-        var flags = FlagParser.Parse(["--control-plane", "cp:15012", "--service", "web", "--namespace", "shop", "--port", "8080", "--port", "9090", "--inbound", "127.0.0.1:0", "--inbound", "127.0.0.1:7", "--outbound", "0", "--upstream", "db=127.0.0.1:0"]).Flags;
+        var flags = FlagParser.Parse(["--control-plane", "cp:15012", "--service", "web", "--namespace", "shop", "--port", "8080", "--port", "9090", "--inbound", "127.77.0.1:0", "--inbound", "127.0.0.1:7", "--outbound", "127.77.0.1:0", "--upstream", "db=127.77.0.1:0"]).Flags;
         var node = Given.Node;
         var remembered = RememberedPorts.In(flags, node);
-        Assert.Equal(("web-1", 40001, "127.0.0.1:40002 127.0.0.1:7", 40004), (remembered.Workload, remembered.Outbound!.Port, string.Join(' ', remembered.Inbound), remembered.Upstreams[0].Listen.Port));
+        Assert.Equal(("web-1", 40001, "127.77.0.1:40002 127.0.0.1:7", 40004), (remembered.Workload, remembered.Outbound!.Port, string.Join(' ', remembered.Inbound), remembered.Upstreams[0].Listen.Port));
         Assert.Same(flags, RememberedPorts.In(flags with { Service = "other" }, node) is { Service: "other", Workload: "" } ? flags : null);
         Assert.Equal("web-9", RememberedPorts.In(flags with { Workload = "web-9" }, node).Workload);
         Assert.Equal("", RememberedPorts.In(flags, new Node()).Workload);
 
         // Taken by somebody else meanwhile: any free one, and the configuration will be another's.
-        using var taken = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
+        using var taken = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Parse("127.77.0.1"), 0);
         taken.Start();
         node.Metadata.Fields["mesh"].StructValue.Fields["outbound"] = Value.ForString(taken.LocalEndpoint.ToString());
         Assert.Equal(0, RememberedPorts.In(flags, node).Outbound!.Port);
