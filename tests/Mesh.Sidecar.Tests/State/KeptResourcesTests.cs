@@ -22,7 +22,7 @@ public sealed class KeptResourcesTests
         Assert.Equal(set.Raw().Count() + 1, again.Resources.Sum(resources => resources.Resources_.Count));
         var twice = KeptResources.Restore(again, AdsClient.Wanted(captures: false, resolves: false));
         Assert.Equal(set.Versions, twice.Versions);
-        Assert.Equal(set.Revoked.Single().Value.Value.Identities, twice.Revoked.Single().Value.Value.Identities);
+        Assert.Equal(set.Revoked.Single().Value.Value.Identities.ToArray(), twice.Revoked.Single().Value.Value.Identities.ToArray());
     }
 
     [Fact]
