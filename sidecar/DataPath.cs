@@ -72,7 +72,8 @@ internal sealed class DataPath : IAsyncDisposable
         var feed = new ConnectionFeed();
         handOver = new HttpHandOver(feed, time);
         server = new HttpServer(http, feed, time, new KestrelLog(sink.Own, log.For("http")));
-        var unknown = new UnknownDestinations(snapshots, tcp, dialer, new DestinationVerdicts(settings.AskDestination, time), time, sink.Own)
+        Destinations = new DestinationVerdicts(settings.AskDestination, time);
+        var unknown = new UnknownDestinations(snapshots, tcp, dialer, Destinations, time, sink.Own)
         {
             ByHost = (connection, facts) => handOver.ServeAsync(connection, facts, http2: false),
         };
@@ -102,6 +103,9 @@ internal sealed class DataPath : IAsyncDisposable
 
     /// <summary>Where servers speak first.</summary>
     public Verdicts Verdicts { get; }
+
+    /// <summary>What the control plane said of destinations that nobody knows.</summary>
+    public DestinationVerdicts Destinations { get; }
 
     /// <summary>
     /// Call first thing in Main, before any socket is made: completions run on the threads that wait for sockets, with no hand-over between.

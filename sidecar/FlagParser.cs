@@ -25,6 +25,7 @@ internal sealed class FlagParser
         new("token-file", "FILE", "join token for the first certificate; or in the variable MESH_JOIN_TOKEN", (p, v) => p.flags = p.flags with { TokenFile = v }),
         new("ca", "FILE", "roots (PEM) by which the control plane is known, instead of the one the join token names", (p, v) => p.flags = p.flags with { CaFile = v }),
         new("identity-dir", "DIR", "keep key, certificate and roots here (0700), so that a restart needs no new token", (p, v) => p.flags = p.flags with { IdentityDir = v }),
+        new("state-dir", "DIR", "keep the last good configuration here (0700), and key and certificate in DIR/identity unless --identity-dir says where: a restart serves at once, also with no control plane", (p, v) => p.flags = p.flags with { StateDir = v }),
         new("kube-token-file", "FILE", "Kubernetes service-account token for the certificate, read anew each time", (p, v) => p.flags = p.flags with { KubeTokenFile = v }),
         new("trust-domain", "NAME", "trust domain where no join token says it, default cluster.local", (p, v) => p.flags = p.flags with { TrustDomain = p.Name("--trust-domain", v) }),
         new("sds", "PATH", "serve certificate and roots to programs of this user on this unix socket (Envoy's SDS)", (p, v) => p.flags = p.flags with { Sds = v }),
@@ -91,12 +92,13 @@ internal sealed class FlagParser
         flags = flags with { IsSecured = IsSecured() };
         if (!flags.IsSecured)
         {
-            foreach (var (flag, value) in new[] { ("--token-file", flags.TokenFile), ("--ca", flags.CaFile), ("--identity-dir", flags.IdentityDir), ("--kube-token-file", flags.KubeTokenFile), ("--sds", flags.Sds) })
+            foreach (var (flag, value) in new[] { ("--token-file", flags.TokenFile), ("--ca", flags.CaFile), ("--identity-dir", flags.IdentityDir), ("--state-dir", flags.StateDir), ("--kube-token-file", flags.KubeTokenFile), ("--sds", flags.Sds) })
             {
                 if (value is not null) errors.Add($"{flag} is about the identity that a control plane over TLS gives: --control-plane HOST:PORT");
             }
         }
 
+        if (flags is { StateDir: { } state, IdentityDir: null }) flags = flags with { IdentityDir = System.IO.Path.Combine(state, "identity") };
         if (flags.Inbound.Length > flags.Ports.Length) errors.Add($"--inbound is given {flags.Inbound.Length} times and --port {flags.Ports.Length} times: each --inbound belongs to a --port");
         if (flags.Ports.Length > 0 && flags.Service.Length == 0) errors.Add("--port needs --service: the service that other workloads call");
         if (flags.Capture is not null) Captured();

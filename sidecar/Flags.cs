@@ -27,6 +27,9 @@ internal sealed record Flags
     /// <summary>Folder in which the identity outlives a restart, or null.</summary>
     public string? IdentityDir { get; init; }
 
+    /// <summary>Folder with the last good configuration, or null.</summary>
+    public string? StateDir { get; init; }
+
     /// <summary>File with a Kubernetes service-account token, or null.</summary>
     public string? KubeTokenFile { get; init; }
 

@@ -45,6 +45,7 @@ internal sealed class Sidecar : IAsyncDisposable
     private readonly WorkloadIdentity? identity;
     private readonly Security security;
     private readonly StaticSource? file;
+    private readonly LastGood? lastGood;
     private AdsClient? ads;
     private RegistrationClient? registration;
     private Task? left;
@@ -55,6 +56,7 @@ internal sealed class Sidecar : IAsyncDisposable
         publisher = new SnapshotPublisher(snapshots, time);
         security = new Security(time);
         if (flags.IsSecured) identity = new WorkloadIdentity(flags, security, time, new Random(), log.For("identity"));
+        if (flags.StateDir is not null) lastGood = new LastGood(flags.StateDir, time, own, log.For("state"));
         if (flags.ControlPlane is not null) channel = new GrpcChannel(flags.ControlPlaneUrl, identity?.ChannelOptions ?? new GrpcChannelOptions { Time = time });
         if (flags.Static is not null) file = new StaticSource(flags.Static, publisher, time, log.For("static"));
     }
@@ -87,7 +89,7 @@ internal sealed class Sidecar : IAsyncDisposable
     private async Task<int> ServeAsync()
     {
         // 1. Sockets, so that a taken port ends it here and the bound ones can be told.
-        var workload = Bindings.Bind(flags, sockets, MakeId);
+        var workload = Bindings.Bind(lastGood?.Remember(flags) ?? flags, sockets, MakeId);
         if (file?.Load() is { Count: > 0 } errors) return Refuse(errors);
         foreach (var listener in snapshots.Current.Listeners) sockets.Bind(listener!.Name, listener.Address, CaptureTerms.Of(listener));
         // Whoever sees it serve may end it.
@@ -111,11 +113,13 @@ internal sealed class Sidecar : IAsyncDisposable
         await StartAsync(admin);
         data.Own.Add([.. workload.Capture?.Dns ?? []]);
         data.Own.Add(admin.Bound.Admin, admin.Bound.Metrics, admin.Bound.Readiness);
+        // Not before it is known which ports are nobody's: what was kept serves from here on.
+        if (flags.ControlPlane is not null) Begin(workload, data.Destinations);
         if (identity is not null) await identity.ShareAsync();
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
 
         // 4. Whom to listen to.
-        List<Task> loops = [.. Follow(workload), new MemoryTrim(time).RunAsync(stop.Token)];
+        List<Task> loops = [.. Follow(workload, data.Destinations), new MemoryTrim(time).RunAsync(stop.Token)];
         await using var edges = new EdgeReporter(identity is null ? null : CertifiedChannelAsync(), traffic, workload.NodeId, time, random, log.For("telemetry"));
         log.Info("started", ("version", Program.Version), ("workload", workload.Id), ("outbound", workload.Outbound), ("admin", admin.Bound.Admin));
 
@@ -138,11 +142,26 @@ internal sealed class Sidecar : IAsyncDisposable
         }
     }
 
+    /// <summary>The client of the control plane, and what serves before that is heard: what was good last, where it is kept.</summary>
+    private void Begin(Workload workload, DestinationVerdicts verdicts)
+    {
+        var node = NodeDescription.Of(workload, Program.Version);
+        var wanted = AdsClient.Wanted(workload.Capture is not null, workload.Capture is { Dns.IsEmpty: false });
+        identity?.Observe(own);
+        if (identity is not null) snapshots.TrustChanged += identity.Follow;
+        var begin = identity is null ? null : lastGood?.Restore(node, wanted, identity);
+        ads = new AdsClient(channel!, node, publisher, new AdsClock(time, random), log.For("xds")) { IsSecured = identity is not null, Begin = begin ?? wanted };
+        if (begin is null) return;
+        lastGood!.GiveBack(verdicts);
+        publisher.TellTrust(begin);
+        publisher.Publish(begin);
+    }
+
     /// <summary>The loops that bring configuration and keep the workload registered.</summary>
-    private List<Task> Follow(Workload workload)
+    private List<Task> Follow(Workload workload, DestinationVerdicts verdicts)
     {
         if (file is not null) return [file.RunAsync(stop.Token)];
-        ads = new AdsClient(channel!, NodeDescription.Of(workload, Program.Version), publisher, new AdsClock(time, random), log.For("xds")) { IsSecured = identity is not null, Captures = workload.Capture is not null, Resolves = workload.Capture is { Dns.IsEmpty: false } };
+        var ads = this.ads!;
         own.Observe("mesh_sidecar_xds_accepted_total", "Answers of the control plane accepted.", grows: true, () => ads.Status.Accepted);
         own.Observe("mesh_sidecar_xds_refused_total", "Answers of the control plane refused (NACK).", grows: true, () => ads.Status.Refused);
         own.Observe("mesh_sidecar_xds_streams_total", "Streams to the control plane opened.", grows: true, () => ads.Status.Connects);
@@ -155,9 +174,8 @@ internal sealed class Sidecar : IAsyncDisposable
         }
 
         registration = new RegistrationClient(channel!, workload, new RegistrationSettings(flags.HealthPath, time, random), log.For("registration"));
-        identity.Observe(own);
-        snapshots.TrustChanged += identity.Follow;
-        return [identity.RunAsync(stop.Token), OnceCertifiedAsync(() => ads.RunAsync(stop.Token)), OnceCertifiedAsync(() => KeepRegisteredAsync(registration))];
+        var keeping = lastGood?.RunAsync(new KeptSources(NodeDescription.Of(workload, Program.Version), identity, publisher, snapshots, ads, verdicts), stop.Token);
+        return [.. keeping is null ? Array.Empty<Task>() : [keeping], identity.RunAsync(stop.Token), OnceCertifiedAsync(() => ads.RunAsync(stop.Token)), OnceCertifiedAsync(() => KeepRegisteredAsync(registration))];
     }
 
     private Task<DestinationAnswer> AskAsync(DestinationQuery query, CancellationToken cancel) => channel!.UnaryAsync(DestinationMethods.Lookup, query, new CallOptions(), cancel);
@@ -230,11 +248,17 @@ internal sealed class Sidecar : IAsyncDisposable
         RenewCertificate = identity is { } workloads ? workloads.RenewAsync : null,
         Verdicts = () => data.Verdicts.All.Select(v => new LearnedVerdict(v.Of.Direction == Direction.Inbound ? "inbound" : "outbound", v.Of.Cluster, v.Of.Address?.ToString() ?? "", v.Until)),
         Node = (workload.NodeId, workload.Service),
-        Readiness = () => life.Readiness(WaitingFor()),
+        Readiness = Ready,
         Accepted = () => publisher.Serving.Raw().Select(Accepted),
         Quit = () => life.Quit("/quitquitquit"),
         DrainListeners = () => LeaveAsync(data, "draining: /drain_listeners"),
     };
+
+    private Readiness Ready()
+    {
+        var readiness = life.Readiness(WaitingFor());
+        return readiness.IsReady && lastGood is not null ? readiness with { Note = lastGood.Note } : readiness;
+    }
 
     private string WaitingFor()
     {

@@ -49,6 +49,12 @@ internal sealed class WorkloadIdentity : IAsyncDisposable
     /// <summary>How to speak to the control plane: with the certificate of the moment.</summary>
     public GrpcChannelOptions ChannelOptions => new() { Time = time, Tls = agent.ControlPlaneTls };
 
+    /// <summary>The SPIFFE ID of the certificate held; null without one.</summary>
+    public string? Id => agent.Current?.Svid.Id.ToString();
+
+    /// <summary>Takes the certificate of the identity folder now, if it can be used; the first thing to do, or nothing.</summary>
+    public void UseKept() => agent.UseKept();
+
     /// <summary>Completes with the first certificate.</summary>
     public Task CertifiedAsync(CancellationToken cancel) => agent.CertifiedAsync(cancel);
 

@@ -19,7 +19,10 @@ public static partial class SecureFiles
     /// <summary>Replaces a file: whoever reads sees the old content or the new one, also after a crash. Mode 0600.</summary>
     public static void WriteAtomically(string path, ReadOnlySpan<byte> content) => Write(path, content, OwnerOnly);
 
-    /// <summary>As <see cref="WriteAtomically"/>, for what everybody may read. Mode 0644.</summary>
+    /// <summary>As the other, for what is not held in memory: <paramref name="write"/> gets the file, once.</summary>
+    public static void WriteAtomically(string path, Action<Stream> write) => Replace(path, Draft(path, write, OwnerOnly));
+
+    /// <summary>As <see cref="WriteAtomically(string, ReadOnlySpan{byte})"/>, for what everybody may read. Mode 0644.</summary>
     public static void WritePublicAtomically(string path, ReadOnlySpan<byte> content) =>
         Write(path, content, OwnerOnly | UnixFileMode.GroupRead | UnixFileMode.OtherRead);
 
@@ -56,19 +59,20 @@ public static partial class SecureFiles
     }
 
     /// <summary>Reads a secret; throws <see cref="IOException"/> with what to do where it is not its owner's alone, a symbolic link, no regular file, or too large.</summary>
-    public static byte[] ReadSecret(string path)
+    public static byte[] ReadSecret(string path, int most = MaxLength)
     {
         if (new FileInfo(path).LinkTarget is not null) throw new IOException($"{path} is a symbolic link: name the file itself");
         using var file = RegularFiles.Open(path);
         var mode = File.GetUnixFileMode(file);
         if ((mode & Others) != UnixFileMode.None)
             throw new IOException($"{path} has mode {Octal(mode)}: others may use it, and it is a secret; run: chmod 600 {path}");
-        return RegularFiles.Read(file, path, MaxLength);
+        return RegularFiles.Read(file, path, most);
     }
 
-    private static void Write(string path, ReadOnlySpan<byte> content, UnixFileMode mode)
+    private static void Write(string path, ReadOnlySpan<byte> content, UnixFileMode mode) => Replace(path, Draft(path, content, mode));
+
+    private static void Replace(string path, string draft)
     {
-        var draft = Draft(path, content, mode);
         try
         {
             File.Move(draft, path, overwrite: true);
@@ -84,6 +88,13 @@ public static partial class SecureFiles
 
     private static string Draft(string path, ReadOnlySpan<byte> content, UnixFileMode mode)
     {
+        // A span cannot be captured.
+        var bytes = content.ToArray();
+        return Draft(path, file => file.Write(bytes), mode);
+    }
+
+    private static string Draft(string path, Action<Stream> write, UnixFileMode mode)
+    {
         var draft = $"{path}.{Guid.NewGuid():n}.new";
         try
         {
@@ -96,7 +107,7 @@ public static partial class SecureFiles
             });
             // The mode at creation is narrowed by the umask, never widened; public files want theirs in full.
             File.SetUnixFileMode(file.SafeFileHandle, mode);
-            file.Write(content);
+            write(file);
             file.Flush(flushToDisk: true);
             return draft;
         }

@@ -64,7 +64,7 @@ internal sealed class AdsServer : IDisposable
         using var end = CancellationTokenSource.CreateLinkedTokenSource(context.Cancellation, stopping.Token);
         var first = await FirstAsync(requests, end.Token);
         var node = await AdmitAsync(Describe(first), context, end.Token);
-        using var stream = new AdsStream(node, $"{Interlocked.Increment(ref streams):x}", services) { AdmittedAt = nodes.World.Version, Holder = HolderOf(context) };
+        using var stream = new AdsStream(node, $"{Interlocked.Increment(ref streams):x}", services) { AdmittedAt = nodes.World.Version, Holder = HolderOf(context), SeenAt = context.Http.Connection.RemoteIpAddress };
         var log = services.Log;
         log.Info("a node connected", ("node", node.Id), ("client", node.UserAgent));
         nodes.Add(stream);

@@ -1,3 +1,4 @@
+using System.Net;
 using Envoy.Service.Discovery.V3;
 using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
@@ -47,6 +48,9 @@ internal sealed class AdsStream : IDisposable
 
     /// <summary>Who holds the certificate of its connection; null where there is none, or it was not issued here.</summary>
     public string? Holder { get; init; }
+
+    /// <summary>The address its connection comes from; null where it has none.</summary>
+    public IPAddress? SeenAt { get; init; }
 
     /// <summary>Since when.</summary>
     public DateTimeOffset ConnectedSince { get; }

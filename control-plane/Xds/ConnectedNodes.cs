@@ -4,6 +4,7 @@ using Mesh.Api.Operators;
 using Mesh.ControlPlane.Compilation;
 using Mesh.ControlPlane.Identity.Rotation;
 using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Model.Policies;
 
 namespace Mesh.ControlPlane.Xds;
 
@@ -34,7 +35,9 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed, Captured
     public void Add(AdsStream stream)
     {
         streams[stream] = true;
-        if (stream.Node is { Identity: { } identity, Captured: { } address } node) captured.Add(stream, new CapturedNode(address, identity, node.Workload, node.Traits));
+        // Nobody makes an address one of the mesh by saying that it is his.
+        if (stream.Node is { Identity: { } identity, Captured: { } address } node && OwnAddress.Is(address, stream.SeenAt, identity, store.Current.Authority))
+            captured.Add(stream, new CapturedNode(address, identity, node.Workload, node.Traits));
         UpdateInterest();
     }
 

@@ -59,8 +59,11 @@ internal sealed record AdminSources
 /// <summary>Where the sidecar is in its life.</summary>
 /// <param name="State">By Envoy's names: LIVE, DRAINING, PRE_INITIALIZING.</param>
 /// <param name="Reason">Why it is not ready; empty when it is.</param>
-internal readonly record struct Readiness(string State, string Reason)
+internal sealed record Readiness(string State, string Reason)
 {
+    /// <summary>What else there is to say of it, for people; may be empty.</summary>
+    public string Note { get; init; } = "";
+
     /// <summary>Takes traffic.</summary>
     public static Readiness Live { get; } = new("LIVE", "");
 

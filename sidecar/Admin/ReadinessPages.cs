@@ -17,7 +17,7 @@ internal sealed class ReadinessPages(AdminSources sources)
     {
         var readiness = sources.Readiness();
         return readiness.IsReady
-            ? context.TextAsync(StatusCodes.Status200OK, "LIVE\n")
+            ? context.TextAsync(StatusCodes.Status200OK, readiness.Note.Length == 0 ? "LIVE\n" : $"LIVE\n{readiness.Note}\n")
             : context.TextAsync(StatusCodes.Status503ServiceUnavailable, $"{readiness.State}: {readiness.Reason}\n");
     }
 }

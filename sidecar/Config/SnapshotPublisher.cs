@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Security.Cryptography.X509Certificates;
+using Mesh.Api.Xds;
 using Mesh.Sidecar.Config.Builders;
 
 namespace Mesh.Sidecar.Config;
@@ -19,9 +20,15 @@ internal sealed class SnapshotPublisher(Snapshots snapshots, TimeProvider time)
     private readonly Queue<(long Due, ClusterState State)> retired = [];
     private (Accepted<ImmutableArray<X509Certificate2>>? Roots, Accepted<Revocations>? Revoked) told;
     private volatile ResourceSet serving = ResourceSet.Empty;
+    private volatile ResourceSet trusted = ResourceSet.Empty;
 
     /// <summary>The resources behind the snapshot that serves. Safe from any thread.</summary>
     public ResourceSet Serving => serving;
+
+    /// <summary>What serves, with whom to believe as that was said last: news of it do not wait for the rest. Safe from any thread.</summary>
+    public ResourceSet Good => trusted is { } told && (!ReferenceEquals(told.Roots, serving.Roots) || !ReferenceEquals(told.Revoked, serving.Revoked))
+        ? serving with { Roots = told.Roots, Revoked = told.Revoked, Versions = Versions(serving, told) }
+        : serving;
 
     /// <summary>Links and publishes: the one write that makes a new configuration serve.</summary>
     public void Publish(ResourceSet set)
@@ -38,7 +45,19 @@ internal sealed class SnapshotPublisher(Snapshots snapshots, TimeProvider time)
         var (roots, revoked) = (set.Roots.Values.FirstOrDefault(), set.Revoked.Values.FirstOrDefault());
         if (ReferenceEquals(roots, told.Roots) && ReferenceEquals(revoked, told.Revoked)) return;
         told = (roots, revoked);
+        trusted = set;
         snapshots.Tell(new MeshTrust(roots?.Value ?? [], revoked?.Value.Identities ?? [], revoked?.Value.IssuingRoot ?? ""));
+    }
+
+    private static ImmutableSortedDictionary<string, string> Versions(ResourceSet serving, ResourceSet told)
+    {
+        var versions = serving.Versions;
+        foreach (var type in (ReadOnlySpan<string>)[TypeUrls.Secret, TypeUrls.IdentityRevocations])
+        {
+            if (told.Versions.TryGetValue(type, out var version)) versions = versions.SetItem(type, version);
+        }
+
+        return versions;
     }
 
     private void Retire()

@@ -28,6 +28,13 @@ internal sealed class DestinationVerdicts(AskDestination? ask, TimeProvider time
     private readonly ConcurrentDictionary<IPEndPoint, Kept> kept = new();
     private readonly ConcurrentDictionary<IPEndPoint, Task<Verdict>> asked = new();
 
+    /// <summary>Raised when an answer has come, on the thread that got it. Handlers must not block.</summary>
+    public event Action? Changed;
+
+    /// <summary>The answers that are kept, for the next start.</summary>
+    public IEnumerable<KeptConfiguration.Types.Destination> Answers =>
+        kept.Select(pair => new KeptConfiguration.Types.Destination { Query = QueryOf(pair.Key), Answer = pair.Value.Answer });
+
     /// <summary>Answers that are kept.</summary>
     public int Count => kept.Count;
 
@@ -41,6 +48,23 @@ internal sealed class DestinationVerdicts(AskDestination? ask, TimeProvider time
         if (kept.TryGetValue(destination, out var known) && time.GetTimestamp() < known.Until) return new(known.Verdict);
         return new(asked.TryGetValue(destination, out var running) ? running : Ask(destination));
     }
+
+    /// <summary>
+    /// Takes answers of before this start. They hold while nobody can be asked, and each is asked for again when it is needed. What cannot be read
+    /// is left out: it will be asked for.
+    /// </summary>
+    public void Remember(IEnumerable<KeptConfiguration.Types.Destination> answers)
+    {
+        foreach (var (query, answer) in answers.Take(MostKept).Select(one => (one.Query, one.Answer)))
+        {
+            if (query is not { Address.Length: 4 or 16, Port: > 0 and <= 65535 } || answer is null) continue;
+            var destination = new IPEndPoint(new IPAddress(query.Address.Span), (int)query.Port);
+            if (Read(destination, answer) is { } verdict) kept[destination] = new Kept(verdict, time.GetTimestamp(), answer);
+        }
+    }
+
+    private static DestinationQuery QueryOf(IPEndPoint destination) =>
+        new() { Address = ByteString.CopyFrom(destination.Address.GetAddressBytes()), Port = (uint)destination.Port };
 
     private Task<Verdict> Ask(IPEndPoint destination)
     {
@@ -58,8 +82,7 @@ internal sealed class DestinationVerdicts(AskDestination? ask, TimeProvider time
         {
             if (ask is null) throw new InvalidOperationException("there is no control plane to ask");
             using var bound = new CancellationTokenSource(Patience, time);
-            var query = new DestinationQuery { Address = ByteString.CopyFrom(destination.Address.GetAddressBytes()), Port = (uint)destination.Port };
-            verdict = Keep(destination, await ask(query, bound.Token));
+            verdict = Keep(destination, await ask(QueryOf(destination), bound.Token));
         }
         catch (Exception e) when (e is GrpcException or OperationCanceledException or InvalidOperationException or IOException or HttpRequestException)
         {
@@ -85,7 +108,8 @@ internal sealed class DestinationVerdicts(AskDestination? ask, TimeProvider time
         if (verdict is null) throw new InvalidOperationException("its answer says nothing this sidecar understands");
         var valid = answer.ValidFor?.ToTimeSpan() ?? TimeSpan.Zero;
         if (kept.Count >= MostKept) MakeRoom();
-        kept[destination] = new Kept(verdict, After(valid < AskAgain ? AskAgain : valid > MostValid ? MostValid : valid));
+        kept[destination] = new Kept(verdict, After(valid < AskAgain ? AskAgain : valid > MostValid ? MostValid : valid), answer);
+        Changed?.Invoke();
         return verdict;
     }
 
@@ -133,7 +157,7 @@ internal sealed class DestinationVerdicts(AskDestination? ask, TimeProvider time
         foreach (var (destination, _) in kept.OrderBy(k => k.Value.Until).Take(MostKept / 10)) kept.TryRemove(destination, out _);
     }
 
-    private sealed record Kept(Verdict Verdict, long Until);
+    private sealed record Kept(Verdict Verdict, long Until, DestinationAnswer Answer);
 }
 
 /// <summary>What may be done with a connection to an unknown destination: pass it on, secure it, or refuse it. Immutable.</summary>

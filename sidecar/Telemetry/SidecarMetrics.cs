@@ -138,6 +138,10 @@ internal sealed class SidecarMetrics
     public CounterFamily Detections { get; } = new("mesh_sidecar_detection_races_total",
         "Connections whose clients were silent at first, on ports of undeclared protocol, by what decided what they speak.", "direction", "decided_by");
 
+    /// <summary>Kept configurations that were not used.</summary>
+    public CounterFamily KeptRefused { get; } = new("mesh_sidecar_kept_configuration_refused_total",
+        "Configurations kept on disk that were not used at start, by reason.", "reason");
+
     /// <summary>The counter of an outcome.</summary>
     public CounterFamily Authorization(AuthorizationOutcome outcome) => outcome switch
     {
@@ -147,7 +151,7 @@ internal sealed class SidecarMetrics
     };
 
     /// <summary>All counters with labels, in order of exposition.</summary>
-    public IReadOnlyList<CounterFamily> Families => [Handshakes, HandshakeFailures, AccessDenied, AccessWouldBeDenied, AccessAudited, CaptureRefused, Detections];
+    public IReadOnlyList<CounterFamily> Families => [Handshakes, HandshakeFailures, AccessDenied, AccessWouldBeDenied, AccessAudited, CaptureRefused, Detections, KeptRefused];
 
     /// <summary>All counters, in order of exposition.</summary>
     public IReadOnlyList<Counter> Counters =>

@@ -26,6 +26,7 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
     private static readonly TimeSpan RefusalPause = TimeSpan.FromSeconds(1);
 
     private readonly Warming warming = new(clock.Time);
+    private readonly HashSet<string> come = new(StringComparer.Ordinal);
     private ResourceSet set = ResourceSet.Empty;
     private bool unpublished;
 
@@ -46,6 +47,15 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
         init => set = set with { NamesWanted = value };
     }
 
+    /// <summary>What serves already when it begins, made of <see cref="Wanted"/>: what was kept from before.</summary>
+    public ResourceSet? Begin
+    {
+        init => set = value ?? set;
+    }
+
+    /// <summary>The empty set of whoever wants these.</summary>
+    public static ResourceSet Wanted(bool captures, bool resolves) => ResourceSet.Empty with { RangesWanted = captures, NamesWanted = resolves };
+
     /// <summary>What it shows of itself.</summary>
     public AdsStatus Status { get; } = new();
 
@@ -56,6 +66,7 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
         {
             var before = Status.Accepted;
             var end = await FollowAsync(stop);
+            if (Status.Connected) Status.Heard(clock.Time.GetUtcNow());
             Status.SetConnected(false);
             if (stop.IsCancellationRequested) return;
             failures = Status.Accepted > before ? 1 : failures + 1;
@@ -131,6 +142,8 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
     private void Accept(ResourceSet next, DiscoveryResponse response)
     {
         Status.CountAccepted();
+        Status.Heard(clock.Time.GetUtcNow());
+        come.Add(response.TypeUrl);
         (set, unpublished) = (next, true);
         log.Debug("accepted", ("type", TypeUrls.ShortName(response.TypeUrl)), ("version", response.VersionInfo), ("resources", response.Resources.Count));
         publisher.TellTrust(set);
@@ -151,6 +164,9 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
         if (!unpublished) return;
         unpublished = false;
         publisher.Publish(set);
+        if (Status.IsFresh || !come.Contains(TypeUrls.Cluster) || !come.Contains(TypeUrls.Listener)) return;
+        Status.SetFresh();
+        log.Info("the control plane's configuration serves", ("address", channel.Address));
     }
 
     private void Refuse(AdsStep step, DiscoveryResponse response)

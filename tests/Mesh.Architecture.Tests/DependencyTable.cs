@@ -15,6 +15,7 @@ internal static class DependencyTable
         ["Config"] = ["Identity", "Balancing", "Resilience"],
         ["Telemetry"] = ["Identity", "Config", "Balancing", "Resilience"],
         ["Xds"] = ["Config", "Balancing", "Resilience"],
+        ["State"] = ["Xds", "Config", "Balancing", "Resilience"],
         ["Registration"] = ["Config", "Balancing", "Resilience"],
         ["Dns"] = ["Config", "Balancing", "Resilience"],
         ["Listening"] = ["Telemetry", "Identity", "Config", "Balancing", "Resilience"],

@@ -24,6 +24,7 @@ public sealed class IdentityAgent
     private readonly TaskCompletionSource<Credentials> certified = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Channel<bool> wakes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private long failures;
+    private bool keptTaken;
     private volatile bool renewSoon;
     private volatile bool renewSpread;
     private volatile bool keepSoon;
@@ -55,10 +56,21 @@ public sealed class IdentityAgent
     /// <summary>Waits for the first certificate.</summary>
     public Task<Credentials> CertifiedAsync(CancellationToken cancellation) => certified.Task.WaitAsync(cancellation);
 
+    /// <summary>
+    /// Takes the certificate of the identity folder now, for whoever needs it before <see cref="RunAsync"/>, which does the same. One that has ended or
+    /// that the kept roots do not vouch for is not taken. Not while the other runs.
+    /// </summary>
+    public void UseKept()
+    {
+        if (keptTaken) return;
+        keptTaken = true;
+        TakeKept();
+    }
+
     /// <summary>Obtains and renews until cancelled. What goes wrong is logged and tried again.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {
-        TakeKept();
+        UseKept();
         try
         {
             while (true)

@@ -1,6 +1,7 @@
 using System.Net;
 using Mesh.Api.Identity;
 using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Model.Policies;
 
 namespace Mesh.ControlPlane.Sources.Workloads;
 
@@ -34,23 +35,13 @@ internal static class RegistrationAuthority
             return new Refusal("workload_id", $"workload id '{instance.Id}' is held by another identity");
         if (identity.Length > MeshMeta.MaxValue)
             return new Refusal("identity", $"an identity of {identity.Length} characters does not fit into the registry, which takes {MeshMeta.MaxValue}");
-        return IsOwnAddress(instance.Address, seenAt, world.Authority.GrantOf(identity)?.Addresses ?? [])
+        return OwnAddress.Is(IPAddress.Parse(instance.Address), seenAt, identity, world.Authority)
             ? null
             : new Refusal("address", $"address {instance.Address} is not the workload's: its connection comes from {Shown(seenAt)}; make its join token with --address {instance.Address} if it is");
     }
 
     /// <summary>A name somebody can read in a metric, and words for whoever is refused.</summary>
     public sealed record Refusal(string Reason, string Text);
-
-    // On one machine an address of the loopback is as good as another: whoever sends from there listens there.
-    private static bool IsOwnAddress(string registered, IPAddress? seenAt, IReadOnlyCollection<string> granted)
-    {
-        var own = IPAddress.Parse(registered);
-        if (granted.Any(text => IPAddress.TryParse(text, out var address) && address.Equals(own))) return true;
-        if (seenAt is null) return false;
-        var seen = seenAt.IsIPv4MappedToIPv6 ? seenAt.MapToIPv4() : seenAt;
-        return own.Equals(seen) || (IPAddress.IsLoopback(own) && IPAddress.IsLoopback(seen));
-    }
 
     private static string Shown(IPAddress? address) => address is null ? "no IP address" : (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString();
 }

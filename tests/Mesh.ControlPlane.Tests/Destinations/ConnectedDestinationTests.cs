@@ -3,6 +3,8 @@ using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.Api.Destinations;
 using Mesh.Api.V1;
+using Mesh.ControlPlane.Model;
+using Mesh.ControlPlane.Model.Policies;
 using Mesh.ControlPlane.Tests.Xds;
 using Mesh.ControlPlane.Xds;
 using Mesh.Tests;
@@ -29,7 +31,7 @@ public sealed class ConnectedDestinationTests
             var answer = await AskAsync(server);
             Assert.Equal((Verdict.Meshed, "web.default.svc.cluster.local", "web-1"), (answer.Verdict, answer.Service, answer.Workload));
             Assert.Equal([TestCaller.Id("default/web")], answer.Identities);
-            Assert.Equal(Verdict.NotMeshed, (await AskAsync(server, "10.0.0.8")).Verdict);
+            Assert.Equal(Verdict.NotMeshed, (await AskAsync(server, "127.0.0.8")).Verdict);
         }
 
         await Eventually.HoldsAsync(() => server.Nodes.Count == 0, "the stream has ended");
@@ -69,12 +71,25 @@ public sealed class ConnectedDestinationTests
         Assert.Equal(Verdict.NotMeshed, (await AskAsync(server)).Verdict);
     }
 
-    private static Task<DestinationAnswer> AskAsync(AdsTestServer server, string address = "10.0.0.9") => server.Channel.UnaryAsync(
+    [Theory]
+    [InlineData(false, Verdict.NotMeshed)]
+    [InlineData(true, Verdict.Meshed)]
+    public async Task An_address_it_is_not_seen_at_is_its_own_by_grant_only(bool granted, Verdict expected)
+    {
+        await using var server = await AdsTestServer.StartAsync();
+        if (granted) server.Store.SetTrust(Trust.None with { Grants = [new Grant(TestCaller.Id("default/web"), [new ServiceName("default", "web")], ["10.0.0.9"])] });
+        await using var node = new AdsClient(server.Channel, node: Node(Capture, "10.0.0.9"), identity: "default/web");
+        await node.AskAsync(ResourceKind.Listeners);
+        await node.ReadAsync(ResourceKind.Listeners);
+        Assert.Equal(expected, (await AskAsync(server, "10.0.0.9")).Verdict);
+    }
+
+    private static Task<DestinationAnswer> AskAsync(AdsTestServer server, string address = "127.0.0.9") => server.Channel.UnaryAsync(
         DestinationMethods.Lookup, new DestinationQuery { Address = ByteString.CopyFrom(IPAddress.Parse(address).GetAddressBytes()), Port = 5432 }, TestCaller.As("default/caller"), default);
 
-    private static Node Node(string metadata) => new()
+    private static Node Node(string metadata, string address = "127.0.0.9") => new()
     {
-        Id = "sidecar~10.0.0.9~web-1~default",
+        Id = $"sidecar~{address}~web-1~default",
         Cluster = "web",
         UserAgentName = "mesh-sidecar",
         Metadata = new Struct { Fields = { ["mesh"] = Value.ForStruct(Google.Protobuf.JsonParser.Default.Parse<Struct>(metadata)) } },

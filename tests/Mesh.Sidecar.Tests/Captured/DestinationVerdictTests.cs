@@ -114,6 +114,42 @@ public sealed class DestinationVerdictTests
     }
 
     [Fact]
+    public async Task AnswersOfBeforeARestartHoldWhileNobodyCanBeAsked()
+    {
+        var before = Verdicts();
+        var told = 0;
+        before.Changed += () => told++;
+        await before.OfAsync(Ranges, At("10.0.0.1"));
+        answer = () => Task.FromResult(new DestinationAnswer { Verdict = Wire.Meshed, Identities = { "spiffe://cluster.local/ns/shop/sa/web" } });
+        await before.OfAsync(Ranges, At("fd00::7"));
+        answer = () => Task.FromResult(new DestinationAnswer { Verdict = Wire.Refused, Reason = "quarantined" });
+        await before.OfAsync(Ranges, At("10.0.0.3"));
+        Assert.Equal(3, told);
+        var kept = before.Answers.ToList();
+        kept.Add(new KeptConfiguration.Types.Destination());
+        kept.Add(new KeptConfiguration.Types.Destination { Query = new DestinationQuery { Address = ByteString.CopyFrom(10, 0, 0), Port = 80 }, Answer = new DestinationAnswer { Verdict = Wire.NotMeshed } });
+        kept.Add(new KeptConfiguration.Types.Destination { Query = new DestinationQuery { Address = ByteString.CopyFrom(10, 0, 0, 9), Port = 80 }, Answer = new DestinationAnswer { Verdict = Wire.Meshed } });
+
+        var after = Verdicts();
+        after.Remember(kept);
+        Assert.Equal(3, after.Count);
+        asked.Clear();
+        answer = () => throw new GrpcException(new GrpcStatus(GrpcStatusCode.Unavailable, "away"));
+        Assert.Equal((null, null), Of(await after.OfAsync(Ranges, At("10.0.0.1"))));
+        Assert.NotNull((await after.OfAsync(Ranges, At("fd00::7"))).Meshed);
+        Assert.Equal("refused", (await after.OfAsync(Ranges, At("10.0.0.3"))).Refusal!.Reason);
+        Assert.Equal("unanswered", (await after.OfAsync(Ranges, At("10.0.0.9"))).Refusal!.Reason);
+        Assert.Equal(4, asked.Count);
+
+        // The control plane is back, and knows better.
+        answer = () => Task.FromResult(new DestinationAnswer { Verdict = Wire.Refused, Reason = "gone" });
+        time.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal("refused", (await after.OfAsync(Ranges, At("10.0.0.1"))).Refusal!.Reason);
+
+        static (Cluster?, CaptureRefusal?) Of(Verdict verdict) => (verdict.Meshed, verdict.Refusal);
+    }
+
+    [Fact]
     public async Task RefusalsAreTheControlPlanesWords()
     {
         answer = () => Task.FromResult(new DestinationAnswer { Verdict = Wire.Refused, Reason = "quarantined" });

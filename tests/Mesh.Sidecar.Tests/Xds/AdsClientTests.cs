@@ -24,6 +24,7 @@ public sealed class AdsClientTests : IAsyncDisposable
     private readonly CancellationTokenSource stop = new();
     private GrpcChannel? channel;
     private AdsClient? client;
+    private SnapshotPublisher? publisher;
     private Task running = Task.CompletedTask;
 
     public AdsClientTests() => snapshots.Changed += _ => published.Release();
@@ -273,6 +274,47 @@ public sealed class AdsClientTests : IAsyncDisposable
         Assert.NotNull(snapshots.Current.Ranges);
     }
 
+    [Fact]
+    public async Task What_was_kept_serves_until_the_first_full_answer_and_what_is_gone_by_then_goes()
+    {
+        Restored? kept;
+        await using (var first = await ScriptedControlPlane.StartAsync())
+        {
+            await ServingAsync(first);
+            kept = new Restored(publisher!.Good, snapshots.Current);
+        }
+
+        await stop.CancelAsync();
+        await running;
+        using var again = new CancellationTokenSource();
+        await using var plane = await ScriptedControlPlane.StartAsync();
+        using var other = new GrpcChannel(plane.Address);
+        var second = new AdsClient(other, new Node { Id = "sidecar~test" }, publisher, new AdsClock(time, new Randomness(1)), Log.Silent) { Begin = kept.Set };
+        var run = second.RunAsync(again.Token);
+        var stream = await plane.NextStreamAsync();
+        // It says what it has, and asks for what that refers to at once.
+        Assert.Equal(("c1", ""), VersionAndNonce(await stream.RequestAsync(TypeUrls.Cluster)));
+        Assert.Equal(["a"], (await stream.RequestAsync(TypeUrls.ClusterLoadAssignment)).ResourceNames);
+        Assert.Equal("l1", (await stream.RequestAsync(TypeUrls.Listener)).VersionInfo);
+        Assert.Equal(["r"], (await stream.RequestAsync(TypeUrls.RouteConfiguration)).ResourceNames);
+        await stream.SendAsync(TypeUrls.Cluster, "c1", EdsCluster("a"));
+        await stream.RequestAsync(TypeUrls.Cluster);
+        await PublishedAsync();
+        Assert.False(second.Status.IsFresh);
+        await stream.SendAsync(TypeUrls.Listener, "l1", RdsListener("outbound", "r"));
+        await stream.RequestAsync(TypeUrls.Listener);
+        await PublishedAsync();
+        Assert.True(second.Status.IsFresh);
+        // The same bytes are the same listener: nothing was taken away in between.
+        Assert.Same(kept.Snapshot.Listeners[0], snapshots.Current.Listeners[0]);
+        await stream.SendAsync(TypeUrls.Listener, "l2");
+        await stream.RequestAsync(TypeUrls.Listener);
+        await PublishedAsync();
+        Assert.DoesNotContain(snapshots.Current.Listeners, listener => listener is not null);
+        await again.CancelAsync();
+        await run;
+    }
+
     public async ValueTask DisposeAsync()
     {
         await stop.CancelAsync();
@@ -282,12 +324,14 @@ public sealed class AdsClientTests : IAsyncDisposable
         published.Dispose();
     }
 
+    private sealed record Restored(ResourceSet Set, Snapshot Snapshot);
+
     private static (string, string) VersionAndNonce(Envoy.Service.Discovery.V3.DiscoveryRequest request) => (request.VersionInfo, request.ResponseNonce);
 
     private void Start(string address, bool captures = false)
     {
         channel = new GrpcChannel(address);
-        client = new AdsClient(channel, new Node { Id = "sidecar~test" }, new SnapshotPublisher(snapshots, time), new AdsClock(time, new Randomness(1)), Log.Silent) { Captures = captures };
+        client = new AdsClient(channel, new Node { Id = "sidecar~test" }, publisher = new SnapshotPublisher(snapshots, time), new AdsClock(time, new Randomness(1)), Log.Silent) { Captures = captures };
         running = client.RunAsync(stop.Token);
     }
 
