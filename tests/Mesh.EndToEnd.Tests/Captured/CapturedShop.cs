@@ -39,7 +39,7 @@ public sealed class CapturedShop : IAsyncLifetime
             var carts = new[]
             {
                 AddAsync(mesh, "cart-1", "cart", new()), AddAsync(mesh, "cart-2", "cart", new() { Mode = "tproxy", Backend = "iptables" }),
-                AddAsync(mesh, "stock-1", "stock", new() { Backend = "iptables" }), AddAsync(mesh, "stock-2", "stock", new() { Mode = "tproxy" }),
+                AddAsync(mesh, "stock-1", "stock", new() { Backend = "iptables", IsV6 = true }), AddAsync(mesh, "stock-2", "stock", new() { Mode = "tproxy", IsV6 = true }),
             };
             await Task.WhenAll([customer, buyer, .. carts]);
             var outside = mesh.Network.Add("outside", lan: 1);

@@ -75,7 +75,7 @@ public sealed class DenyTests(ProtocolMachines machines)
 
         // And it is still a server: what is allowed arrives.
         given.Clear();
-        Assert.Contains("200 OK", await TalkAsync(network.Client.Host, network.Ways[0], "GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StringComparison.Ordinal);
+        Assert.Contains("200 OK", await TalkAsync(network.Client.Host, "servers", "GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StringComparison.Ordinal);
         Assert.Contains("GET /ok", string.Concat(given), StringComparison.Ordinal);
     }, network => network.Mesh.ControlPlane.RemoveRule("no-admin.yaml"));
 
@@ -83,7 +83,7 @@ public sealed class DenyTests(ProtocolMachines machines)
     public Task A_denied_path_is_not_reached_by_teaching_that_the_port_is_no_http() => machines.RunAsync(async network =>
     {
         // The lesson: a server that speaks first, heard by everybody.
-        using (new SocketServer(network.Servers.Host, Port, async socket =>
+        using (network.Played.Play(Port, async socket =>
         {
             await Wire.SendAsync(socket, "220 ready\r\n");
             await Wire.ReadToEndAsync(socket);
@@ -114,7 +114,7 @@ public sealed class DenyTests(ProtocolMachines machines)
 
     /// <summary>From the mesh and from outside, by every address.</summary>
     private static IEnumerable<(NetworkHost From, string Address)> Ways(ProtocolNetwork network) =>
-        network.Ways.Select(address => (network.Client.Host, address)).Append((network.Outside, network.Servers.Host.Address)).Append((network.Outside, network.Servers.Host.Address6));
+        [(network.Client.Host, "servers"), (network.Client.Host, network.Servers.Host.Address), (network.Outside, network.Servers.Host.Address), (network.Outside, network.Servers.Host.Address6)];
 
     /// <summary>Sets the policy and waits until it is obeyed.</summary>
     private static async Task DenyAsync(ProtocolNetwork network, ConcurrentQueue<string> given)
@@ -127,7 +127,7 @@ public sealed class DenyTests(ProtocolMachines machines)
         given.Clear();
     }
 
-    private static SocketServer Record(ProtocolNetwork network, ConcurrentQueue<string> given) => new(network.Servers.Host, Port, async socket =>
+    private static IDisposable Record(ProtocolNetwork network, ConcurrentQueue<string> given) => network.Played.Play(Port, async socket =>
     {
         var buffer = new byte[65536];
         while (await socket.ReceiveAsync(buffer) is > 0 and var count)

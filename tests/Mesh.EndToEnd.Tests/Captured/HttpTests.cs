@@ -12,9 +12,8 @@ public sealed class HttpTests(ProtocolMachines machines)
     [SkippableTheory]
     [InlineData(8080)]
     [InlineData(8081)]
-    public Task Requests_of_curl(int port) => machines.RunOnEachAsync(async (network, address) =>
+    public Task Requests_of_curl(int port) => machines.RunOnEachAsync("web", async (network, address) =>
     {
-        await ServeAsync(network);
         var (client, url) = (network.Client.Host, $"http://{InUrl(address)}:{port}");
         Assert.Matches("^app GET /old from .* HTTP/1.[01]\n200$", (await client.CurlAsync("--http1.0", $"{url}/old")).Output);
         Assert.Matches("^app GET /new from .* HTTP/1.1\n200$", (await client.CurlAsync($"{url}/new")).Output);
@@ -31,9 +30,8 @@ public sealed class HttpTests(ProtocolMachines machines)
     [SkippableTheory]
     [InlineData(8080)]
     [InlineData(8081)]
-    public Task Pipelined_requests_are_answered_in_order(int port) => machines.RunOnEachAsync(async (network, address) =>
+    public Task Pipelined_requests_are_answered_in_order(int port) => machines.RunOnEachAsync("web", async (network, address) =>
     {
-        await ServeAsync(network);
         using var socket = await network.Client.Host.ConnectAsync(address, port);
         var requests = string.Concat(Enumerable.Range(0, 20).Select(i => $"GET /{i} HTTP/1.1\r\nHost: any\r\n{(i == 19 ? "Connection: close\r\n" : "")}\r\n"));
         await socket.SendAsync(Encoding.ASCII.GetBytes(requests));
@@ -44,9 +42,8 @@ public sealed class HttpTests(ProtocolMachines machines)
     [SkippableTheory]
     [InlineData(8080)]
     [InlineData(8081)]
-    public Task A_request_in_fragments_is_a_request(int port) => machines.RunOnEachAsync(async (network, address) =>
+    public Task A_request_in_fragments_is_a_request(int port) => machines.RunOnEachAsync("web", async (network, address) =>
     {
-        await ServeAsync(network);
         using var socket = await network.Client.Host.ConnectAsync(address, port);
         foreach (var part in (string[])["G", "ET", " /slow", "ly HTTP/1.1\r", "\nHost: any\r\nConnection: close\r\n", "\r\n"])
         {
@@ -60,8 +57,8 @@ public sealed class HttpTests(ProtocolMachines machines)
     [SkippableFact]
     public Task A_foreign_proxy_is_spoken_to_as_it_is() => machines.RunAsync(async network =>
     {
-        await Started.OnceAsync(network.Outside, "app", 8080, () => network.Outside.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "far", "8080"));
-        var proxy = await Started.OnceAsync(network.Outside, "proxy", 3128, () => network.Outside.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("proxy.py"), "3128"));
+        await network.Outside.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "far", "8080");
+        var proxy = await network.Outside.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("proxy.py"), "3128");
         foreach (var outside in (string[])[network.Outside.Address, network.Outside.Address6])
         {
             var at = InUrl(outside);
@@ -73,10 +70,4 @@ public sealed class HttpTests(ProtocolMachines machines)
             Assert.Contains($"CONNECT {at}:8080 HTTP/1.1", proxy.Output, StringComparison.Ordinal);
         }
     });
-
-    private static async Task ServeAsync(ProtocolNetwork network)
-    {
-        foreach (var port in (int[])[8080, 8081])
-            await Started.OnceAsync(network.Servers.Host, "app", port, () => network.Servers.Host.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "app", $"{port}"));
-    }
 }

@@ -1,22 +1,16 @@
+using System.Collections.Concurrent;
 using Mesh.EndToEnd.Tests.Testbed.Network;
 
 namespace Mesh.EndToEnd.Tests.Captured;
 
 /// <summary>
-/// A machine with servers of many protocols on ports that mostly declare nothing, one that calls them, and one outside the mesh. Started by the first test
-/// that asks, ended after the last.
+/// A machine with servers that the tests play themselves, one with a web application, one that calls them, and one outside the mesh; further servers
+/// get machines of their own. Started by the first test that asks, ended after the last.
 /// </summary>
 public sealed class ProtocolMachines : IAsyncLifetime
 {
     /// <summary>Name of the tests that share it.</summary>
     public const string Group = "captured protocols";
-
-    /// <summary>Ports of the service: what declares nothing is found out.</summary>
-    private static readonly string[] Ports =
-    [
-        "8080:http:web", "8081::odd", "6379:tcp:redis", "6380::redis-odd", "5672::amqp", "5432::postgres", "4222::nats", "2525::smtp", "9090::thrift",
-        "8443::tls", "50051:grpc:grpc", "50052::grpc-odd", "7000:tcp:raw", "7001::raw-odd", "8082:http:socket",
-    ];
 
     private readonly Lazy<Task<ProtocolNetwork>> machines = new(StartAsync);
 
@@ -43,10 +37,14 @@ public sealed class ProtocolMachines : IAsyncLifetime
         }
     }
 
-    /// <summary>The same for each way to the service: its virtual addresses and the instance's own, IPv4 and IPv6.</summary>
-    internal Task RunOnEachAsync(Func<ProtocolNetwork, string, Task> test) => RunAsync(async network =>
+    /// <summary>The same for each way to a service: its name, its virtual addresses IPv4 and IPv6, and the instance's own.</summary>
+    internal Task RunOnEachAsync(string service, Func<ProtocolNetwork, string, Task> test) => RunOnServerAsync(service, [], _ => Task.CompletedTask, test);
+
+    /// <summary>The same for a server that gets a machine of its own, by the first test that asks for it.</summary>
+    internal Task RunOnServerAsync(string service, string[] ports, Func<NetworkHost, Task> start, Func<ProtocolNetwork, string, Task> test) => RunAsync(async network =>
     {
-        foreach (var address in network.Ways)
+        if (ports.Length > 0) await network.ServerAsync(service, ports, start);
+        foreach (var address in await network.WaysAsync(service))
         {
             try
             {
@@ -65,12 +63,13 @@ public sealed class ProtocolMachines : IAsyncLifetime
         try
         {
             var client = mesh.AddAsync("client", "client");
-            var servers = mesh.AddAsync("servers", "servers", new CaptureShape { Ports = [.. Ports.Select(p => p.Replace("::", ":unknown:", StringComparison.Ordinal))] });
-            await Task.WhenAll(client, servers);
+            var servers = mesh.AddAsync("servers", "servers", new CaptureShape { Ports = [.. PlayedPorts.All.Select(p => p.Said)] });
+            var web = mesh.AddAsync("web", "web", new CaptureShape { Ports = ["8080:http:web", "8081::odd"] });
+            await Task.WhenAll(client, servers, web);
             var outside = mesh.Network.Add("outside", lan: 1);
-            await CapturedMesh.KnowsAsync(await client, "servers");
-            var (v4, v6) = await CapturedMesh.AddressesAsync(await client, "servers");
-            return new ProtocolNetwork(mesh, await client, await servers, outside, [v4, v6, (await servers).Host.Address, (await servers).Host.Address6]);
+            var network = new ProtocolNetwork(mesh, await client, await servers, await web, outside, (await servers).Host.Own(new PlayedPorts((await servers).Host)));
+            foreach (var port in (string[])["8080", "8081"]) await network.Web.Host.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "app", port);
+            return network;
         }
         catch
         {
@@ -80,20 +79,28 @@ public sealed class ProtocolMachines : IAsyncLifetime
     }
 }
 
-/// <summary>The machines, and the addresses by which the client reaches the servers.</summary>
-internal sealed record ProtocolNetwork(CapturedMesh Mesh, CapturedWorkload Client, CapturedWorkload Servers, NetworkHost Outside, IReadOnlyList<string> Ways)
+/// <summary>The machines.</summary>
+internal sealed record ProtocolNetwork(CapturedMesh Mesh, CapturedWorkload Client, CapturedWorkload Servers, CapturedWorkload Web, NetworkHost Outside, PlayedPorts Played)
 {
+    private readonly ConcurrentDictionary<string, Lazy<Task<CapturedWorkload>>> more = new(StringComparer.Ordinal);
+
     /// <summary>An address as URLs have it.</summary>
     public static string InUrl(string address) => address.Contains(':', StringComparison.Ordinal) ? $"[{address}]" : address;
 
-    /// <summary>A machine in the same LAN whose traffic nobody captures.</summary>
-    public NetworkHost Control() => Mesh.Control;
-
-    /// <summary>Fails unless the servers' sidecar has seen connections to that port under mutual TLS, and none without.</summary>
-    public async Task AssertSecuredAsync(string direction = "destination")
+    /// <summary>A machine with a server of its own, made when it is first asked for: a service of that name with these ports.</summary>
+    public async Task<CapturedWorkload> ServerAsync(string name, string[] ports, Func<NetworkHost, Task> start) => await more.GetOrAdd(name, _ => new Lazy<Task<CapturedWorkload>>(async () =>
     {
-        var metrics = await (direction == "destination" ? Servers : Client).MetricsAsync();
-        Assert.DoesNotContain(metrics.Split('\n'), l => l.StartsWith("istio_", StringComparison.Ordinal) && l.Contains("connection_security_policy=\"none\"", StringComparison.Ordinal) && l.Contains("client", StringComparison.Ordinal));
+        var made = await Mesh.AddAsync(name, name, new CaptureShape { Ports = ports });
+        await start(made.Host);
+        return made;
+    })).Value;
+
+    /// <summary>What leads the client to a service: its name, its virtual addresses, its instance's own.</summary>
+    public async Task<IReadOnlyList<string>> WaysAsync(string service)
+    {
+        await CapturedMesh.KnowsAsync(Client, service);
+        var (v4, v6) = await CapturedMesh.AddressesAsync(Client, service);
+        return [service, v4, v6, Mesh.Workloads.Single(w => w.Host.Name == service).Host.Address];
     }
 }
 

@@ -13,7 +13,7 @@ public sealed class RelayTests(ProtocolMachines machines)
     [SkippableFact]
     public Task The_sidecars_ports_serve_nobody_from_outside() => machines.RunAsync(async network =>
     {
-        foreach (var (who, address) in from who in new[] { network.Outside, network.Control(), network.Client.Host } from address in new[] { network.Servers.Host.Address, network.Servers.Host.Address6 } select (who, address))
+        foreach (var (who, address) in from who in new[] { network.Outside, network.Mesh.Control, network.Client.Host } from address in new[] { network.Web.Host.Address, network.Web.Host.Address6 } select (who, address))
         {
             foreach (var port in OwnPorts) Assert.Equal("nothing", await AskAsync(who, address, port));
         }
@@ -22,7 +22,7 @@ public sealed class RelayTests(ProtocolMachines machines)
     [SkippableFact]
     public Task The_sidecars_ports_serve_nobody_by_an_address_of_the_machine_itself() => machines.RunAsync(async network =>
     {
-        var host = network.Servers.Host;
+        var host = network.Web.Host;
         foreach (var (address, port) in from address in new[] { host.Address, host.Address6 } from port in OwnPorts select (address, port)) Assert.Equal("nothing", await AskAsync(host, address, port));
         // What is captured comes here by the rules alone.
         foreach (var address in (string[])["127.0.0.1", "::1"]) Assert.Equal("nothing", await AskAsync(host, address, 15006));
@@ -31,8 +31,7 @@ public sealed class RelayTests(ProtocolMachines machines)
     [SkippableFact]
     public Task Nobody_is_led_to_the_admin_port_by_what_a_request_says() => machines.RunAsync(async network =>
     {
-        await ServeAsync(network);
-        foreach (var (who, at) in from who in new[] { network.Outside, network.Client.Host } from at in new[] { network.Servers.Host.Address, InUrl(network.Servers.Host.Address6) } select (who, at))
+        foreach (var (who, at) in from who in new[] { network.Outside, network.Client.Host } from at in new[] { network.Web.Host.Address, InUrl(network.Web.Host.Address6) } select (who, at))
         {
             foreach (var target in (string[])["127.0.0.1:15000", "[::1]:15000", "localhost:15000", $"{at}:15000", $"{at}:15001", "169.254.169.254:80", "stranger:8080"])
             {
@@ -68,7 +67,7 @@ public sealed class RelayTests(ProtocolMachines machines)
     [SkippableFact]
     public Task A_machine_is_no_way_to_others() => machines.RunAsync(async network =>
     {
-        var (control, servers) = (network.Control(), network.Servers.Host);
+        var (control, servers) = (network.Mesh.Control, network.Web.Host);
         foreach (var (foreign, via) in ((string, string)[])[("10.99.0.1", servers.Address), (network.Outside.Address, servers.Address), ("fd99::1", servers.Address6)])
         {
             control.Namespace.Ip($"route replace {foreign} via {via}");
@@ -112,7 +111,4 @@ public sealed class RelayTests(ProtocolMachines machines)
             return "nothing";
         }
     }
-
-    private static async Task ServeAsync(ProtocolNetwork network) =>
-        await Started.OnceAsync(network.Servers.Host, "app", 8080, () => network.Servers.Host.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "app", "8080"));
 }

@@ -2,13 +2,10 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
 using System.Net.WebSockets;
+using System.Security.Cryptography;
 using System.Text;
+using System.Text.RegularExpressions;
 using Mesh.EndToEnd.Tests.Testbed.Network;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.Extensions.Logging;
 
 namespace Mesh.EndToEnd.Tests.Captured;
 
@@ -19,9 +16,9 @@ public sealed class StreamTests(ProtocolMachines machines)
     [SkippableTheory]
     [InlineData(7000)]
     [InlineData(2525)]
-    public Task A_server_that_speaks_first_is_heard(int port) => machines.RunOnEachAsync(async (network, address) =>
+    public Task A_server_that_speaks_first_is_heard(int port) => machines.RunOnEachAsync("servers", async (network, address) =>
     {
-        using var server = new SocketServer(network.Servers.Host, port, async socket =>
+        using var server = network.Played.Play(port, async socket =>
         {
             await Wire.SendAsync(socket, "220 mail.example ESMTP\r\n");
             await Wire.ReadUntilAsync(socket, "EHLO me\r\n");
@@ -45,11 +42,11 @@ public sealed class StreamTests(ProtocolMachines machines)
     [SkippableTheory]
     [InlineData(7000)]
     [InlineData(9090)]
-    public Task Binary_frames_go_both_ways(int port) => machines.RunOnEachAsync(async (network, address) =>
+    public Task Binary_frames_go_both_ways(int port) => machines.RunOnEachAsync("servers", async (network, address) =>
     {
         // As Thrift sends a call, framed: a length, a version, the kind, the method's name.
         byte[] call = [0, 0, 0, 17, 0x80, 1, 0, 1, 0, 0, 0, 4, (byte)'p', (byte)'i', (byte)'n', (byte)'g', 0, 0, 0, 1, 0];
-        using var server = new SocketServer(network.Servers.Host, port, async socket =>
+        using var server = network.Played.Play(port, async socket =>
         {
             var buffer = new byte[4096];
             while (await socket.ReceiveAsync(buffer) is > 0 and var count) await socket.SendAsync(buffer.AsMemory(0, count));
@@ -66,9 +63,9 @@ public sealed class StreamTests(ProtocolMachines machines)
     [SkippableTheory]
     [InlineData(7000)]
     [InlineData(7001)]
-    public Task Either_side_may_say_that_it_is_done_and_listen_on(int port) => machines.RunOnEachAsync(async (network, address) =>
+    public Task Either_side_may_say_that_it_is_done_and_listen_on(int port) => machines.RunOnEachAsync("servers", async (network, address) =>
     {
-        using (new SocketServer(network.Servers.Host, port, async socket =>
+        using (network.Played.Play(port, async socket =>
         {
             var all = await Wire.ReadToEndAsync(socket);
             await Wire.SendAsync(socket, $"got {all.Length}");
@@ -81,7 +78,7 @@ public sealed class StreamTests(ProtocolMachines machines)
         }
 
         var heard = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
-        using (new SocketServer(network.Servers.Host, port, async socket =>
+        using (network.Played.Play(port, async socket =>
         {
             await Wire.ReadUntilAsync(socket, "begin\n");
             await Wire.SendAsync(socket, "done");
@@ -101,10 +98,10 @@ public sealed class StreamTests(ProtocolMachines machines)
     [SkippableTheory]
     [InlineData(7000)]
     [InlineData(7001)]
-    public Task A_reset_arrives_as_a_reset(int port) => machines.RunOnEachAsync(async (network, address) =>
+    public Task A_reset_arrives_as_a_reset(int port) => machines.RunOnEachAsync("servers", async (network, address) =>
     {
         var ended = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
-        using (new SocketServer(network.Servers.Host, port, async socket =>
+        using (network.Played.Play(port, async socket =>
         {
             await Wire.ReadUntilAsync(socket, "begin\n");
             await Wire.SendAsync(socket, "begun\n");
@@ -118,7 +115,7 @@ public sealed class StreamTests(ProtocolMachines machines)
             Assert.Equal("reset", await ended.Task.WaitAsync(TimeSpan.FromSeconds(20)));
         }
 
-        using (new SocketServer(network.Servers.Host, port, async socket =>
+        using (network.Played.Play(port, async socket =>
         {
             await Wire.ReadUntilAsync(socket, "begin\n");
             Wire.Reset(socket);
@@ -131,10 +128,10 @@ public sealed class StreamTests(ProtocolMachines machines)
     });
 
     [SkippableFact]
-    public Task Nobody_there_is_seen_as_such() => machines.RunOnEachAsync(async (network, address) =>
+    public Task Nobody_there_is_seen_as_such() => machines.RunAsync(async network =>
     {
-        // The connection is taken by the client's sidecar; that nobody serves it can only be told by ending it, at once.
-        using var socket = await network.Client.Host.ConnectAsync(address, 7000);
+        // The connection is taken by the client's sidecar; that nobody serves the port can only be told by ending it, at once.
+        using var socket = await network.Client.Host.ConnectAsync(network.Servers.Host.Address, 7999);
         await Wire.SendAsync(socket, "anybody?");
         Assert.Equal("reset", await Wire.EndAsync(socket));
     });
@@ -147,10 +144,9 @@ public sealed class StreamTests(ProtocolMachines machines)
     public Task A_stream_of_ten_gigabytes_is_carried_in_bounded_memory() => StreamAsync(10 * 1024);
 
     [SkippableFact]
-    public Task Websockets_talk_both_ways() => machines.RunOnEachAsync(async (network, address) =>
+    public Task Websockets_talk_both_ways() => machines.RunOnEachAsync("servers", async (network, address) =>
     {
-        using var listening = network.Servers.Host.Listen(8082);
-        await using var app = await SocketAppAsync(listening);
+        using var server = network.Played.Play(8082, ServeSocketAsync);
         using var socket = new ClientWebSocket();
         using var invoker = new HttpMessageInvoker(new SocketsHttpHandler
         {
@@ -177,31 +173,29 @@ public sealed class StreamTests(ProtocolMachines machines)
         Assert.Equal("bye", socket.CloseStatusDescription);
     });
 
-    private static async Task<WebApplication> SocketAppAsync(Socket listening)
+    /// <summary>A server that takes the handshake and sends every message back.</summary>
+    private static async Task ServeSocketAsync(Socket socket)
     {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenHandle((ulong)listening.Handle, listen => listen.Protocols = HttpProtocols.Http1));
-        var app = builder.Build();
-        app.UseWebSockets();
-        app.Run(async context =>
+        var head = await Wire.ReadUntilAsync(socket, "\r\n\r\n");
+        var key = Regex.Match(head, "(?im)^sec-websocket-key: *(.+)\r$").Groups[1].Value;
+        // The protocol's own hash.
+#pragma warning disable CA5350
+        var accepted = Convert.ToBase64String(SHA1.HashData(Encoding.ASCII.GetBytes(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
+#pragma warning restore CA5350
+        await Wire.SendAsync(socket, $"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accepted}\r\n\r\n");
+        using var talk = WebSocket.CreateFromStream(new NetworkStream(socket), isServer: true, subProtocol: null, TimeSpan.FromMinutes(1));
+        var buffer = new byte[4096];
+        while (true)
         {
-            using var socket = await context.WebSockets.AcceptWebSocketAsync();
-            var buffer = new byte[4096];
-            while (true)
+            var got = await talk.ReceiveAsync(buffer, CancellationToken.None);
+            if (got.MessageType == WebSocketMessageType.Close)
             {
-                var got = await socket.ReceiveAsync(buffer, context.RequestAborted);
-                if (got.MessageType == WebSocketMessageType.Close)
-                {
-                    await socket.CloseAsync(got.CloseStatus!.Value, got.CloseStatusDescription, context.RequestAborted);
-                    return;
-                }
-
-                await socket.SendAsync(buffer.AsMemory(0, got.Count), got.MessageType, got.EndOfMessage, context.RequestAborted);
+                await talk.CloseAsync(got.CloseStatus!.Value, got.CloseStatusDescription, CancellationToken.None);
+                return;
             }
-        });
-        await app.StartAsync();
-        return app;
+
+            await talk.SendAsync(buffer.AsMemory(0, got.Count), got.MessageType, got.EndOfMessage, CancellationToken.None);
+        }
     }
 
     private Task StreamAsync(int megabytes) => machines.RunAsync(async network =>
@@ -210,7 +204,7 @@ public sealed class StreamTests(ProtocolMachines machines)
         var block = new byte[1 << 20];
         new Random(1).NextBytes(block);
         var received = 0L;
-        using var server = new SocketServer(servers.Host, 7000, async socket =>
+        using var server = network.Played.Play(7000, async socket =>
         {
             var buffer = new byte[1 << 20];
             while (await socket.ReceiveAsync(buffer) is > 0 and var count)
@@ -224,7 +218,7 @@ public sealed class StreamTests(ProtocolMachines machines)
 
             await Wire.SendAsync(socket, $"{received}");
         });
-        using var socket = await client.Host.ConnectAsync(network.Ways[0], 7000);
+        using var socket = await client.Host.ConnectAsync("servers", 7000);
         var most = 0L;
         for (var i = 0; i < megabytes; i++)
         {

@@ -42,27 +42,38 @@ internal sealed class CapturedMesh : IAsyncDisposable
         }
     }
 
+    /// <summary>The captured machines.</summary>
+    public IReadOnlyList<CapturedWorkload> Workloads
+    {
+        get
+        {
+            lock (workloads) return [.. workloads];
+        }
+    }
+
     /// <summary>Adds a captured machine of a service; with ports it serves them.</summary>
     public async Task<CapturedWorkload> AddAsync(string name, string service, CaptureShape? shape = null)
     {
         var wanted = shape ?? new CaptureShape();
         var host = Network.Add(name, wanted.Lan);
-        var token = await ControlPlane.JoinTokenAsync(new TokenRequest { Identity = $"ns/default/sa/{wanted.Account ?? service}", Serves = [service] });
-        var made = await CapturedWorkload.StartAsync(host, wanted, token, ["--control-plane", ControlPlane.MeshApi, "--service", service, "--workload", name, "--access-log", "all"]);
-        workloads.Add(made);
+        var address = wanted.IsV6 ? host.Address6 : host.Address;
+        var token = await ControlPlane.JoinTokenAsync(new TokenRequest { Identity = $"ns/default/sa/{wanted.Account ?? service}", Serves = [service], Addresses = [address] });
+        var made = await CapturedWorkload.StartAsync(host, wanted, token, ["--address", address, "--control-plane", ControlPlane.MeshApi, "--service", service, "--workload", name, "--access-log", "all"]);
+        lock (workloads) workloads.Add(made);
         return made;
     }
 
     /// <summary>The virtual addresses of a service as a workload's sidecar knows them: IPv4, IPv6.</summary>
     public static async Task<(string V4, string V6)> AddressesAsync(CapturedWorkload seenBy, string service)
     {
-        var found = ("", "");
+        var line = Match.Empty;
         await Eventually.PassesAsync(async () =>
         {
-            var dump = await seenBy.AdminAsync("/config_dump");
-            found = (Find(dump, service, @"240\.[0-9.]+"), Find(dump, service, "fd6d:[0-9a-f:]+"));
+            var names = await seenBy.AdminAsync("/dns");
+            line = Regex.Match(names, $@"^{service}\.default\.svc[^:]*: ([0-9.]+) ([0-9a-f:]+)$", RegexOptions.Multiline);
+            Assert.True(line.Success, $"no addresses of {service} in {names}");
         });
-        return found;
+        return (line.Groups[1].Value, line.Groups[2].Value);
     }
 
     /// <summary>Waits until a workload's sidecar knows endpoints of a service.</summary>
@@ -81,7 +92,7 @@ internal sealed class CapturedMesh : IAsyncDisposable
         }
         catch (Exception e) when (e is not SkipException)
         {
-            var logs = workloads.Select(w => $"=== sidecar of {w.Host.Name}\n{Tail(w.Log)}").Prepend($"=== control plane\n{Tail(ControlPlane.Output)}");
+            var logs = Workloads.Select(w => $"=== sidecar of {w.Host.Name}\n{Tail(w.Log)}").Prepend($"=== control plane\n{Tail(ControlPlane.Output)}");
             throw new TestbedException($"{e.Message}\n{e.StackTrace}\n{string.Join('\n', logs)}", e);
         }
     }
@@ -90,13 +101,6 @@ internal sealed class CapturedMesh : IAsyncDisposable
     {
         await ControlPlane.DisposeAsync();
         await Network.DisposeAsync();
-    }
-
-    private static string Find(string dump, string service, string address)
-    {
-        var found = Regex.Match(dump, $@"""address_prefix"":\s*""({address})""(?:(?!filter_chain_match).)*?{service}\.default", RegexOptions.Singleline);
-        Assert.True(found.Success, $"no address of {service} like {address} in a dump of {dump.Length} letters");
-        return found.Groups[1].Value;
     }
 
     private static string Tail(string output) => string.Join('\n', output.Split('\n').TakeLast(25));

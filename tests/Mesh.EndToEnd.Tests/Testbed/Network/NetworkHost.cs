@@ -112,10 +112,10 @@ internal sealed class NetworkHost : IAsyncDisposable
         return await RunAsync("curl", ["-sS", "--max-time", "20", "-w", "\n%{http_code}", .. arguments]);
     }
 
-    /// <summary>A connection from this machine. The caller disposes it.</summary>
+    /// <summary>A connection from this machine to an address or, by this machine's resolver, a name. The caller disposes it.</summary>
     public async Task<Socket> ConnectAsync(string address, int port, double seconds = 10)
     {
-        var to = new IPEndPoint(IPAddress.Parse(address), port);
+        var to = new IPEndPoint(IPAddress.TryParse(address, out var known) ? known : await ResolveAsync(address), port);
         var socket = Namespace.Socket(to.AddressFamily);
         try
         {
@@ -180,6 +180,13 @@ internal sealed class NetworkHost : IAsyncDisposable
         lock (running) all = [.. Enumerable.Reverse(running)];
         foreach (var one in all) await one.DisposeAsync();
         Namespace.Dispose();
+    }
+
+    private async Task<IPAddress> ResolveAsync(string name)
+    {
+        var said = await RunAsync("getent", "ahosts", name);
+        Assert.True(said.Code == 0, $"{Name} does not know {name}: {said.All}");
+        return IPAddress.Parse(said.Output.Split(' ')[0]);
     }
 
     private string[] AsUser(int user, string program, IEnumerable<string> arguments) => user == 0
