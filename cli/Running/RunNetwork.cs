@@ -23,8 +23,7 @@ internal static class RunNetwork
     public static int Join()
     {
         using var locked = Lock();
-        foreach (var dead in Members().Where(member => !IsAlive(member)).ToList())
-            Remove(dead);
+        RemoveDead();
         Lay();
         var number = Enumerable.Range(2, Most - 1).FirstOrDefault(n => !File.Exists(Member(n)));
         if (number == 0)
@@ -48,6 +47,7 @@ internal static class RunNetwork
     {
         using var locked = Lock();
         Remove(number);
+        RemoveDead();
         if (!Members().Any())
             TakeUp();
     }
@@ -124,6 +124,12 @@ internal static class RunNetwork
         if (Directory.Exists($"/etc/netns/{Name(number)}"))
             Directory.Delete($"/etc/netns/{Name(number)}", recursive: true);
         File.Delete(Member(number));
+    }
+
+    private static void RemoveDead()
+    {
+        foreach (var dead in Members().Where(member => !IsAlive(member)).ToList())
+            Remove(dead);
     }
 
     private static IEnumerable<int> Members() =>

@@ -21,7 +21,7 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
     {
         this.shape = shape;
         Http = shape.Host?.Http() ?? new(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(15) };
-        if (shape.Host is { } host) MeshApi = $"{host.Address}:15012";
+        if (shape.Host is { } host) MeshApi = $"{(shape.OnLoopback ? "127.0.0.1" : host.Address)}:15012";
         Directory.CreateDirectory(folder["rules"]);
         if (shape.Consul is not null) Registry = shape.Consul.Authority;
     }
@@ -222,6 +222,9 @@ internal sealed record ControlPlaneShape
 {
     /// <summary>The machine it runs on; null: this one.</summary>
     public NetworkHost? Host { get; init; }
+
+    /// <summary>True when that machine alone reaches it.</summary>
+    public bool OnLoopback { get; init; }
 
     /// <summary>A Consul to use; null: the built-in registry.</summary>
     public Uri? Consul { get; init; }
