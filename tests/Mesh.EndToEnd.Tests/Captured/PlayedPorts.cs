@@ -6,7 +6,7 @@ namespace Mesh.EndToEnd.Tests.Captured;
 
 /// <summary>
 /// Ports of a machine that are served all the time (a workload one of whose ports nobody serves is no instance), each by what the test of the moment plays
-/// there, else by a reset. The machine owns it. Thread safe.
+/// there, else in silence. The machine owns it. Thread safe.
 /// </summary>
 internal sealed class PlayedPorts : IAsyncDisposable
 {
@@ -47,8 +47,7 @@ internal sealed class PlayedPorts : IAsyncDisposable
             while (true)
             {
                 var socket = await listener.AcceptAsync();
-                if (players.TryGetValue(port, out var serve)) _ = ServeAsync(socket, serve);
-                else Wire.Reset(socket);
+                _ = ServeAsync(socket, players.GetValueOrDefault(port, Wire.EndAsync));
             }
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
