@@ -4,16 +4,18 @@
 #   ./demo.sh --check        no terminal: goes through the events a mesh must survive, prints each check; exit code 0 when all passed
 #   ./demo.sh --build-only   builds the programs into artifacts/bin and runs nothing
 #   --consul                 with a real Consul as registry instead of the built-in one
+#   --capture                each program in a network namespace of its own with all its traffic captured: nothing tells it of a proxy (needs root)
 set -uo pipefail
 cd "$(dirname "$0")"
 
-check=false consul=false build_only=false
+check=false consul=false build_only=false capture=false
 for argument in "$@"; do
   case $argument in
     --check) check=true ;;
     --consul) consul=true ;;
+    --capture) capture=true ;;
     --build-only) build_only=true ;;
-    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "demo.sh: unknown option $argument (see --help)" >&2; exit 2 ;;
   esac
 done
@@ -21,6 +23,7 @@ done
 bin=artifacts/bin
 folder=$PWD/artifacts/demo
 $check && folder=$PWD/artifacts/demo-check
+$capture && folder+=-capture
 declare -A process=()   # name -> process id of what was started
 passed=0 failed=0
 
@@ -93,8 +96,14 @@ start_control_plane() {
 # start NAME SERVICE VERSION PROTOCOL PROGRAM [meshctl flags...]: one instance of a service, in the mesh
 start() {
   local name=$1 service=$2 version=$3 protocol=$4 program=$5; shift 5
+  local network=() listen=127.0.0.1
   free_port
-  PATH=$PATH INSTANCE=$name VERSION=$version "$bin/Mesh.Cli/release/meshctl" run --service "$service" --version "$version" --workload "$name" \
+  if $capture; then
+    # On the ports that callers know; everything is reached at its own address.
+    network=(--capture) listen=0.0.0.0
+    case $protocol in grpc) REPLY=9090 ;; *) REPLY=80 ;; esac
+  fi
+  PATH=$PATH INSTANCE=$name VERSION=$version LISTEN=$listen "$bin/Mesh.Cli/release/meshctl" run "${network[@]}" --service "$service" --version "$version" --workload "$name" \
     --port "$REPLY:$protocol:$protocol" --sidecar-log "$folder/$name.sidecar.log" "$@" \
     -- "$bin/$program" >"$folder/$name.log" 2>&1 &
   process[$name]=$!
@@ -106,19 +115,30 @@ start_shop() {
   start payments-v2 payments v2 grpc Payments/release/payments
   start catalog-a catalog v1 http Catalog/release/catalog
   start catalog-b catalog v1 http Catalog/release/catalog
-  PAYMENTS_ADDRESS=127.0.0.1:$payments_port start cart cart v1 http Cart/release/cart --upstream "payments=127.0.0.1:$payments_port:grpc"
+  if $capture; then
+    PAYMENTS_ADDRESS=payments:9090 start cart cart v1 http Cart/release/cart
+  else
+    PAYMENTS_ADDRESS=127.0.0.1:$payments_port start cart cart v1 http Cart/release/cart --upstream "payments=127.0.0.1:$payments_port:grpc"
+  fi
   start storefront storefront v1 http Storefront/release/storefront
-  # The customers only call: a place in the mesh, kept open, whose proxy the load goes through.
-  "$bin/Mesh.Cli/release/meshctl" run --service customers --workload customers \
-    --sidecar-log "$folder/customers.sidecar.log" -- sh -c 'echo "$http_proxy" >"$0" && exec sleep 86400' "$folder/customers.proxy" >"$folder/customers.log" 2>&1 &
+  # The customers only call: a place in the mesh, kept open, whose proxy (or, captured, whose network) the load goes through.
+  local network=() told='echo "$http_proxy"'
+  $capture && network=(--capture) told='ip netns identify $$'
+  "$bin/Mesh.Cli/release/meshctl" run "${network[@]}" --service customers --workload customers \
+    --sidecar-log "$folder/customers.sidecar.log" -- sh -c "$told"' >"$0" && exec sleep 86400' "$folder/customers.place" >"$folder/customers.log" 2>&1 &
   process[customers]=$!
   wait_for 40 shop_is_open || { tail -n 3 "$folder"/*.log; fail_start "the shop did not open: see $folder/*.log"; }
 }
 
-shop_is_open() { [ -s "$folder/customers.proxy" ] && load --rps 10 --seconds 0.3 >/dev/null 2>&1; }
+as_customer() { # as_customer COMMAND...: where the customers are; this process becomes it, so call it in one of its own
+  local place; place=$(cat "$folder/customers.place")
+  if $capture; then exec ip netns exec "$place" "$@"; else http_proxy=$place exec "$@"; fi
+}
+
+shop_is_open() { [ -s "$folder/customers.place" ] && load --rps 10 --seconds 0.3 >/dev/null 2>&1; }
 
 # load [flags]: customers at the storefront; prints JSON
-load() { http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --json --in-flight 16 "$@" 2>>"$folder/load.log"; }
+load() ( as_customer "$bin/Load/release/load" http://storefront/ --json --in-flight 16 "$@" 2>>"$folder/load.log" )
 
 meshctl() { "$bin/Mesh.Cli/release/meshctl" "$@" </dev/null; }
 
@@ -141,7 +161,9 @@ stop_all() {
 
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
-children() { cat "/proc/$1/task/"*/children 2>/dev/null; }
+children() { # all below it
+  local child; for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do echo "$child"; children "$child"; done
+}
 
 kill_tree() { # outright: the supervisor, the sidecar and the program at once
   local all; all="$1 $(children "$1")"
@@ -200,7 +222,7 @@ split_is() { # split_is FROM TO: percent of v2
 }
 
 ask_catalog() { # customers go round the storefront; prints how many of how many failed
-  http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://catalog/items --json --in-flight 4 --rps 20 --seconds 0.5 2>>"$folder/load.log"
+  (as_customer "$bin/Load/release/load" http://catalog/items --json --in-flight 4 --rps 20 --seconds 0.5 2>>"$folder/load.log")
 }
 
 catalog_answers() { [ "$(ask_catalog | number failures)" = 0 ]; }
@@ -231,7 +253,7 @@ healthy() { meshctl services | awk -F '  +' -v name="$1" '$1 == name { print $4 
 healthy_is() { [ "$(healthy "$1")" = "$2" ]; }
 
 under_load() { # under_load COMMAND...: the command runs while customers come in, before, during and after; their result is in $loaded
-  http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --json --in-flight 32 --rps 100 --seconds 60 >"$folder/loaded.json" 2>>"$folder/load.log" &
+  as_customer "$bin/Load/release/load" http://storefront/ --json --in-flight 32 --rps 100 --seconds 60 >"$folder/loaded.json" 2>>"$folder/load.log" &
   process[load]=$!
   sleep 0.7
   "$@"
@@ -264,6 +286,12 @@ renew() { # renew ADMIN-ADDRESS: a new certificate for this sidecar, now; prints
   [[ $status == *" 200 "* ]]
 }
 
+in_network_of() { # in_network_of NAME ADMIN-ADDRESS: renews where the sidecar of that program is
+  if ! $capture; then renew "$2"; return; fi
+  local number; number=$(grep -lx "${process[$1]}" /run/mesh-run/run-*) || return 1
+  ip netns exec "mesh-run-${number##*-}" bash -c "$(declare -f renew); renew $2"
+}
+
 rotate_certificates() { # three rounds, all sidecars of a round at once; their serial numbers are in renewed.log
   : >"$folder/renewed.log"
   local round log admin; local -a running
@@ -271,7 +299,8 @@ rotate_certificates() { # three rounds, all sidecars of a round at once; their s
     running=()
     for log in "$folder"/*.sidecar.log; do
       admin=$(sed -n 's/.* started .*admin=\([0-9.:]*\).*/\1/p' "$log" | tail -1)
-      renew "$admin" >>"$folder/renewed.log" & running+=($!)
+      log=${log##*/}
+      in_network_of "${log%.sidecar.log}" "$admin" >>"$folder/renewed.log" & running+=($!)
     done
     for log in "${running[@]}"; do wait "$log" || { say "a sidecar did not renew its certificate in round $round"; return 1; }; done
     sleep 0.5
@@ -294,10 +323,23 @@ restart_control_plane() {
   wait_for 15 all_in_sync 6 >/dev/null
 }
 
+nobody_knows_a_proxy() {
+  local name pid count=0
+  for name in payments-v1 payments-v2 catalog-a catalog-b cart storefront; do
+    for pid in $(children "${process[$name]}"); do
+      case $(readlink "/proc/$pid/exe") in *sidecar | *meshctl | */setpriv | */setsid) continue ;; esac
+      ! tr '\0' '\n' <"/proc/$pid/environ" | grep -qi '_proxy=' || { say "$name has $(tr '\0' '\n' <"/proc/$pid/environ" | grep -i _proxy=)"; return 1; }
+      count=$((count + 1))
+    done
+  done
+  [ $count -ge 6 ] && say "$count programs"
+}
+
 run_checks() {
   result "every sidecar has its configuration" wait_for 10 all_in_sync 7
   result "90/10 split: v2 gets 6 to 14%" split_is 6 14
   result "traffic flows through all sidecars, both sides tell" edges_are_there
+  $capture && result "the programs were told of no proxy" nobody_knows_a_proxy
   result "every edge is under mutual TLS" all_edges_are_secured
   catalog_answers; local answered=$?
   under_load forbid; local forbidden=$?
@@ -328,8 +370,10 @@ run_checks() {
 # ---- the live table
 
 show() {
-  http_proxy=$(cat "$folder/customers.proxy") "$bin/Load/release/load" http://storefront/ --rps 50 --seconds 86400 >/dev/null 2>&1 &
+  as_customer "$bin/Load/release/load" http://storefront/ --rps 50 --seconds 86400 >/dev/null 2>&1 &
   process[load]=$!
+  local one; one="curl -s -x $(cat "$folder/customers.place") http://storefront/"
+  $capture && one="ip netns exec $(cat "$folder/customers.place") curl -s http://storefront/"
   while :; do
     local table; table=$(meshctl edges 2>&1)
     [ -t 1 ] && printf '\e[H\e[J'
@@ -340,12 +384,19 @@ Shift the canary: edit  ${folder#"$PWD"/}/rules/shop.yaml  (weight: 90 / weight:
   sed -i 's/weight: 90/weight: 50/; s/weight: 10\$/weight: 50/' ${folder#"$PWD"/}/rules/shop.yaml
 Forbid a call: cp examples/shop/policies/catalog.yaml ${folder#"$PWD"/}/rules/
 More, with  . ${folder#"$PWD"/}/env  first: $bin/Mesh.Cli/release/meshctl stat|services|nodes|identity list|ca status
-One request: curl -s -x $(cat "$folder/customers.proxy") http://storefront/      Ctrl-C ends it all.
+One request: $one      Ctrl-C ends it all.
 TABLE
     sleep "$([ -t 1 ] && echo 1 || echo 5)"
   done
 }
 
+if $capture && ! $build_only; then
+  [ "$(id -u)" = 0 ] || fail_start "--capture needs root: it makes network namespaces and sets rules of the kernel"
+  for program in ip setpriv; do command -v $program >/dev/null || fail_start "--capture needs $program (Debian packages iproute2, util-linux)"; done
+  setpriv --reuid 1337 --regid 1337 --clear-groups test -r "$PWD/demo.sh" || fail_start "--capture: the sidecars run as user 1337, who cannot read $PWD"
+  # What is called by name is not asked of a proxy.
+  unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY
+fi
 rm -rf "$folder" && mkdir -p "$folder/rules" && cp examples/shop/rules/*.yaml "$folder/rules/"
 build
 $build_only && { say "built: artifacts/bin/Mesh.{Cli,ControlPlane,Sidecar}/release"; exit 0; }

@@ -27,9 +27,18 @@ install_missing() {
     command -v npm > /dev/null || wanted+=(nodejs npm)
     command -v openssl > /dev/null || wanted+=(openssl)
     command -v testssl > /dev/null || wanted+=(testssl.sh)
+    # Networks of namespaces, and servers with their real clients in them.
+    local pair
+    for pair in ip:iproute2 nft:nftables iptables:iptables setpriv:util-linux curl:curl redis-server:redis-server redis-cli:redis-tools nats-server:nats-server nginx:nginx-light psql:postgresql; do
+      command -v "${pair%%:*}" > /dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || wanted+=("${pair##*:}")
+    done
+    if [ $all = 1 ]; then
+      command -v rabbitmqctl > /dev/null || [ -x /usr/sbin/rabbitmqctl ] || wanted+=(rabbitmq-server)
+      command -v amqp-get > /dev/null || wanted+=(amqp-tools)
+    fi
     if [ ${#wanted[@]} -gt 0 ]; then
       echo "test.sh: installing ${wanted[*]}"
-      { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}"; } > /dev/null 2>&1 ||
+      { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}"; } > /dev/null 2>&1 ||
         echo "test.sh: could not install ${wanted[*]}; tests that need them are skipped"
     fi
   fi
@@ -75,15 +84,18 @@ for project in "${projects[@]}"; do
   fi
 done
 
-if [ $all = 1 ] && [ -x demo.sh ]; then
-  if ./demo.sh --check > "$logs/demo" 2>&1; then code=0; else code=1; fi
+demos=()
+[ $all = 1 ] && [ -x demo.sh ] && { demos=("--check"); [ "$(id -u)" = 0 ] && demos+=("--check --capture"); }
+for demo in "${demos[@]}"; do
+  # shellcheck disable=SC2086
+  if ./demo.sh $demo > "$logs/demo" 2>&1; then code=0; else code=1; fi
   p=$(sed -nE 's/^([0-9]+) passed, [0-9]+ failed.*/\1/p' "$logs/demo" | tail -1); f=$(sed -nE 's/^[0-9]+ passed, ([0-9]+) failed.*/\1/p' "$logs/demo" | tail -1)
   p=${p:-0} f=${f:-0}
   [ $code != 0 ] && [ "$f" = 0 ] && f=1
   passed=$((passed + p)) failed=$((failed + f))
-  echo "demo.sh --check: $p passed, $f failed"
+  echo "demo.sh $demo: $p passed, $f failed"
   [ "$f" = 0 ] || tail -60 "$logs/demo"
-fi
+done
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

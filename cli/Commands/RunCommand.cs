@@ -10,10 +10,16 @@ internal static class RunCommand
     {
         var options = new RunFlags();
         var command = new Command("run",
-            "Runs a program in the mesh: starts a sidecar beside it on free ports, registers it, and points HTTP_PROXY at the sidecar.");
+            "Runs a program in the mesh: starts a sidecar beside it, registers it, and points HTTP_PROXY at the sidecar or, with --capture, takes all its traffic.");
         options.AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
         {
+            if (options.ReadCapture(parsed) is { Place: CapturePlace.OwnNamespace })
+            {
+                Programs.FindCommand(parsed.GetRequiredValue(options.Command)[0]); // A mistyped command is told before anything is made.
+                return await new NamespaceRun(Environment.GetCommandLineArgs()[1..], options.ControlPlane(parsed)).ToEndAsync(address => options.ReadJoining(parsed, address), cancellation);
+            }
+
             using var joining = options.ReadJoining(parsed);
             return await new Run(options.Read(parsed, joining), TimeProvider.System).ToEndAsync(cancellation);
         });
@@ -31,6 +37,15 @@ internal static class RunCommand
         private readonly Option<string?> _zone = new("--zone") { Description = "its zone" };
         private readonly Option<string[]> _labels = new("--label") { Description = "a label; repeatable", HelpName = "KEY=VALUE" };
         private readonly Option<string[]> _upstreams = new("--upstream") { Description = "a local address that leads to a service; repeatable", HelpName = "SERVICE=ADDRESS:PORT[:PROTOCOL]" };
+        private readonly Option<string?> _capture = new("--capture")
+        {
+            Description = "take all its traffic by rules of the kernel (needs root): in a network namespace made for it (netns, the default), in the one that is there (here), or on this host what a user sends, as whom it then runs (uid:UID), or what it and its children send (cgroup)",
+            HelpName = CaptureTerms.Values,
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+
+        private readonly Option<string> _captureMode = new("--capture-mode") { Description = "inbound by redirect, or by tproxy: then it sees its clients' addresses", HelpName = "redirect|tproxy", DefaultValueFactory = _ => "redirect" };
+        private readonly Option<string[]> _captureFlags = new("--capture-flag") { Description = "an option for mesh-sidecar capture install as it is; repeatable", HelpName = "FLAG[=VALUE]" };
         private readonly JoinOptions _join = new();
         private readonly Option<string?> _healthPath = new("--health-path") { Description = "path of the program's health page; without: its first port must accept connections", HelpName = "PATH" };
         private readonly Option<string?> _sidecar = new("--sidecar") { Description = "the sidecar program (MESH_SIDECAR)", HelpName = "PATH" };
@@ -46,7 +61,7 @@ internal static class RunCommand
         public void AddTo(Command command)
         {
             foreach (var option in (Option[])[_service, _ports, _version, _namespace, _workload, _zone, _labels, _upstreams,
-                _healthPath, _sidecar, _sidecarLog, _sidecarFlags, _accessLog, _otlp, _ready, _stopDelay, _drain])
+                _healthPath, _sidecar, _sidecarLog, _sidecarFlags, _accessLog, _otlp, _ready, _stopDelay, _drain, _capture, _captureMode, _captureFlags])
                 command.Add(option);
             _join.AddTo(command);
             command.Add(_command);
@@ -56,11 +71,31 @@ internal static class RunCommand
                     result.AddError($"unknown option '{option}'");
             });
             _ports.Validators.Add(result => CheckPorts(result.GetValueOrDefault<string[]>() ?? [], result.AddError));
+            _capture.Validators.Add(result =>
+            {
+                if (CaptureTerms.Parse(result.Tokens.SingleOrDefault()?.Value).Error is { } error)
+                    result.AddError(error);
+            });
+            _captureMode.AcceptOnlyFromAmong("redirect", "tproxy");
             _upstreams.Validators.Add(result => CheckUpstreams(result.GetValueOrDefault<string[]>() ?? [], result.AddError));
         }
 
-        public Joining ReadJoining(ParseResult parsed) =>
-            _join.Read(parsed, parsed.GetRequiredValue(_service), parsed.GetValue(_namespace) ?? "default");
+        /// <summary>The program and its arguments.</summary>
+        public Argument<string[]> Command => _command;
+
+        /// <summary>Where the control plane is.</summary>
+        public string ControlPlane(ParseResult parsed) => _join.ControlPlane(parsed);
+
+        /// <summary>How it joins, under the address that was made for it or the one of the command line.</summary>
+        public Joining ReadJoining(ParseResult parsed, string? address = null) =>
+            _join.Read(parsed, parsed.GetRequiredValue(_service), parsed.GetValue(_namespace) ?? "default", address, ReadCapture(parsed) is not null);
+
+        /// <summary>Whose traffic is captured; null: nobody's.</summary>
+        public CaptureTerms? ReadCapture(ParseResult parsed) => parsed.GetResult(_capture) is null ? null : CaptureTerms.Parse(parsed.GetValue(_capture)).Terms! with
+        {
+            Transparent = parsed.GetValue(_captureMode) == "tproxy",
+            InstallFlags = parsed.GetValue(_captureFlags) ?? [],
+        };
 
         public RunOptions Read(ParseResult parsed, Joining joining)
         {
@@ -72,6 +107,7 @@ internal static class RunCommand
                 Ports = parsed.GetValue(_ports) ?? [],
                 Upstreams = parsed.GetValue(_upstreams) ?? [],
                 Joining = joining,
+                Capture = ReadCapture(parsed),
                 SidecarFlags = [.. SidecarFlags(parsed)],
                 SidecarLog = parsed.GetValue(_sidecarLog),
                 ReadyTimeout = TimeSpan.FromSeconds(parsed.GetValue(_ready)),

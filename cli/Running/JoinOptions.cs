@@ -22,12 +22,21 @@ internal sealed class JoinOptions
         _operators.AddTo(command);
     }
 
+    /// <summary>Where the control plane is.</summary>
+    public string ControlPlane(ParseResult parsed) => MeshApi.Address(parsed.GetValue(_controlPlane));
+
     /// <summary>How this run's sidecar joins. The caller disposes it.</summary>
-    public Joining Read(ParseResult parsed, string service, string ns)
+    /// <param name="parsed">The command line.</param>
+    /// <param name="service">Its service.</param>
+    /// <param name="ns">Its namespace.</param>
+    /// <param name="made">The address that was made for it; null: the one of the command line.</param>
+    /// <param name="isCaptured">True when the sidecar is a user of its own.</param>
+    public Joining Read(ParseResult parsed, string service, string ns, string? made = null, bool isCaptured = false)
     {
-        var controlPlane = MeshApi.Address(parsed.GetValue(_controlPlane));
+        var controlPlane = ControlPlane(parsed);
+        var address = made ?? parsed.GetValue(_address);
         List<string> flags = ["--control-plane", controlPlane];
-        if (parsed.GetValue(_address) is { } address) flags.AddRange(["--address", address]);
+        if (address is not null) flags.AddRange(["--address", address]);
         if (!MeshApi.IsSecured(controlPlane)) return new Joining { Flags = flags };
 
         foreach (var (flag, option) in ((string, Option<string?>)[])[("--kube-token-file", _kubeTokenFile), ("--ca", _ca)])
@@ -37,19 +46,19 @@ internal sealed class JoinOptions
 
         var given = JoinTokens.Given(parsed.GetValue(_tokenFile));
         var identity = $"ns/{ns}/sa/{parsed.GetValue(_account) ?? service}";
-        return new Joining(parsed.GetValue(_identityDir))
+        return new Joining(parsed.GetValue(_identityDir), isCaptured)
         {
             Flags = flags,
             Token = given is not null ? _ => Task.FromResult(given)
                 : parsed.GetValue(_kubeTokenFile) is not null ? null
-                : cancellation => MakeAsync(parsed, identity, service, cancellation),
+                : cancellation => MakeAsync(parsed, identity, service, address, cancellation),
         };
     }
 
-    private async Task<string> MakeAsync(ParseResult parsed, string identity, string service, CancellationToken cancellation)
+    private async Task<string> MakeAsync(ParseResult parsed, string identity, string service, string? address, CancellationToken cancellation)
     {
         using var client = _operators.Open(parsed);
-        string[] addresses = parsed.GetValue(_address) is { } address ? [address] : [];
+        string[] addresses = address is null ? [] : [address];
         return await JoinTokens.MakeAsync(client, identity, [service], addresses, cancellation);
     }
 }

@@ -15,11 +15,11 @@ internal sealed class Joining : IDisposable
     }
 
     /// <summary>With an identity that is kept in <paramref name="folder"/>; null: in a private one that is removed at the end.</summary>
-    public Joining(string? folder)
+    public Joining(string? folder, bool isCaptured = false)
     {
         _ownsFolder = folder is null;
-        // In memory where there is such a place.
-        var runtime = Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") is { Length: > 0 } told && Directory.Exists(told) ? told : Path.GetTempPath();
+        // In memory where there is such a place; that is closed to the user of a sidecar that captures.
+        var runtime = !isCaptured && Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") is { Length: > 0 } told && Directory.Exists(told) ? told : Path.GetTempPath();
         _folder = folder ?? Path.Combine(runtime, $"mesh-identity-{Environment.ProcessId}-{Guid.NewGuid():N}");
     }
 

@@ -15,13 +15,15 @@ internal sealed class Run(RunOptions options, TimeProvider time)
     public async Task<int> ToEndAsync(CancellationToken cancellation)
     {
         Programs.FindCommand(options.Command[0]); // A mistyped command is told before anything starts.
+        using var rules = options.Capture is { } terms ? new CaptureRules(terms, options) : null;
         using var log = new SidecarLog(options.SidecarLog);
         using var sidecar = new Sidecar(options, log, time);
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         try
         {
             await StartSidecarAsync(sidecar, stopping);
-            using var child = Child.Start(options, sidecar.Ports);
+            rules?.Install();
+            using var child = Child.Start(rules is null ? options : options with { Command = rules.Captured(options.Command) }, sidecar.Ports);
             using var forwarding = Forward(signal => SignalChildAsync(signal, sidecar, child));
             var guarding = GuardAsync(sidecar, child, log, stopping.Token);
             var exitCode = await child.WaitForExitAsync();

@@ -21,6 +21,9 @@ internal sealed record RunOptions
     /// <summary>How the sidecar reaches the control plane and proves who it is.</summary>
     public required Joining Joining { get; init; }
 
+    /// <summary>Whose traffic is captured, and how; null: the child is told to use its sidecar as a proxy.</summary>
+    public CaptureTerms? Capture { get; init; }
+
     /// <summary>Flags handed to the sidecar as they are.</summary>
     public IReadOnlyList<string> SidecarFlags { get; init; } = [];
 

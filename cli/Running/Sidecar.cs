@@ -138,16 +138,16 @@ internal sealed class Sidecar : IDisposable
     private Process Launch(string? joinToken)
     {
         // In a session of its own: Ctrl-C at the terminal is for the child; the sidecar must outlive it.
-        var setsid = Programs.OnPath("setsid");
-        var start = new ProcessStartInfo(setsid ?? _options.Sidecar)
+        string[] command = [.. Programs.OnPath("setsid") is { } setsid ? [setsid] : (string[])[], .. _options.Capture is { } capture ? CaptureRules.AsSidecar(capture, _options.Sidecar) : [_options.Sidecar]];
+        var start = new ProcessStartInfo(command[0])
         {
             UseShellExecute = false,
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        if (setsid is not null)
-            start.ArgumentList.Add(_options.Sidecar);
+        foreach (var argument in command.Skip(1))
+            start.ArgumentList.Add(argument);
         foreach (var argument in SidecarArguments.Of(_options, Ports, _portsFile))
             start.ArgumentList.Add(argument);
         foreach (var secret in OperatorsToken.SecretVariables)

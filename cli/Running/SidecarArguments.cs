@@ -11,15 +11,15 @@ internal static class SidecarArguments
         List<string> arguments =
         [
             "--service", options.Service,
-            "--outbound", OrAny(before.Outbound),
-            "--admin", OrAny(before.Admin),
-            "--metrics", OrAny(before.Metrics),
-            "--readiness", OrAny(before.Readiness),
             "--ports-file", portsFile,
             "--drain-time", ((int)options.DrainTime.TotalSeconds).ToString(System.Globalization.CultureInfo.InvariantCulture),
         ];
+        // Where the network is the run's alone everything has its usual place, which the rules know.
+        if (options.Capture is null or { IsShared: true })
+            arguments.AddRange(["--admin", OrAny(before.Admin), "--metrics", OrAny(before.Metrics), "--readiness", OrAny(before.Readiness)]);
+        arguments.AddRange(options.Capture is { } capture ? ["--capture", capture.Mode] : ["--outbound", OrAny(before.Outbound)]);
         foreach (var port in options.Ports)
-            arguments.AddRange(["--port", port, "--inbound", before.Inbound.GetValueOrDefault(port.Split(':')[0]) ?? AnyPort]);
+            arguments.AddRange(options.Capture is null ? ["--port", port, "--inbound", before.Inbound.GetValueOrDefault(port.Split(':')[0]) ?? AnyPort] : ["--port", port]);
         foreach (var upstream in options.Upstreams)
             arguments.AddRange(["--upstream", Upstream(upstream, before)]);
         arguments.AddRange(options.Joining.AllFlags);

@@ -1,9 +1,9 @@
 using Shop.Grpc;
 
-// cart: what a user has picked, and the fee payments asks for. HTTP in; gRPC out to PAYMENTS_ADDRESS. Listens on PORT.
+// cart: what a user has picked, and the fee payments asks for. HTTP in; gRPC out to PAYMENTS_ADDRESS. Listens on PORT of LISTEN (loopback).
 var builder = WebApplication.CreateSlimBuilder(args);
 builder.Logging.SetMinimumLevel(LogLevel.Warning);
-builder.WebHost.UseUrls($"http://127.0.0.1:{Environment.GetEnvironmentVariable("PORT") ?? "8082"}");
+builder.WebHost.UseUrls($"http://{Environment.GetEnvironmentVariable("LISTEN") ?? "127.0.0.1"}:{Environment.GetEnvironmentVariable("PORT") ?? "8082"}");
 var app = builder.Build();
 
 var paymentsAddress = Environment.GetEnvironmentVariable("PAYMENTS_ADDRESS") ?? "127.0.0.1:9090";

@@ -1,7 +1,7 @@
-// catalog: what can be bought. Plain HTTP; listens on PORT.
+// catalog: what can be bought. Plain HTTP; listens on PORT of LISTEN (loopback).
 var builder = WebApplication.CreateSlimBuilder(args);
 builder.Logging.SetMinimumLevel(LogLevel.Warning);
-builder.WebHost.UseUrls($"http://127.0.0.1:{Environment.GetEnvironmentVariable("PORT") ?? "8081"}");
+builder.WebHost.UseUrls($"http://{Environment.GetEnvironmentVariable("LISTEN") ?? "127.0.0.1"}:{Environment.GetEnvironmentVariable("PORT") ?? "8081"}");
 var app = builder.Build();
 
 var instance = Environment.GetEnvironmentVariable("INSTANCE") ?? "catalog";

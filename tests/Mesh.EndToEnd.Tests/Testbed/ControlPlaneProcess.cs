@@ -2,6 +2,7 @@ using System.Net.Http.Json;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Mesh.Api.Operators;
+using Mesh.EndToEnd.Tests.Testbed.Network;
 using Mesh.Tests;
 
 namespace Mesh.EndToEnd.Tests.Testbed;
@@ -19,6 +20,8 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
     private ControlPlaneProcess(ControlPlaneShape shape)
     {
         this.shape = shape;
+        Http = shape.Host?.Http() ?? new(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(15) };
+        if (shape.Host is { } host) MeshApi = $"{(shape.OnLoopback ? "127.0.0.1" : host.Address)}:15012";
         Directory.CreateDirectory(folder["rules"]);
         if (shape.Consul is not null) Registry = shape.Consul.Authority;
     }
@@ -42,7 +45,7 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
     public string Output => string.Join("\n--- restart ---\n", past.Append(process?.Output ?? "(not running)"));
 
     /// <summary>A client for its HTTP surfaces.</summary>
-    public HttpClient Http { get; } = new(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(15) };
+    public HttpClient Http { get; }
 
     /// <summary>The file of the operators' token of the role admin.</summary>
     public string AdminTokenFile => folder["data/" + OperatorsFiles.AdminToken];
@@ -106,9 +109,12 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
         HttpMethod.Post, OperatorsApi.Rotation, JsonContent.Create(new RotationRequest(Rehearse: false), OperatorsJson.Default.RotationRequest), OperatorsJson.Default.AuthorityStatus);
 
     /// <summary>A join token for one account and the services it serves: by default its own.</summary>
-    public async Task<string> JoinTokenAsync(string account, string ns = "default", params string[] serves)
+    public Task<string> JoinTokenAsync(string account, string ns = "default", params string[] serves) =>
+        JoinTokenAsync(new TokenRequest { Identity = $"ns/{ns}/sa/{account}", Serves = serves.Length > 0 ? serves : [account] });
+
+    /// <summary>A join token as described.</summary>
+    public async Task<string> JoinTokenAsync(TokenRequest request)
     {
-        var request = new TokenRequest { Identity = $"ns/{ns}/sa/{account}", Serves = serves.Length > 0 ? serves : [account] };
         return (await OperateAsync(HttpMethod.Post, OperatorsApi.Tokens, JsonContent.Create(request, OperatorsJson.Default.TokenRequest), OperatorsJson.Default.IssuedToken)).Token;
     }
 
@@ -119,7 +125,7 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
     /// <summary>Runs meshctl against it; fails with what it said unless it ends with <paramref name="code"/>.</summary>
     public async Task<string> MeshctlAsync(string[] arguments, int code = 0)
     {
-        await using var meshctl = ChildProcess.Start(Programs.Meshctl, arguments, OperatorsEnvironment);
+        await using var meshctl = Start(Programs.Meshctl, arguments, OperatorsEnvironment);
         var ended = await meshctl.WaitAsync(60);
         Assert.True(ended == code, $"meshctl {string.Join(' ', arguments)} ended with {ended}:\n{meshctl.Output}");
         return meshctl.Output;
@@ -161,7 +167,7 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
         if (shape.Plaintext) arguments.AddRange(["--xds", Xds]);
         arguments.AddRange(shape.Consul is null ? ["--registry", Registry] : ["--consul", shape.Consul.ToString()]);
         if (shape.CertificateLife is { } life) arguments.AddRange(["--certificate-lifetime", $"{life}s"]);
-        process = ChildProcess.Start(shape.CertificateLife is null ? Programs.ControlPlane : Programs.ShortLived, arguments, ("HTTP_PROXY", null), ("http_proxy", null));
+        process = Start(shape.CertificateLife is null ? Programs.ControlPlane : Programs.ShortLived, arguments, ("HTTP_PROXY", null), ("http_proxy", null));
         await Eventually.HoldsAsync(() =>
         {
             process.MustRun();
@@ -187,6 +193,10 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
         folder.Dispose();
     }
 
+    private ChildProcess Start(string program, IEnumerable<string> arguments, params (string Name, string? Value)[] environment) => shape.Host is { } host
+        ? ChildProcess.Start("ip", host.Namespace.Inside(program, arguments), environment)
+        : ChildProcess.Start(program, arguments, environment);
+
     private async Task<T> OperateAsync<T>(HttpMethod method, string path, HttpContent? body, JsonTypeInfo<T> type)
     {
         using var request = new HttpRequestMessage(method, $"http://{Operators}{path}") { Content = body };
@@ -210,6 +220,12 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
 /// <summary>What is special about a control plane of a test.</summary>
 internal sealed record ControlPlaneShape
 {
+    /// <summary>The machine it runs on; null: this one.</summary>
+    public NetworkHost? Host { get; init; }
+
+    /// <summary>True when that machine alone reaches it.</summary>
+    public bool OnLoopback { get; init; }
+
     /// <summary>A Consul to use; null: the built-in registry.</summary>
     public Uri? Consul { get; init; }
 

@@ -22,9 +22,9 @@ internal sealed class CapturedHost : IAsyncDisposable
     private readonly List<IDisposable> closing = [];
     private ChildProcess? process;
 
-    public Namespace Host { get; } = new();
+    public NetworkNamespace Host { get; } = NetworkNamespace.Create("host");
 
-    public Namespace World { get; } = new();
+    public NetworkNamespace World { get; } = NetworkNamespace.Create("world");
 
     /// <summary>What the sidecar logged.</summary>
     public string Output => process?.Output ?? "";
@@ -34,9 +34,9 @@ internal sealed class CapturedHost : IAsyncDisposable
         var made = new CapturedHost();
         try
         {
-            Namespace.Connect(made.Host, "10.77.0.2/24 fd77::2/64", made.World, "10.77.0.1/24 fd77::1/64");
+            NetworkNamespace.Connect(made.Host, "eth0", ["10.77.0.2/24", "fd77::2/64"], made.World, "eth0", ["10.77.0.1/24", "fd77::1/64"]);
             made.Host.Ip("route add default via 10.77.0.1");
-            made.Host.Ip("-6 route add default via fd77::1");
+            made.Host.Ip("route add default via fd77::1");
             made.Host.Nft(rules);
             await made.LaunchAsync(yaml, arguments);
             return made;
@@ -61,7 +61,7 @@ internal sealed class CapturedHost : IAsyncDisposable
     /// <summary>Connects as the application does.</summary>
     public Task<Socket> DialAsync(string address, int port) => DialAsync(Host, address, port);
 
-    public async Task<Socket> DialAsync(Namespace from, string address, int port)
+    public async Task<Socket> DialAsync(NetworkNamespace from, string address, int port)
     {
         var to = new IPEndPoint(IPAddress.Parse(address), port);
         var socket = Keep(from.Socket(to.AddressFamily));

@@ -46,7 +46,7 @@ public sealed class CapturedInboundTests
     [InlineData("fd77::2", true)]
     public async Task GoesToTheAddressAndPortItWasSentTo(string address, bool transparent)
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await StartAsync(transparent);
         // The application listens on this address alone, not on loopback, and on a port nobody declared.
         using var web = new Peer(host.Host, address, 8080, speaksFirst: false) { Answer = Answer };
@@ -75,7 +75,7 @@ public sealed class CapturedInboundTests
     [SkippableFact]
     public async Task ClientsOfTheSamePortDoNotGetInEachOthersWay()
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await StartAsync(transparent: true);
         using var db = new Peer(host.Host, "10.77.0.2", 5432, speaksFirst: false);
         var sockets = new List<Socket>();
@@ -102,7 +102,7 @@ public sealed class CapturedInboundTests
     [MemberData(nameof(Refusals))]
     public async Task IsNoRelay(string address, int port, string reason, bool transparent)
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await StartAsync(transparent, "--admin", "[::]:15000", "--metrics", "[::]:15020");
         host.World.Ip("route add 10.88.0.0/24 via 10.77.0.2");
         host.World.Ip("-6 route add fd88::/64 via fd77::2");

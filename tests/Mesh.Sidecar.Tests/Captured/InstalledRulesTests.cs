@@ -29,7 +29,7 @@ public sealed class InstalledRulesTests
     [InlineData("fd96::10", "fd77::2", true)]
     public async Task AWorkloadThatCallsItselfComesThroughItsInboundPort(string called, string own, bool transparent)
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await StartAsync(transparent);
         using var app = new Peer(host.Host, own, 8080, speaksFirst: false) { Answer = Answer };
         var socket = await host.DialAsync(called, called == own ? 8080 : 80);
@@ -44,7 +44,7 @@ public sealed class InstalledRulesTests
     [InlineData(true)]
     public async Task OthersComeThroughItToo(bool transparent)
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await StartAsync(transparent);
         foreach (var (own, client) in new[] { ("10.77.0.2", "10.77.0.1"), ("fd77::2", "fd77::1") })
         {
@@ -78,7 +78,7 @@ public sealed class InstalledRulesTests
     [MemberData(nameof(Inside))]
     public async Task ItsApplicationCannotUseItAgainstItself(string address, int port, string request)
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await StartAsync(transparent: false);
         string answer;
         try
@@ -102,7 +102,7 @@ public sealed class InstalledRulesTests
         var host = await CapturedHost.StartAsync(Static(transparent), "table inet nothing {}");
         try
         {
-            Namespace.Run("ip", "netns", "exec", host.Host.Name, Path.Combine(AppContext.BaseDirectory, "mesh-sidecar"), "capture", "install", "--mode", transparent ? "tproxy" : "redirect", "--dns", "off");
+            host.Host.Must(Path.Combine(AppContext.BaseDirectory, "mesh-sidecar"), "capture", "install", "--mode", transparent ? "tproxy" : "redirect", "--dns", "off");
             return host;
         }
         catch

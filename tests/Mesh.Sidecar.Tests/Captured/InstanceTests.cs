@@ -4,6 +4,7 @@ using System.Text;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Config.Builders;
 using Mesh.Sidecar.Tests.Config;
+using Mesh.Tests;
 using Xunit.Abstractions;
 using static Mesh.Sidecar.Tests.Captured.CapturedYaml;
 
@@ -18,7 +19,7 @@ public sealed class InstanceTests(ITestOutputHelper output)
     [SkippableFact]
     public async Task AConnectionToAnInstanceStaysWithIt()
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await CapturedHost.StartAsync(CapturedYaml.File(
             Outbound("outbound", "127.0.0.1", HttpChain("127.0.0.1", 15001, VirtualHost("web", "web", "web"))) + ", " + Outbound("outbound6", "::1", HttpChain("::1", 15001, VirtualHost("web", "web", "web"))),
             string.Join(", ", Passthrough, Eds("web", "http"), Eds("db", "tcp"), Eds("odd", "")),

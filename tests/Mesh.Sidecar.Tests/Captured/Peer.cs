@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Mesh.Tests;
 
 namespace Mesh.Sidecar.Tests.Captured;
 
@@ -11,7 +12,7 @@ internal sealed class Peer : IDisposable
     private readonly Socket listener;
     private readonly ConcurrentBag<Socket> open = [];
 
-    public Peer(Namespace where, string address, int port, bool speaksFirst = true)
+    public Peer(NetworkNamespace where, string address, int port, bool speaksFirst = true)
     {
         listener = where.Inside(() =>
         {

@@ -1,3 +1,4 @@
+using Mesh.Tests;
 using static Mesh.Sidecar.Tests.Captured.CapturedYaml;
 
 namespace Mesh.Sidecar.Tests.Captured;
@@ -22,7 +23,7 @@ public sealed class RedirectedTests
     [InlineData("fd96::10", "fd77::1", "fd96::20")]
     public async Task AServiceAddressLeadsToTheService(string vip, string endpoint, string database)
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await CapturedHost.StartAsync(Static);
         var web = host.Keep(new Peer(host.World, endpoint, 8080, speaksFirst: false) { Answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello" });
         using var db = host.Serve(endpoint, 5433);
@@ -41,7 +42,7 @@ public sealed class RedirectedTests
     [InlineData("fd77::1")]
     public async Task UnknownDestinationsPassThroughUntouched(string address)
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await CapturedHost.StartAsync(Static);
         using var server = host.Serve(address, 7000);
         var socket = await host.DialAsync(address, 7000);
@@ -59,7 +60,7 @@ public sealed class RedirectedTests
     [InlineData("::1")]
     public async Task ThePortItselfIsTheProxyItAlwaysWas(string loopback)
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await CapturedHost.StartAsync(Static);
         using var web = new Peer(host.World, "10.77.0.1", 8080, speaksFirst: false) { Answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello" };
         Assert.EndsWith("hello", await host.AskAsync(loopback, 15001, "web"), StringComparison.Ordinal);

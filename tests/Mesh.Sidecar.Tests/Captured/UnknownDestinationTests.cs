@@ -29,7 +29,7 @@ public sealed class UnknownDestinationTests
     [InlineData("*1\r\n$4\r\nPING\r\n", false)]
     public async Task OnlyTheMeshsOwnHostsLeaveTheirWay(string request, bool byHost)
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await CapturedHost.StartAsync(Static("PassthroughCluster"));
         using var web = new Peer(host.World, "10.77.0.1", 8080, speaksFirst: false) { Answer = Answer };
         using var other = new Peer(host.World, "10.77.0.1", 8000, speaksFirst: false) { Answer = Answer };
@@ -43,7 +43,7 @@ public sealed class UnknownDestinationTests
     [SkippableFact]
     public async Task AHostIsFoundInPiecesAndALaterForeignOneGoesWhereTheConnectionWasMeantTo()
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await CapturedHost.StartAsync(Static("PassthroughCluster"));
         using var web = new Peer(host.World, "10.77.0.1", 8080, speaksFirst: false) { Answer = Answer };
         using var other = new Peer(host.World, "10.77.0.1", 8000, speaksFirst: false) { Answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother" };
@@ -65,7 +65,7 @@ public sealed class UnknownDestinationTests
     [SkippableFact]
     public async Task AHostOfTheMeshIsReachedThoughItsAddressIsNot()
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await CapturedHost.StartAsync(Static("PassthroughCluster"));
         using var web = new Peer(host.World, "10.77.0.1", 8080, speaksFirst: false) { Answer = Answer };
         // Nobody listens there.
@@ -78,7 +78,7 @@ public sealed class UnknownDestinationTests
     [SkippableFact]
     public async Task AServerThatSpeaksFirstIsNotWaitedFor()
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await CapturedHost.StartAsync(Static("PassthroughCluster"));
         using var server = host.Serve("10.77.0.1", 3306);
         var slowest = 0L;
@@ -101,7 +101,7 @@ public sealed class UnknownDestinationTests
     [SkippableFact]
     public async Task WhereOnlyTheRegistryCountsTheRestIsRefusedInWords()
     {
-        Skip.If(Namespace.Missing is not null, Namespace.Missing);
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
         await using var host = await CapturedHost.StartAsync(Static("BlackHoleCluster"));
         using var web = new Peer(host.World, "10.77.0.1", 8080, speaksFirst: false) { Answer = Answer };
         using var other = host.Serve("10.77.0.1", 8000);

@@ -1,0 +1,96 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Mesh.Cli.Operators;
+
+namespace Mesh.Cli.Running;
+
+/// <summary>
+/// <c>meshctl run --capture</c> in a network namespace of its own: makes the namespace, then starts meshctl again inside, which captures what is there.
+/// What loopback is in there is another one: the way to a control plane on this host's is relayed, and the join token is made out here. Owned by the command.
+/// </summary>
+internal sealed class NamespaceRun(IReadOnlyList<string> arguments, string controlPlane)
+{
+    private static readonly string[] Replaced = ["--control-plane", "--address", "--token-file"];
+
+    /// <summary>Runs it all; the program's exit code.</summary>
+    /// <param name="join">How a workload with that address joins.</param>
+    /// <param name="cancellation">Ends the wait for the join token.</param>
+    public async Task<int> ToEndAsync(Func<string, Joining> join, CancellationToken cancellation)
+    {
+        if (!Environment.IsPrivilegedProcess)
+            throw new CliException("--capture needs root: it makes a network namespace and sets rules of the kernel");
+        if (controlPlane.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
+            throw new CliException("--capture: a network namespace needs a control plane with an address, not a Unix socket");
+        var number = RunNetwork.Join();
+        try
+        {
+            using var relay = Relay.Loopback(controlPlane) is { } loopback ? new Relay(RunNetwork.HostAddress, loopback) : null;
+            using var joining = join(RunNetwork.Address(number));
+            return await RunInsideAsync(number, relay is null ? controlPlane : Scheme + relay.Address, await joining.TokenAsync(again: false, cancellation));
+        }
+        finally
+        {
+            RunNetwork.Leave(number);
+        }
+    }
+
+    private string Scheme => controlPlane.Contains("://", StringComparison.Ordinal) ? controlPlane[..(controlPlane.IndexOf("://", StringComparison.Ordinal) + 3)] : "";
+
+    private async Task<int> RunInsideAsync(int number, string reachedAt, string? joinToken)
+    {
+        var start = new ProcessStartInfo("ip", ["netns", "exec", RunNetwork.Name(number), Environment.ProcessPath!, .. Rewrite(arguments, reachedAt, RunNetwork.Address(number))])
+        {
+            UseShellExecute = false,
+        };
+        start.Environment[JoinTokens.Variable] = joinToken; // Null removes it.
+        using var inside = Process.Start(start) ?? throw new CliException("ip netns exec did not start");
+        // The terminal's signals reach it by themselves; it decides what they mean.
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, c => Pass(c, Signals.Interrupt, inside));
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, c => Pass(c, Signals.Terminate, inside));
+        using var quit = PosixSignalRegistration.Create(PosixSignal.SIGQUIT, c => Pass(c, Signals.Quit, inside));
+        using var hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, c => Pass(c, Signals.Hangup, inside));
+        await inside.WaitForExitAsync(CancellationToken.None);
+        return inside.ExitCode;
+    }
+
+    /// <summary>The same command line for inside: captured there, under this address, with the control plane where it is reached from there.</summary>
+    internal static IReadOnlyList<string> Rewrite(IReadOnlyList<string> arguments, string controlPlane, string address)
+    {
+        List<string> kept = [];
+        for (var i = 0; i < arguments.Count; i++)
+        {
+            var argument = arguments[i];
+            if (argument == "--")
+            {
+                kept.AddRange(arguments.Skip(i));
+                break;
+            }
+
+            if (argument == "--capture")
+            {
+                if (i + 1 < arguments.Count && CaptureTerms.Parse(arguments[i + 1]) is { Terms: not null })
+                    i++;
+            }
+            else if (Array.Exists(Replaced, name => argument == name))
+            {
+                i++;
+            }
+            else if (!argument.StartsWith("--capture=", StringComparison.Ordinal) && !Array.Exists(Replaced, name => argument.StartsWith(name + "=", StringComparison.Ordinal)))
+            {
+                kept.Add(argument);
+            }
+        }
+
+        kept.InsertRange(1, ["--capture=here", $"--control-plane={controlPlane}", $"--address={address}"]);
+        return kept;
+    }
+
+    private static void Pass(PosixSignalContext context, int signal, Process inside)
+    {
+        context.Cancel = true;
+        if (signal == Signals.Interrupt && Signals.TerminalReachesChild())
+            return;
+        if (!inside.HasExited)
+            Signals.Send(inside.Id, signal);
+    }
+}

@@ -1,0 +1,56 @@
+using Mesh.EndToEnd.Tests.Testbed.Network;
+
+namespace Mesh.EndToEnd.Tests.Captured;
+
+/// <summary>Destinations nobody knows, where only what is registered may be called; a machine with several addresses; a network that fails.</summary>
+public sealed class UnknownTests
+{
+    [SkippableFact]
+    public async Task Only_what_is_registered_may_be_called_and_a_refusal_is_words()
+    {
+        await using var mesh = await CapturedMesh.StartAsync("--outbound-policy", "registry-only");
+        await mesh.RunAsync(async () =>
+        {
+            var caller = mesh.AddAsync("caller", "caller");
+            var web = await mesh.AddAsync("web", "web", new CaptureShape { Ports = ["8080:http"] });
+            await web.Host.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "web", "8080");
+            var outside = mesh.Network.Add("outside", lan: 1);
+            await outside.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "outside", "8080");
+            await CapturedMesh.KnowsAsync(await caller, "web");
+            var host = (await caller).Host;
+            Assert.StartsWith("web GET / ", (await host.CurlAsync("http://web:8080/")).Body, StringComparison.Ordinal);
+            foreach (var address in (string[])[outside.Address, $"[{outside.Address6}]"])
+            {
+                var refused = await host.CurlAsync($"http://{address}:8080/");
+                Assert.True(refused.Status is "502" or "503" or "000", refused.All);
+                Assert.DoesNotContain("outside GET", refused.Body, StringComparison.Ordinal);
+            }
+
+            Assert.Contains("BlackHoleCluster", (await caller).Log, StringComparison.Ordinal);
+        });
+    }
+
+    [SkippableFact]
+    public async Task A_cable_that_is_cut_and_mended_is_an_outage_and_nothing_more()
+    {
+        await using var mesh = await CapturedMesh.StartAsync();
+        await mesh.RunAsync(async () =>
+        {
+            var caller = await mesh.AddAsync("caller", "caller");
+            var web = await mesh.AddAsync("web", "web", new CaptureShape { Ports = ["8080:http"] });
+            await web.Host.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "web", "8080");
+            await CapturedMesh.KnowsAsync(caller, "web");
+            var host = caller.Host;
+            Assert.Equal("200", (await host.CurlAsync("http://web:8080/")).Status);
+            // Without the control plane everything goes on: names, addresses, traffic.
+            using (mesh.Control.Cut())
+            {
+                for (var i = 0; i < 3; i++) Assert.Equal("200", (await host.CurlAsync("http://web:8080/")).Status);
+            }
+
+            using (web.Host.Drop("tcp dport 8080")) Assert.NotEqual("200", (await host.CurlAsync("--max-time", "2", "http://web:8080/")).Status);
+            using (web.Host.Reset("tcp dport 15006")) Assert.Equal("503", (await host.CurlAsync("http://web:8080/", "--max-time", "10")).Status);
+            await Mesh.Tests.Eventually.PassesAsync(async () => Assert.Equal("200", (await host.CurlAsync("--max-time", "2", "http://web:8080/")).Status));
+        });
+    }
+}
