@@ -161,21 +161,21 @@ internal sealed class Sidecar : IAsyncDisposable
     private List<Task> Follow(Workload workload, DestinationVerdicts verdicts)
     {
         if (file is not null) return [file.RunAsync(stop.Token)];
-        var ads = this.ads!;
-        own.Observe("mesh_sidecar_xds_accepted_total", "Answers of the control plane accepted.", grows: true, () => ads.Status.Accepted);
-        own.Observe("mesh_sidecar_xds_refused_total", "Answers of the control plane refused (NACK).", grows: true, () => ads.Status.Refused);
-        own.Observe("mesh_sidecar_xds_streams_total", "Streams to the control plane opened.", grows: true, () => ads.Status.Connects);
-        own.Observe("mesh_sidecar_xds_connected", "1 while the control plane is followed.", grows: false, () => ads.Status.Connected ? 1 : 0);
+        var client = ads!;
+        own.Observe("mesh_sidecar_xds_accepted_total", "Answers of the control plane accepted.", grows: true, () => client.Status.Accepted);
+        own.Observe("mesh_sidecar_xds_refused_total", "Answers of the control plane refused (NACK).", grows: true, () => client.Status.Refused);
+        own.Observe("mesh_sidecar_xds_streams_total", "Streams to the control plane opened.", grows: true, () => client.Status.Connects);
+        own.Observe("mesh_sidecar_xds_connected", "1 while the control plane is followed.", grows: false, () => client.Status.Connected ? 1 : 0);
         if (identity is null)
         {
             // Over plaintext nobody is anybody: configuration is all there is.
             if (!workload.Ports.IsEmpty) log.Warn("not registered: a control plane in plaintext takes no registrations", ("address", flags.ControlPlane));
-            return [ads.RunAsync(stop.Token)];
+            return [client.RunAsync(stop.Token)];
         }
 
         registration = new RegistrationClient(channel!, workload, new RegistrationSettings(flags.HealthPath, time, random), log.For("registration"));
-        var keeping = lastGood?.RunAsync(new KeptSources(NodeDescription.Of(workload, Program.Version), identity, publisher, snapshots, ads, verdicts), stop.Token);
-        return [.. keeping is null ? Array.Empty<Task>() : [keeping], identity.RunAsync(stop.Token), OnceCertifiedAsync(() => ads.RunAsync(stop.Token)), OnceCertifiedAsync(() => KeepRegisteredAsync(registration))];
+        var keeping = lastGood?.RunAsync(new KeptSources(NodeDescription.Of(workload, Program.Version), identity, publisher, snapshots, client, verdicts), stop.Token);
+        return [.. keeping is null ? Array.Empty<Task>() : [keeping], identity.RunAsync(stop.Token), OnceCertifiedAsync(() => client.RunAsync(stop.Token)), OnceCertifiedAsync(() => KeepRegisteredAsync(registration))];
     }
 
     private Task<DestinationAnswer> AskAsync(DestinationQuery query, CancellationToken cancel) => channel!.UnaryAsync(DestinationMethods.Lookup, query, new CallOptions(), cancel);

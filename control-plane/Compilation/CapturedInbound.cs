@@ -4,7 +4,6 @@ using Envoy.Extensions.Filters.Listener.OriginalSrc.V3;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.ControlPlane.Compilation.Policies;
 using Mesh.ControlPlane.Model;
-using Mesh.ControlPlane.Model.Policies;
 
 namespace Mesh.ControlPlane.Compilation;
 
@@ -36,10 +35,10 @@ internal sealed class CapturedInbound
         var model = new CapturedInbound(node, policies, trustDomain).Compile();
         foreach (var address in node.Capture!.Inbound)
         {
-            var listener = model.Clone();
-            listener.Name = XdsNames.CapturedInbound(address);
-            listener.Address = EndpointCompiler.SocketAddress(address.Address, address.Port);
-            yield return listener;
+            var bound = model.Clone();
+            bound.Name = XdsNames.CapturedInbound(address);
+            bound.Address = EndpointCompiler.SocketAddress(address.Address, address.Port);
+            yield return bound;
         }
     }
 

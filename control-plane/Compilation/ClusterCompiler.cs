@@ -6,7 +6,6 @@ using Google.Protobuf.WellKnownTypes;
 using Mesh.Api.Xds;
 using Mesh.ControlPlane.Compilation.Policies;
 using Mesh.ControlPlane.Model;
-using Mesh.ControlPlane.Model.Policies;
 using static Envoy.Config.Cluster.V3.Cluster.Types;
 using HttpProtocolOptions = Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions;
 

@@ -28,7 +28,8 @@ public sealed class CapturedOutboundTests
 
     private static readonly World World = Given.World(
         [Given.Workload("db-1", "db", "5432:tcp"), Given.Workload("web-1", "web", "8080:http"), Given.Workload("odd-1", "odd", "7000:unknown")], new RuleSet { Services = Documents })
-        with { Virtual = Addresses(("db", ["240.0.0.1"]), ("web", ["240.0.0.2", "fd6d::2"]), ("pods", ["240.0.0.9"]), ("cart", ["240.0.0.8"]), ("gone", ["240.0.0.7"])) };
+        with
+    { Virtual = Addresses(("db", ["240.0.0.1"]), ("web", ["240.0.0.2", "fd6d::2"]), ("pods", ["240.0.0.9"]), ("cart", ["240.0.0.8"]), ("gone", ["240.0.0.7"])) };
 
     [Fact]
     public void Chains_know_services_by_address_and_port()

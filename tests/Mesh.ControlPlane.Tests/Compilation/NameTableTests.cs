@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Net;
-using Google.Protobuf;
 using Mesh.Api.V1;
 using Mesh.ControlPlane.Compilation;
 using Mesh.ControlPlane.Model;
@@ -22,7 +21,8 @@ public sealed class NameTableTests(ITestOutputHelper output)
                 Given.Service("shop/cart", new ServicePort(80, "http", AppProtocol.Http)) with { ClusterIPs = ["10.96.0.7", "fd00::7"] },
                 Given.Service("shop/pods", new ServicePort(9000, "raw", AppProtocol.Tcp)) with { Headless = true },
             ],
-        }) with { Virtual = CapturedOutboundTests.Addresses(("shop/db", ["240.0.0.1", "fd6d::1"]), ("shop/pods", ["240.0.0.9"])) };
+        }) with
+    { Virtual = CapturedOutboundTests.Addresses(("shop/db", ["240.0.0.1", "fd6d::1"]), ("shop/pods", ["240.0.0.9"])) };
 
     [Theory]
     // A bare name means the service of the client's namespace, else that of the default one.

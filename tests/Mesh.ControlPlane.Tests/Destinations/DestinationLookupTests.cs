@@ -4,7 +4,6 @@ using Mesh.ControlPlane.Destinations;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Model.Policies;
 using Mesh.ControlPlane.Tests.Compilation;
-using Mesh.ControlPlane.Tests.Model;
 using static Mesh.ControlPlane.Tests.Model.Policies.PolicyWorld;
 
 namespace Mesh.ControlPlane.Tests.Destinations;
@@ -121,7 +120,8 @@ public sealed class DestinationLookupTests
         Captured, Explicit, Foreign, Claiming,
         (Proved("m-1", "shop/mixed") with { Address = "10.1.0.5", Ports = [new InstancePort("p", 1, AppProtocol.Tcp, 1)] }).Labelled("tier", "back"),
         (Plain("m-2", "shop/mixed") with { Address = "10.1.0.6", Ports = [new InstancePort("p", 1, AppProtocol.Tcp, 1)] }).Labelled("tier", "back"))
-        with { Virtual = CapturedOutboundTests.Addresses(("shop/cart", ["240.0.0.1"]), ("shop/db", ["240.0.0.3"])) };
+        with
+    { Virtual = CapturedOutboundTests.Addresses(("shop/cart", ["240.0.0.1"]), ("shop/db", ["240.0.0.3"])) };
 
     private static string Short(string identity) => identity.Replace(Prefix, "", StringComparison.Ordinal).Replace("/sa/", "/", StringComparison.Ordinal);
 }

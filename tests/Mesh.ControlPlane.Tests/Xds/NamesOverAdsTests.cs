@@ -6,7 +6,6 @@ using Envoy.Config.Listener.V3;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.Api.V1;
 using Mesh.ControlPlane.Model;
-using Mesh.ControlPlane.Tests.Model;
 using Mesh.ControlPlane.Xds;
 
 namespace Mesh.ControlPlane.Tests.Xds;

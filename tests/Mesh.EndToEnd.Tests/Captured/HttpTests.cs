@@ -1,6 +1,5 @@
 using System.Text;
 using Mesh.EndToEnd.Tests.Testbed.Network;
-using Mesh.Tests;
 using static Mesh.EndToEnd.Tests.Captured.ProtocolNetwork;
 
 namespace Mesh.EndToEnd.Tests.Captured;

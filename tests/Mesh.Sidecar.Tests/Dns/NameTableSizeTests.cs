@@ -1,4 +1,3 @@
-using Mesh.Sidecar.Dns;
 using Xunit.Abstractions;
 
 namespace Mesh.Sidecar.Tests.Dns;

@@ -1,6 +1,3 @@
-using System.Diagnostics;
-using System.Net.Sockets;
-using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Tests.Testbed;

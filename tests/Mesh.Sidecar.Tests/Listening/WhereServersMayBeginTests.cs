@@ -148,7 +148,7 @@ public sealed class WhereServersMayBeginTests : IAsyncLifetime
         await StartAsync(at => Bed.Snap(Bed.TcpListener(at, App)));
         using var client = await bed.ConnectAsync();
         Assert.Equal(Hello, await client.ReadAsync(Hello.Length));
-        Assert.Equal(0, bed.Sink.Own.Detections.Members.Count());
+        Assert.Empty(bed.Sink.Own.Detections.Members);
         Assert.Empty(bed.Path.Verdicts.All);
     }
 

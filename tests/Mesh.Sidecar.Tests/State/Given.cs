@@ -22,12 +22,15 @@ internal static class Given
         Cluster = "web",
         UserAgentName = "mesh-sidecar",
         UserAgentVersion = "1",
-        Metadata = new Struct { Fields = { ["mesh"] = Value.ForStruct(JsonParser.Default.Parse<Struct>(
+        Metadata = new Struct
+        {
+            Fields = { ["mesh"] = Value.ForStruct(JsonParser.Default.Parse<Struct>(
             """
             {"service": "web", "namespace": "shop", "workload": "web-1", "outbound": "127.77.0.1:40001",
              "ports": [{"port": 8080, "listen": "127.77.0.1:40002"}, {"port": 9090, "listen": "127.77.0.1:40003"}],
              "upstreams": [{"service": "db", "listen": "127.77.0.1:40004"}]}
-            """)) } },
+            """)) }
+        },
     };
 
     private static Listener Listener => XdsJson.Parser.Parse<Listener>(

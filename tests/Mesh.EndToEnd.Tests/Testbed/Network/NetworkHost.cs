@@ -77,7 +77,11 @@ internal sealed class NetworkHost : IAsyncDisposable
     {
         var start = new ProcessStartInfo("ip", AsUser(user, program, arguments))
         {
-            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false, StandardInputEncoding = Encoding.Latin1,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            UseShellExecute = false,
+            StandardInputEncoding = Encoding.Latin1,
         };
         foreach (var name in NoProxies) start.Environment.Remove(name);
         using var process = Process.Start(start)!;
