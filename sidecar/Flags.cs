@@ -117,7 +117,7 @@ internal sealed record Flags
     /// <summary>Least level of the log.</summary>
     public Level LogLevel { get; init; } = Level.Info;
 
-    /// <summary>Path of the application's HTTP health check; null checks that the port accepts.</summary>
+    /// <summary>Path of the application's HTTP health check; null checks only which ports accept.</summary>
     public string? HealthPath { get; init; }
 
     /// <summary>Threads that wait for sockets; 0 leaves it to the runtime: one a processor.</summary>

@@ -38,7 +38,7 @@ internal static class DocumentedService
             }
 
             if (Contradicts(port.Protocol, target.Protocol)) contrary ??= instance;
-            endpoints.Add(instance, target.Port);
+            endpoints.Add(instance, target);
         }
 
         foreach (var instance in slices.SelectMany(slice => slice.Endpoints))
@@ -46,7 +46,7 @@ internal static class DocumentedService
             // An EndpointSlice names the port of the service, not of the pod (Kubernetes, EndpointSlice ports).
             foreach (var target in instance.Ports)
             {
-                if (target.Name == port.Name) endpoints.Add(instance, target.Port);
+                if (target.Name == port.Name) endpoints.Add(instance, target);
             }
         }
 

@@ -11,11 +11,11 @@ internal sealed class EndpointList
     /// <summary>An instance with this address and port was there already.</summary>
     public Instance? Twin { get; private set; }
 
-    /// <summary>Adds an instance if it may get traffic.</summary>
-    public void Add(Instance instance, int port)
+    /// <summary>Adds an instance if this port of it may get traffic.</summary>
+    public void Add(Instance instance, InstancePort port)
     {
-        if (instance.Health is not (InstanceHealth.Passing or InstanceHealth.Warning)) return;
-        if (seen.Add((instance.Address, port))) endpoints.Add(new Endpoint(instance.Address, port, instance));
+        if (port.IsDown || instance.Health is not (InstanceHealth.Passing or InstanceHealth.Warning)) return;
+        if (seen.Add((instance.Address, port.Port))) endpoints.Add(new Endpoint(instance.Address, port.Port, instance));
         else Twin ??= instance;
     }
 

@@ -88,7 +88,11 @@ public sealed record Instance
 /// <param name="AppPort">The port of the application, which selectors and clients name.</param>
 /// <param name="Protocol">What is spoken there.</param>
 /// <param name="Port">The port to connect to: the sidecar's inbound port, or the application's own without sidecar.</param>
-public sealed record InstancePort(string Name, int AppPort, AppProtocol Protocol, int Port);
+public sealed record InstancePort(string Name, int AppPort, AppProtocol Protocol, int Port)
+{
+    /// <summary>True when nobody accepts there: the port gets no traffic, whatever the health of the instance.</summary>
+    public bool IsDown { get; init; }
+}
 
 /// <summary>Health as the registry sees it; only <see cref="Passing"/> and <see cref="Warning"/> get traffic.</summary>
 public enum InstanceHealth

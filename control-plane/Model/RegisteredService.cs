@@ -25,7 +25,7 @@ internal static class RegisteredService
             }
 
             var endpoints = new EndpointList();
-            foreach (var (instance, port) in group.Members) endpoints.Add(instance, port.Port);
+            foreach (var (instance, port) in group.Members) endpoints.Add(instance, port);
             ports.Add(new ResolvedPort(number, group.Name, Protocol(name, number, group.Members, notices), endpoints.Done(name, notices)));
         }
 

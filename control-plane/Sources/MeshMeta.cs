@@ -17,6 +17,7 @@ internal static class MeshMeta
     public const string Namespace = "mesh-namespace";
     public const string Workload = "mesh-workload";
     public const string Ports = "mesh-ports";
+    public const string PortsDown = "mesh-ports-down";
     public const string Identity = "mesh-identity";
     public const string Capture = "mesh-capture";
     public const string Captured = "all-ports";
@@ -34,6 +35,9 @@ internal static class MeshMeta
     /// <summary>Where an instance in the registry comes from: a name somebody can look up there.</summary>
     public static Provenance Source(string service, string @namespace) => new("ConsulService", @namespace, service, $"consul:{service}");
 
+    /// <summary>The id of the check of a workload's health.</summary>
+    public static string CheckId(string id) => $"mesh:{id}";
+
     /// <summary>The metadata of a workload's service record.</summary>
     public static Dictionary<string, string> Write(Instance instance, string owner)
     {
@@ -45,6 +49,7 @@ internal static class MeshMeta
             [Workload] = instance.Workload,
             [Ports] = WritePorts(instance.Ports),
         };
+        if (instance.Ports.Any(p => p.IsDown)) meta[PortsDown] = string.Join(',', instance.Ports.Where(p => p.IsDown).Select(p => p.AppPort));
         if (instance.Identity.Length > 0) meta[Identity] = instance.Identity;
         if (instance.Captured) meta[Capture] = Captured;
         if (instance.Version.Length > 0) meta[Version] = instance.Version;
@@ -56,6 +61,15 @@ internal static class MeshMeta
     /// <summary><c>http:8080:http:41000,grpc:9090:grpc:41001</c>: name, the application's port, protocol, the port to connect to.</summary>
     public static string WritePorts(ImmutableArray<InstancePort> ports) =>
         string.Join(',', ports.Select(p => string.Create(CultureInfo.InvariantCulture, $"{p.Name}:{p.AppPort}:{WriteProtocol(p.Protocol)}:{p.Port}")));
+
+    /// <summary>The ports of a service record with word of which are down; null when they are something else than what <see cref="Write"/> wrote.</summary>
+    public static ImmutableArray<InstancePort>? ReadPorts(IReadOnlyDictionary<string, string> meta)
+    {
+        if (ReadPorts(meta.GetValueOrDefault(Ports)) is not { } ports) return null;
+        if (meta.GetValueOrDefault(PortsDown) is not { Length: > 0 } text) return ports;
+        var down = text.Split(',').Select(word => TryPort(word, out var port) ? port : 0).ToHashSet();
+        return [.. ports.Select(port => down.Contains(port.AppPort) ? port with { IsDown = true } : port)];
+    }
 
     /// <summary>Reads what <see cref="WritePorts"/> wrote; null when it is something else.</summary>
     public static ImmutableArray<InstancePort>? ReadPorts(string? text)

@@ -1,45 +1,53 @@
+using System.Collections.Immutable;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
 
 namespace Mesh.Sidecar.Registration;
 
-/// <summary>One look at the application: does it accept, and does its health page answer.</summary>
-/// <param name="Passing">True when it does.</param>
-/// <param name="Detail">What was seen.</param>
-internal readonly record struct AppHealth(bool Passing, string Detail)
+/// <summary>One look at a port of the application, or at its health page: is it there.</summary>
+/// <param name="Passing">True when it is.</param>
+/// <param name="Detail">What was seen when it is not.</param>
+internal readonly record struct AppHealth(bool Passing, string Detail);
+
+/// <summary>One look at the application: which of its ports accept, and does its health page answer. Immutable.</summary>
+/// <param name="Ports">The ports in their order; null for one that was not looked at.</param>
+/// <param name="Page">The page; null when there is none or it was not looked at.</param>
+internal sealed record AppLook(ImmutableArray<AppHealth?> Ports, AppHealth? Page)
 {
     private static readonly TimeSpan Bound = TimeSpan.FromSeconds(2);
 
-    /// <summary>Looks at the application's ports, the HTTP page on the first one.</summary>
-    public static async Task<AppHealth> LookAsync(IReadOnlyList<IPEndPoint> ports, string? path, TimeProvider time, CancellationToken cancel)
+    /// <summary>Looks at those of the application's ports that <paramref name="wanted"/> names, all at once, and at the HTTP page on the first one.</summary>
+    public static async Task<AppLook> TakeAsync(IReadOnlyList<IPEndPoint> ports, string? path, Func<int, bool> wanted, TimeProvider time, CancellationToken cancel)
     {
-        for (var i = 0; i < ports.Count; i++)
-        {
-            var health = await LookAsync(ports[i], i == 0 ? path : null, time, cancel);
-            if (!health.Passing) return health;
-        }
-
-        return new AppHealth(true, "");
+        var looks = await Task.WhenAll(Enumerable.Range(0, ports.Count).Where(wanted).Select(async i => (Index: i, Seen: await LookAsync(ports[i], i == 0 ? path : null, time, cancel))));
+        var all = new AppHealth?[ports.Count];
+        AppHealth? page = null;
+        foreach (var (index, seen) in looks) (all[index], page) = (seen.Port, index == 0 && path is not null ? seen.Page : page);
+        return new AppLook([.. all], page);
     }
 
-    private static async Task<AppHealth> LookAsync(IPEndPoint port, string? path, TimeProvider time, CancellationToken cancel)
+    private static async Task<(AppHealth Port, AppHealth Page)> LookAsync(IPEndPoint port, string? path, TimeProvider time, CancellationToken cancel)
     {
         using var timeout = new CancellationTokenSource(Bound, time);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancel, timeout.Token);
         using var socket = new Socket(port.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        var accepted = new AppHealth(true, "");
         try
         {
             await socket.ConnectAsync(port, linked.Token);
-            return path is null ? new AppHealth(true, "") : await GetAsync(socket, port, path, linked.Token);
+            return (accepted, path is null ? accepted : await GetAsync(socket, port, path, linked.Token));
         }
         catch (SocketException e)
         {
-            return new AppHealth(false, $"the application does not accept on {port}: {e.Message}");
+            var broken = socket.Connected;
+            var bad = new AppHealth(false, broken ? $"GET {path} on {port} failed: {e.Message}" : $"the application does not accept on {port}: {e.Message}");
+            return (broken ? accepted : bad, bad);
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
         {
-            return new AppHealth(false, $"the application on {port} did not answer within {Bound.TotalSeconds} s");
+            var late = new AppHealth(false, $"the application on {port} did not answer within {Bound.TotalSeconds} s");
+            return (socket.Connected ? accepted : late, late);
         }
     }
 

@@ -8,14 +8,14 @@ using Mesh.Sidecar.Resilience;
 namespace Mesh.Sidecar.Registration;
 
 /// <summary>How a registration is kept. Immutable.</summary>
-/// <param name="HealthPath">Path of the application's HTTP health check; null checks that its ports accept.</param>
+/// <param name="HealthPath">Path of the application's HTTP health check; null checks only which of its ports accept.</param>
 /// <param name="Time">Clock.</param>
 /// <param name="Random">Chance, for jitter.</param>
 internal sealed record RegistrationSettings(string? HealthPath, TimeProvider Time, Randomness Random);
 
 /// <summary>
-/// Keeps this workload registered while the process lives: says what it is once the application accepts, and how it is whenever that
-/// changes. The open stream is its liveness; a broken one is opened again with backoff. One task, started and awaited by Program.
+/// Keeps this workload registered while the process lives: says what it is once the application accepts on any port, and how it and its ports
+/// are whenever that changes. The open stream is its liveness; a broken one is opened again with backoff. One task, started and awaited by Program.
 /// </summary>
 internal sealed class RegistrationClient(GrpcChannel channel, Workload workload, RegistrationSettings settings, Log log)
 {
@@ -26,7 +26,12 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
     private static readonly TimeSpan RefusedBackoff = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
 
-    private readonly HealthWatch watch = new();
+    /// <summary>Looks at ports that were never seen to accept, before they are looked at as seldom as others.</summary>
+    private const int LooksWhileStarting = 100;
+
+    private static readonly int LooksWhileStartingPerLook = (int)(LookEvery / LookWhileStarting);
+    private readonly HealthWatch watch = new([.. workload.Ports.Select(p => p.Port)], settings.HealthPath is not null);
+    private int startingLooks = LooksWhileStarting;
     private readonly CancellationTokenSource leaving = new();
     private volatile string refusal = "";
     private volatile bool registered;
@@ -62,7 +67,7 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
         var said = false;
         while (!leaving.IsCancellationRequested)
         {
-            watch.Take(await LookAsync());
+            watch.Take(await LookAsync(_ => true));
             if (watch.State is not null) return true;
             if (!said) log.Info("waiting for the application before registering", ("ports", string.Join(',', workload.Ports.Select(p => p.Port))));
             said = true;
@@ -82,9 +87,12 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
             await call.WriteAsync(new WorkloadUpdate { Register = Describe() }, end.Token);
             while (!leaving.IsCancellationRequested && !answers.IsCompleted)
             {
-                await Task.WhenAny(answers, WaitAsync(LookEvery));
+                var starting = startingLooks > 0 && watch.AwaitsAny;
+                await Task.WhenAny(answers, WaitAsync(starting ? LookWhileStarting : LookEvery));
                 if (leaving.IsCancellationRequested || answers.IsCompleted) break;
-                if (watch.Take(await LookAsync())) await SayHealthAsync(call, end.Token);
+                // While some ports are to come, those are looked at often and the others as seldom as ever.
+                var all = !starting || --startingLooks % LooksWhileStartingPerLook == 0;
+                if (watch.Take(await LookAsync(i => all || watch.IsAwaited(i)))) await SayHealthAsync(call, end.Token);
             }
 
             if (leaving.IsCancellationRequested) await SayGoodbyeAsync(call, answers, end);
@@ -102,9 +110,12 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
 
     private async Task SayHealthAsync(GrpcCall<WorkloadUpdate, WorkloadAck> call, CancellationToken cancel)
     {
-        var now = watch.State!.Value;
-        log.Info(now.Passing ? "the application is healthy again" : "the application is not healthy", ("detail", now.Detail));
-        await call.WriteAsync(new WorkloadUpdate { Health = new Health { State = StateOf(now), Detail = now.Detail } }, cancel);
+        var now = watch.State!;
+        var what = !now.Passing ? "the application is not healthy" : now.PortsDown.IsEmpty ? "the application is healthy again" : "the application is healthy, not all of its ports accept";
+        log.Info(what, ("ports_down", string.Join(',', now.PortsDown)), ("detail", now.Detail));
+        var health = new Health { State = StateOf(now), Detail = now.Detail };
+        health.PortsDown.Add(now.PortsDown.Select(port => (uint)port));
+        await call.WriteAsync(new WorkloadUpdate { Health = health }, cancel);
     }
 
     private async Task SayGoodbyeAsync(GrpcCall<WorkloadUpdate, WorkloadAck> call, Task answers, CancellationTokenSource end)
@@ -149,7 +160,7 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
 
     private Mesh.Api.V1.Registration Describe()
     {
-        var state = watch.State!.Value;
+        var state = watch.State!;
         var registration = new Mesh.Api.V1.Registration
         {
             Id = workload.Id,
@@ -163,6 +174,7 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
             Health = StateOf(state),
             HealthDetail = state.Detail,
         };
+        registration.PortsDown.Add(state.PortsDown.Select(port => (uint)port));
         registration.Labels.Add(workload.Labels);
         registration.Ports.Add(workload.Ports.Select(p => new Port
         {
@@ -176,9 +188,10 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
         return registration;
     }
 
-    private static Health.Types.State StateOf(AppHealth health) => health.Passing ? Health.Types.State.Passing : Health.Types.State.Critical;
+    private static Health.Types.State StateOf(AppState health) => health.Passing ? Health.Types.State.Passing : Health.Types.State.Critical;
 
-    private Task<AppHealth> LookAsync() => AppHealth.LookAsync([.. workload.Ports.Select(workload.Application)], settings.HealthPath, settings.Time, CancellationToken.None);
+    private Task<AppLook> LookAsync(Func<int, bool> wanted) =>
+        AppLook.TakeAsync([.. workload.Ports.Select(workload.Application)], settings.HealthPath, wanted, settings.Time, CancellationToken.None);
 
     /// <summary>Waits; leaving ends the wait.</summary>
     private Task WaitAsync(TimeSpan time) =>

@@ -40,7 +40,7 @@ internal static class EntryMapping
         string consulName, ConsulNode node, ConsulService service, ConsulCheck[]? checks)
     {
         var meta = service.Meta!;
-        if (MeshMeta.ReadPorts(meta.GetValueOrDefault(MeshMeta.Ports)) is not { } ports)
+        if (MeshMeta.ReadPorts(meta) is not { } ports)
         {
             var text = meta.GetValueOrDefault(MeshMeta.Ports);
             return (null, $"it says {MeshMeta.ExternalSource}={MeshMeta.Mesh}, but its {MeshMeta.Ports} '{text}' is not a list of name:port:protocol:port");
@@ -62,7 +62,7 @@ internal static class EntryMapping
             Workload = meta.GetValueOrDefault(MeshMeta.Workload) is { Length: > 0 } workload ? workload : name,
             Version = meta.GetValueOrDefault(MeshMeta.Version) ?? "",
             Zone = meta.GetValueOrDefault(MeshMeta.Zone) ?? "",
-            Health = HealthOf(checks),
+            Health = HealthOf(checks, ports.Any(port => port.IsDown) ? MeshMeta.CheckId(service.Id) : null),
             Meshed = true,
             Captured = meta.GetValueOrDefault(MeshMeta.Capture) == MeshMeta.Captured,
             Source = MeshMeta.Source(consulName, ns),
@@ -121,8 +121,10 @@ internal static class EntryMapping
     private static string? Address(ConsulNode node, ConsulService service) =>
         service.Address is { Length: > 0 } own ? own : node.Address is { Length: > 0 } ofNode ? ofNode : null;
 
-    /// <summary>The worst check counts. A word nobody knows is no proof of health.</summary>
-    private static InstanceHealth HealthOf(ConsulCheck[]? checks)
+    /// <summary>
+    /// The worst check counts. A word nobody knows is no proof of health. Our own check warns when single ports are down; that is said of them.
+    /// </summary>
+    private static InstanceHealth HealthOf(ConsulCheck[]? checks, string? ofPorts = null)
     {
         var worst = InstanceHealth.Passing;
         foreach (var check in checks ?? [])
@@ -130,6 +132,7 @@ internal static class EntryMapping
             var health = check?.Status switch
             {
                 "passing" => InstanceHealth.Passing,
+                "warning" when ofPorts is not null && check.Id == ofPorts => InstanceHealth.Passing,
                 "warning" => InstanceHealth.Warning,
                 _ => InstanceHealth.Critical,
             };

@@ -40,7 +40,7 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
     [
         new() { Node = new TxnNode("get", new ConsulNode { Name = NodeOf(id) }) },
         new() { Service = new TxnService("get", NodeOf(id), new ConsulService { Id = id }) },
-        new() { Check = new TxnCheck("get", new ConsulCheck { Node = NodeOf(id), Id = CheckId(id) }) },
+        new() { Check = new TxnCheck("get", new ConsulCheck { Node = NodeOf(id), Id = MeshMeta.CheckId(id) }) },
     ];
 
     /// <summary>Removes the node, and by that what is on it, if it still is as it was.</summary>
@@ -65,8 +65,6 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
     /// <summary>The name of a workload's node.</summary>
     public static string NodeOf(string id) => MeshMeta.NodePrefix + id;
 
-    private static string CheckId(string id) => $"mesh:{id}";
-
     private static ConsulNode NodeOf(Instance instance, string owner, ulong index) => new()
     {
         Name = NodeOf(instance.Id),
@@ -90,11 +88,13 @@ internal sealed record CatalogEntry(string Owner, ulong Node, ulong Service, ulo
     private static ConsulCheck CheckOf(DesiredEntry desired, string node) => new()
     {
         Node = node,
-        Id = CheckId(desired.Instance.Id),
+        Id = MeshMeta.CheckId(desired.Instance.Id),
         Name = "Mesh sidecar",
         Notes = "Kept by the mesh control plane as long as the sidecar is connected",
         Status = desired.Instance.Health switch
         {
+            // Others see one check and one port: it is as well as all of them.
+            InstanceHealth.Passing when desired.Instance.Ports.Any(port => port.IsDown) => "warning",
             InstanceHealth.Passing => "passing",
             InstanceHealth.Warning => "warning",
             _ => "critical",

@@ -22,7 +22,7 @@ internal static class RegistrationRules
     {
         instance = null;
         var ns = registration.Namespace.Length == 0 ? ServiceName.DefaultNamespace : registration.Namespace;
-        var problem = CheckNames(registration, ns) ?? CheckAddress(registration.Address) ?? CheckPorts(registration) ?? CheckCaptured(registration) ?? CheckLabels(registration);
+        var problem = CheckNames(registration, ns) ?? CheckAddress(registration.Address) ?? CheckPorts(registration) ?? CheckDown(registration.PortsDown) ?? CheckCaptured(registration) ?? CheckLabels(registration);
         if (problem is not null) return problem;
         instance = new Instance
         {
@@ -30,7 +30,7 @@ internal static class RegistrationRules
             Namespace = ns,
             Service = registration.Service,
             Address = Canonical(registration.Address),
-            Ports = [.. registration.Ports.Select(PortOf)],
+            Ports = WithDown([.. registration.Ports.Select(PortOf)], registration.PortsDown),
             Labels = Labels(registration),
             Workload = registration.Workload.Length == 0 ? registration.Service : registration.Workload,
             Version = registration.Version,
@@ -51,6 +51,14 @@ internal static class RegistrationRules
         Health.Types.State.Critical => InstanceHealth.Critical,
         _ => null,
     };
+
+    /// <summary>The ports with word of which of them are down; numbers that are no ports of the application mean nothing.</summary>
+    public static ImmutableArray<InstancePort> WithDown(ImmutableArray<InstancePort> ports, IReadOnlyCollection<uint> down) =>
+        ports.All(port => port.IsDown == down.Contains((uint)port.AppPort)) ? ports : [.. ports.Select(port => port with { IsDown = down.Contains((uint)port.AppPort) })];
+
+    /// <summary>Null when there are not more ports down than a workload has, else what is wrong.</summary>
+    public static string? CheckDown(IReadOnlyCollection<uint> down) =>
+        down.Count > MaxPorts ? $"{down.Count} ports_down: a workload has at most {MaxPorts} ports" : null;
 
     /// <summary>A bounded line of what the workload says about its health.</summary>
     public static string Detail(string text) =>

@@ -57,15 +57,21 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Regi
         }
     }
 
+    private Answer TakeHealth(WorkloadLease lease, Health update)
+    {
+        if (RegistrationRules.HealthOf(update.State) is not { } state) return Answer.Refused("a health update says PASSING, WARNING or CRITICAL");
+        if (RegistrationRules.CheckDown(update.PortsDown) is { } problem) return Answer.Refused(problem);
+        var refused = registrations.SetHealth(lease, new WorkloadHealth(state, update.PortsDown, RegistrationRules.Detail(update.Detail)), out var changed);
+        return Answer.Of(refused, changed);
+    }
+
     private async Task<Answer> ApplyAsync(WorkloadLease lease, WorkloadUpdate update, ServerCallContext context)
     {
         switch (update.UpdateCase)
         {
             case WorkloadUpdate.UpdateOneofCase.Register: return await RegisterAsync(lease, update.Register, context);
             case WorkloadUpdate.UpdateOneofCase.Health:
-                return RegistrationRules.HealthOf(update.Health.State) is { } health
-                    ? Answer.Of(registrations.SetHealth(lease, health, RegistrationRules.Detail(update.Health.Detail), out var changed), changed)
-                    : Answer.Refused("a health update says PASSING, WARNING or CRITICAL");
+                return TakeHealth(lease, update.Health);
             case WorkloadUpdate.UpdateOneofCase.Leaving:
                 registrations.Leave(lease, update.Leaving.Reason);
                 OnLeft(context.Http);

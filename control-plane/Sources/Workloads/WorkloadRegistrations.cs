@@ -121,13 +121,14 @@ internal sealed class WorkloadRegistrations : IDisposable
 
     /// <summary>Says how the workload is.</summary>
     /// <returns>Null, or why it is refused.</returns>
-    public string? SetHealth(WorkloadLease lease, InstanceHealth health, string detail, out long generation)
+    public string? SetHealth(WorkloadLease lease, WorkloadHealth health, out long generation)
     {
         lock (gate)
         {
             generation = 0;
             if (Held(lease) is not { } held) return lease.Reason ?? "no workload is registered on this stream";
-            generation = Update(held, held.Desired.Instance with { Health = health }, detail);
+            var instance = held.Desired.Instance;
+            generation = Update(held, instance with { Health = health.State, Ports = RegistrationRules.WithDown(instance.Ports, health.PortsDown) }, health.Detail);
         }
 
         publish.Signal();

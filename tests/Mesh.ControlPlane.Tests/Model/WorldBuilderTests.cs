@@ -45,6 +45,19 @@ public sealed class WorldBuilderTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_port_that_is_down_has_no_endpoint_and_takes_no_other_with_it(bool documented)
+    {
+        var one = Given.Workload("a", "web", "8080:http:web", "9090:grpc:rpc");
+        var half = Given.Workload("b", "web", "8080:http:web", "9090:grpc:rpc") with { Address = "10.9.9.9" };
+        half = half with { Ports = [half.Ports[0], half.Ports[1] with { IsDown = true }] };
+        var rules = new RuleSet { Services = documented ? [Given.Service("web", new ServicePort(8080, "web", AppProtocol.Http, "web"), new ServicePort(9090, "rpc", AppProtocol.Grpc, "rpc"))] : [] };
+        var world = Given.World([one, half], rules);
+        Assert.Equal("8080=2 9090=1", string.Join(' ', world.Services[Given.Name("web")].Ports.Select(port => $"{port.Port}={port.Endpoints.Length}")));
+    }
+
+    [Theory]
     // targetPort, ports of the instance (its sidecar listens 30000 above), the port connected to; 0 is none.
     [InlineData("", "80:http", 30080)]
     [InlineData("8080", "8080:http", 38080)]

@@ -80,6 +80,53 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_port_that_nobody_serves_keeps_no_other_out()
+    {
+        app.Start();
+        using var idle = new TcpListener(IPAddress.Loopback, FreePorts.One());
+        idle.Start();
+        var number = ((IPEndPoint)idle.LocalEndpoint).Port;
+        idle.Stop();
+        var serving = Start(more: number);
+        var registration = (await NextAsync()).Register;
+        Assert.Equal(Health.Types.State.Passing, registration.Health);
+        Assert.Equal([(uint)number], registration.PortsDown);
+        Assert.Contains($"does not accept on 127.0.0.1:{number}", registration.HealthDetail, StringComparison.Ordinal);
+
+        using var there = new TcpListener(IPAddress.Loopback, number);
+        there.Start();
+        var well = (await NextAsync(advance: true)).Health;
+        Assert.Equal((Health.Types.State.Passing, 0, ""), (well.State, well.PortsDown.Count, well.Detail));
+        app.Stop();
+        var half = (await NextAsync(advance: true)).Health;
+        Assert.Equal((Health.Types.State.Passing, (uint)serving), (half.State, Assert.Single(half.PortsDown)));
+        there.Stop();
+        var none = (await NextAsync(advance: true)).Health;
+        Assert.Equal((Health.Types.State.Critical, 0), (none.State, none.PortsDown.Count));
+    }
+
+    [Fact]
+    public async Task A_port_that_comes_late_is_seen_at_once()
+    {
+        app.Start();
+        var late = FreePorts.One();
+        Start(more: late);
+        Assert.Equal([(uint)late], (await NextAsync()).Register.PortsDown);
+        await Eventually.TrueAsync(() => client!.Registered && time.ActiveTimers > 0);
+        using var there = new TcpListener(IPAddress.Loopback, late);
+        there.Start();
+        var next = updates.Reader.ReadAsync().AsTask();
+        for (var i = 0; i < 5 && !next.IsCompleted; i++)
+        {
+            await Eventually.TrueAsync(() => time.ActiveTimers > 0 || next.IsCompleted);
+            time.Advance(TimeSpan.FromMilliseconds(100));
+            await Task.WhenAny(next, Task.Delay(200));
+        }
+
+        Assert.Empty((await next.WaitAsync(TimeSpan.FromSeconds(20))).Health.PortsDown);
+    }
+
+    [Fact]
     public async Task Comes_back_when_the_stream_breaks()
     {
         app.Start();
@@ -127,8 +174,9 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
     {
         app.Start();
         var serving = ServeOnceAsync(response);
-        var health = await AppHealth.LookAsync([(IPEndPoint)app.LocalEndpoint], "/healthz", TimeProvider.System, CancellationToken.None);
-        Assert.Equal(passing, health.Passing);
+        var look = await AppLook.TakeAsync([(IPEndPoint)app.LocalEndpoint], "/healthz", _ => true, TimeProvider.System, CancellationToken.None);
+        Assert.Equal(passing, look.Page!.Value.Passing);
+        Assert.True(look.Ports[0]!.Value.Passing);
         Assert.StartsWith("GET /healthz HTTP/1.1\r\n", await serving, StringComparison.Ordinal);
     }
 
@@ -147,7 +195,7 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
 
     Task IAsyncLifetime.DisposeAsync() => DisposeAsync().AsTask();
 
-    private int Start(int? port = null)
+    private int Start(int? port = null, int? more = null)
     {
         var number = port ?? ((IPEndPoint)app.LocalEndpoint).Port;
         var workload = new Workload
@@ -159,7 +207,7 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
             Address = "10.0.0.1",
             Zone = "z1",
             Labels = new Dictionary<string, string> { ["a"] = "b" }.ToImmutableSorted(),
-            Ports = [new WorkloadPort(number, "http", "http", new IPEndPoint(IPAddress.Loopback, 41000))],
+            Ports = [new WorkloadPort(number, "http", "http", new IPEndPoint(IPAddress.Loopback, 41000)), .. more is { } second ? [new WorkloadPort(second, "more", "", new IPEndPoint(IPAddress.Loopback, 41001))] : Array.Empty<WorkloadPort>()],
         };
         channel = new GrpcChannel(new Uri(plane!.Urls.First()).Authority);
         client = new RegistrationClient(channel, workload, new RegistrationSettings(null, time, new Randomness(1)), Log.Silent);

@@ -101,6 +101,23 @@ public sealed class EntryMappingTests
     }
 
     [Theory]
+    [InlineData("mesh:web-1", "warning", "9090", InstanceHealth.Passing)]
+    [InlineData("mesh:web-1", "critical", "9090", InstanceHealth.Critical)]
+    [InlineData("mesh:web-1", "warning", "", InstanceHealth.Warning)]
+    [InlineData("serfHealth", "warning", "9090", InstanceHealth.Warning)]
+    [InlineData("mesh:web-1", "passing", "9090,x,-1,99999999,,7", InstanceHealth.Passing)]
+    public void A_port_that_is_down_is_no_weakness_of_the_others(string check, string status, string down, InstanceHealth health)
+    {
+        var meta = new Dictionary<string, string> { ["external-source"] = "mesh", ["mesh-ports"] = "http:8080:http:41000,:9090::41001", ["mesh-ports-down"] = down };
+        var instance = EntryMapping.Map("web", [new HealthEntry(
+            new ConsulNode { Name = "mesh-web-1", Address = "10.1.2.3" },
+            new ConsulService { Id = "web-1", Name = "web", Port = 41000, Meta = meta },
+            [new ConsulCheck { Id = check, Status = status }])]).Entries.Single().Instance;
+        Assert.Equal(health, instance.Health);
+        Assert.Equal([false, down.Length > 0], instance.Ports.Select(port => port.IsDown));
+    }
+
+    [Theory]
     [InlineData("Web", "web")]
     [InlineData("my_service", "my_service")]
     [InlineData("a.b", null)]

@@ -43,6 +43,7 @@ public sealed class RegistrationRulesTests
         { "port 8080 is named twice", r => r.Ports.Add(new Port { Port_ = 8080, ListenPort = 1 }) },
         { "two ports are named 'http'", r => r.Ports.Add(new Port { Port_ = 8081, ListenPort = 1, Name = "http" }) },
         { "13 ports", r => r.Ports.Add(Enumerable.Range(1, 12).Select(i => new Port { Port_ = (uint)i, ListenPort = 1 })) },
+        { "13 ports_down", r => r.PortsDown.Add(Enumerable.Range(1, 13).Select(i => (uint)i)) },
         { "33 labels", r => Many(r, 33) },
         { "label ''", r => r.Labels[""] = "x" },
         { "label 'a b'", r => r.Labels["a b"] = "x" },

@@ -67,7 +67,7 @@ public sealed class WorkloadRegistrationsTests : IDisposable
         Assert.False(young.Lost.IsCancellationRequested);
         registrations.Leave(old, "");
         registrations.Disconnect(old);
-        Assert.NotNull(registrations.SetHealth(old, InstanceHealth.Critical, "", out _));
+        Assert.NotNull(registrations.SetHealth(old, new WorkloadHealth(InstanceHealth.Critical, [], ""), out _));
         time.Advance(TimeSpan.FromMinutes(1));
         Assert.Equal(InstanceHealth.Passing, store.Current.Instances["web-1"].Health);
     }
@@ -112,7 +112,7 @@ public sealed class WorkloadRegistrationsTests : IDisposable
         Assert.False(done.IsCompleted);
         registrations.Report("web-1", generation, null);
         Assert.Equal(generation, (await done).Written);
-        registrations.SetHealth(lease, InstanceHealth.Warning, "", out var next);
+        registrations.SetHealth(lease, new WorkloadHealth(InstanceHealth.Warning, [], ""), out var next);
         Assert.False(registrations.WaitAsync(lease, next, orFailure: true, default).IsCompleted);
     }
 

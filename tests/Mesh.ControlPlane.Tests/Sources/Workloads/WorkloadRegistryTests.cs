@@ -59,6 +59,32 @@ public sealed class WorkloadRegistryTests : IClassFixture<WorkloadRegistryTests.
     }
 
     [SkippableTheory, InlineData("consul"), InlineData("built-in")]
+    public async Task A_port_that_is_down_is_known_by_itself_to_every_replica(string kind)
+    {
+        var registry = await registries.GetAsync(kind);
+        await using var replica = await TestReplica.StartAsync(registry, $"r-{web}");
+        await using var other = await TestReplica.StartAsync(registry, $"r2-{web}");
+        var registration = TestWorkload.Registration($"{web}-1", web);
+        registration.Ports.Add(new Port { Port_ = 9090, ListenPort = 39090, Name = "more" });
+        registration.PortsDown.Add(9090);
+        await using var workload = new TestWorkload(replica.Address);
+        Assert.Equal(WorkloadAck.Types.Status.Accepted, (await workload.SendAsync(new WorkloadUpdate { Register = registration })).Status);
+        await registry.HasAsync(web, $"{web}-1@r-{web} warning");
+        foreach (var one in new[] { replica, other })
+        {
+            await one.HasAsync(web, $"{web}-1");
+            await Eventually.TrueAsync(() => Endpoints(one) == "1 0");
+        }
+
+        await workload.SendAsync(new WorkloadUpdate { Health = new Health { State = Health.Types.State.Passing, PortsDown = { 8080 } } });
+        foreach (var one in new[] { replica, other }) await Eventually.TrueAsync(() => Endpoints(one) == "0 1");
+        await workload.SendAsync(new WorkloadUpdate { Health = new Health { State = Health.Types.State.Passing } });
+        foreach (var one in new[] { replica, other }) await Eventually.TrueAsync(() => Endpoints(one) == "1 1");
+        await registry.HasAsync(web, $"{web}-1@r-{web} passing");
+        string Endpoints(TestReplica one) => string.Join(' ', one.Store.Current.Services.Values.Single(service => service.Name.Name == web).Ports.Select(port => port.Endpoints.Length));
+    }
+
+    [SkippableTheory, InlineData("consul"), InlineData("built-in")]
     public async Task A_broken_stream_has_its_grace_and_a_return_within_it_changes_nothing(string kind)
     {
         var registry = await registries.GetAsync(kind);
