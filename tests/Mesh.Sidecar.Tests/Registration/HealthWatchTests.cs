@@ -1,5 +1,3 @@
-using System.Collections.Immutable;
-using Mesh.Sidecar.Registration;
 
 namespace Mesh.Sidecar.Tests.Registration;
 
