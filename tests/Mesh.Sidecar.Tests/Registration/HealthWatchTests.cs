@@ -1,3 +1,4 @@
+using Mesh.Sidecar.Registration;
 
 namespace Mesh.Sidecar.Tests.Registration;
 
