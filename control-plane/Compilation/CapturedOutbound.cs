@@ -10,7 +10,7 @@ namespace Mesh.ControlPlane.Compilation;
 /// <summary>
 /// The listener that takes all outbound traffic of a family of addresses, with what it was put together from: chains by service address and port,
 /// the chain for explicit use of the socket itself, and the default one for destinations that nobody knows. Immutable; the same for all nodes
-/// that listen on one address and see the same services.
+/// that listen on one address and see the same services and chains.
 /// </summary>
 /// <param name="Terms">What it was made for.</param>
 /// <param name="Parts">The chains of the services, first come, first kept.</param>

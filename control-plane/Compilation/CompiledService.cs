@@ -18,7 +18,8 @@ internal sealed class CompiledService
 
     private readonly ServiceSecurity security;
 
-    private ServiceChains? chains;
+    private readonly ConcurrentDictionary<string, ServiceChains> chains = new(StringComparer.Ordinal);
+
     private NameTable.Types.Service? bareName;
     private NameTable.Types.Service? fullName;
 
@@ -41,8 +42,13 @@ internal sealed class CompiledService
     /// <summary>The addresses that mean it.</summary>
     public ImmutableArray<string> Addresses { get; }
 
-    /// <summary>The chains by which captured outbound listeners know it.</summary>
-    public ServiceChains Chains => LazyInitializer.EnsureInitialized(ref chains, () => ServiceChains.Compile(Service, Addresses));
+    /// <summary>True when clients of a namespace know it by other chains than the rest of the mesh: their own routes say what an undeclared port speaks.</summary>
+    public bool HasOwnChains(string client) =>
+        client != Service.Name.Namespace && Service.Ports.Any(port => port.Protocol == AppProtocol.Unknown) && Service.Routes.Any(route => route.Name.Namespace == client);
+
+    /// <summary>The chains by which captured outbound listeners of clients of a namespace know it.</summary>
+    public ServiceChains Chains(string client) =>
+        chains.GetOrAdd(HasOwnChains(client) ? client : Service.Name.Namespace, static (key, self) => ServiceChains.Compile(self.Service, self.Addresses, key), this);
 
     /// <summary>What tables of names say of it.</summary>
     public NameTable.Types.Service NameEntry(bool bare) => bare

@@ -17,8 +17,8 @@ internal sealed class CompiledWorld
     private readonly CompiledPort[] ports;
     private readonly ConcurrentDictionary<string, OutboundRoutes> routes = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, OutboundRoutes> oldRoutes;
-    private readonly ConcurrentDictionary<OutboundTerms, CapturedOutbound> captured = [];
-    private readonly ConcurrentDictionary<OutboundTerms, CapturedOutbound> oldCaptured;
+    private readonly ConcurrentDictionary<(OutboundTerms Terms, string Client), CapturedOutbound> captured = [];
+    private readonly ConcurrentDictionary<(OutboundTerms Terms, string Client), CapturedOutbound> oldCaptured;
     private readonly ConcurrentDictionary<string, ResourceSet> capturedRoutes = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, ResourceSet> oldCapturedRoutes;
     private readonly ConcurrentDictionary<string, NameTables> names = new(StringComparer.Ordinal);
@@ -115,9 +115,9 @@ internal sealed class CompiledWorld
     public OutboundRoutes Routes(string client) => routes.GetOrAdd(client, static (key, world) =>
         OutboundRoutes.From([.. world.Services.SelectMany(service => service.VirtualHosts(key, world.Bare(service, key)))], world.World.Network.RegistryOnly, world.oldRoutes.GetValueOrDefault(key)), this);
 
-    /// <summary>The captured outbound listener of nodes that discover every service.</summary>
-    public CapturedOutbound Captured(OutboundTerms terms) => captured.GetOrAdd(terms, static (key, world) =>
-        CapturedOutbound.From(key, [.. world.Services.Select(service => service.Chains)], world.oldCaptured.GetValueOrDefault(key)), this);
+    /// <summary>The captured outbound listener of nodes of a namespace that discover every service: one for all but namespaces whose own routes make it another.</summary>
+    public CapturedOutbound Captured(OutboundTerms terms, string client) => captured.GetOrAdd((terms, Services.Any(service => service.HasOwnChains(client)) ? client : ""), static (key, world) =>
+        CapturedOutbound.From(key.Terms, [.. world.Services.Select(service => service.Chains(key.Client))], world.oldCaptured.GetValueOrDefault(key)), this);
 
     /// <summary>The routes its chains name, for clients of a namespace.</summary>
     public ResourceSet CapturedRoutes(string client) => capturedRoutes.GetOrAdd(client, static (key, world) =>

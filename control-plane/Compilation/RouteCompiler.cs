@@ -16,6 +16,13 @@ internal static class RouteCompiler
         return attached.Contains(client) ? [.. attached[client]] : [.. attached[service.Name.Namespace]];
     }
 
+    /// <summary>
+    /// What a port speaks for clients of a namespace: what was declared. A port of undeclared protocol with a route is HTTP or nothing: bytes that pass
+    /// beside a rule about requests would be the way around it.
+    /// </summary>
+    public static AppProtocol Spoken(Service service, ResolvedPort port, string client) =>
+        port.Protocol == AppProtocol.Unknown && Applicable(service, port, client).Length > 0 ? AppProtocol.Http : port.Protocol;
+
     /// <summary>The routes of a port; without attached ones straight to its endpoints.</summary>
     public static List<Route> Compile(Service service, ResolvedPort port, string client, EmitterKind dialect)
     {

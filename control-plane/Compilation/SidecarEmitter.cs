@@ -81,7 +81,7 @@ internal sealed class SidecarEmitter
         {
             Declare(service);
             var table = service.UpstreamRoutes(node.Namespace, port);
-            var protocol = upstream.Protocol ?? port.Protocol;
+            var protocol = upstream.Protocol ?? RouteCompiler.Spoken(service.Service, port, node.Namespace);
             if (protocol != AppProtocol.Tcp) routes.Add(table);
             AddUpstreamListener(upstream, protocol, table.Name, XdsNames.Cluster(service.Service.Name, port.Port), service.Service.Name.Host);
             return;
@@ -127,7 +127,7 @@ internal sealed class SidecarEmitter
 
     private void AddCaptured(OutboundTerms terms)
     {
-        var captured = node.SeesEverything ? world.Captured(terms) : CapturedOutbound.From(terms, [.. declared.Select(service => service.Chains)], null);
+        var captured = node.SeesEverything ? world.Captured(terms, node.Namespace) : CapturedOutbound.From(terms, [.. declared.Select(service => service.Chains(node.Namespace))], null);
         listeners.Add(captured.Listener);
         foreach (var notice in captured.Notices) notices.Add(notice.Source, notice.Text);
         if (!node.SeesEverything) routes.AddRange(declared.SelectMany(service => service.CapturedRoutes(node.Namespace)));

@@ -130,6 +130,43 @@ public sealed class CapturedOutboundTests
         Assert.Same(second.Listeners, CompiledWorld.From(after.World with { Version = 3 }, after).For(Node).Listeners);
     }
 
+    [Fact]
+    public void An_undeclared_port_with_a_route_is_HTTP_or_nothing_for_those_whom_the_route_is_for()
+    {
+        var producer = World(Given.Route("to-cart", "cart", Given.Rule(new HttpRouteMatch(), Given.Backend("cart", 82))));
+        Assert.Equal(["10.96.0.7|82|http 10.96.0.7/32 82 -> rds upstream|82||cart.default.svc.cluster.local"], Undeclared(producer.For(Node)));
+        Assert.Single(Undeclared(producer.For(Node with { Namespace = "shop" })));
+        Assert.DoesNotContain(producer.For(Node).Listeners.Get<Listener>("outbound").ListenerFilters, filter => filter.Name.Contains("http_inspector", StringComparison.Ordinal));
+
+        // A route of the callers' own namespace is for them alone: what the others send there flows as it did.
+        var consumer = CompiledWorld.From(World(Given.Route("shop/to-cart", "cart", Given.Rule(new HttpRouteMatch(), Given.Backend("cart", 82)))), null);
+        Assert.Single(Undeclared(consumer.For(Node with { Namespace = "shop" })));
+        Assert.Equal(2, Undeclared(consumer.For(Node)).Count);
+        Assert.Same(consumer.For(Node).Listeners.Items[0], consumer.For(Node with { Namespace = "other" }).Listeners.Items[0]);
+
+        // A route for another port says nothing of this one.
+        var other = Given.Route("to-cart", "cart", Given.Rule(new HttpRouteMatch(), Given.Backend("cart", 80)));
+        Assert.Equal(2, Undeclared(World(other with { Parents = [new ParentRef(Given.Name("cart"), 80)] }).For(Node)).Count);
+
+        static World World(HttpRoute route) => Given.World([], new RuleSet { Services = [Documents[0]], HttpRoutes = [route] });
+        static List<string> Undeclared(NodeConfig config) => [.. Describe(config.Listeners.Get<Listener>("outbound")).Where(text => text.Contains("|82|", StringComparison.Ordinal))];
+    }
+
+    [Fact]
+    public void An_upstream_of_undeclared_protocol_with_a_route_is_HTTP_or_nothing()
+    {
+        var node = Compiled.Node() with { DiscoverAll = false, Upstreams = [new NodeUpstream("cart", 82, new HostPort("127.0.0.1", 9000), null)] };
+        var rules = new RuleSet { Services = [Documents[0]] };
+        var detecting = Upstream(Given.World([], rules));
+        Assert.NotNull(detecting.DefaultFilterChain);
+        var ruled = Upstream(Given.World([], rules with { HttpRoutes = [Given.Route("to-cart", "cart", Given.Rule(new HttpRouteMatch(), Given.Backend("cart", 82)))] }));
+        Assert.Null(ruled.DefaultFilterChain);
+        Assert.NotNull(Rds(Assert.Single(ruled.FilterChains)));
+        Assert.Empty(ruled.ListenerFilters);
+
+        Listener Upstream(World world) => world.For(node).Listeners.Items.Select(item => item.Body.Unpack<Listener>()).Single(listener => listener.Name.StartsWith("upstream", StringComparison.Ordinal));
+    }
+
     internal static VirtualAddresses Addresses(params (string Service, string[] Addresses)[] given) =>
         new(given.ToFrozenDictionary(pair => Given.Name(pair.Service), pair => pair.Addresses.ToImmutableArray()), true);
 
