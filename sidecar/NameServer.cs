@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Net.Sockets;
+using Mesh.Api.Logging;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Dns;
 using Mesh.Sidecar.Listening;
@@ -29,11 +30,13 @@ internal static class NameServer
     ];
 
     /// <summary>The resolver of a captured workload, started; null where its queries are left alone.</summary>
-    public static DnsServer? Start(Workload workload, BoundSockets sockets, Snapshots snapshots, SidecarMetrics own, TimeProvider time)
+    public static DnsServer? Start(Workload workload, BoundSockets sockets, Snapshots snapshots, SidecarMetrics own, TimeProvider time, Log log)
     {
         if (workload.Capture is not { Dns: { IsEmpty: false } addresses }) return null;
         ImmutableArray<Socket> taken = [.. addresses.SelectMany(a => new[] { sockets.TakeDatagrams("--dns", a), sockets.Take("--dns", a) })];
-        var server = new DnsServer(taken, snapshots, new ResolverFile(ResolvConf, time), time, new Randomness(Randomness.NewSeed()));
+        var file = new ResolverFile(ResolvConf, time, log);
+        _ = file.Current; // what is wrong with it is said at the start
+        var server = new DnsServer(taken, snapshots, file, time, new Randomness(Randomness.NewSeed()));
         foreach (var (outcome, name, help) in Numbers) own.Observe($"mesh_sidecar_dns_{name}_total", help, grows: true, () => server.Counters[outcome]);
         own.Observe("mesh_sidecar_dns_in_flight", "DNS queries that wait for the machine's resolvers.", grows: false, () => server.Counters.InFlight);
         server.Start();

@@ -106,7 +106,7 @@ internal sealed class Sidecar : IAsyncDisposable
 
         // 3. The surfaces for people and machines; readiness says why not yet.
         await using var data = new DataPath(snapshots, sockets, new DataPathSettings { Self = self, DrainBound = flags.DrainTime, MaxTcpAge = flags.MaxConnectionAge, Security = security, AskDestination = identity is null ? null : AskAsync }, sink, time, log);
-        await using var names = NameServer.Start(workload, sockets, snapshots, own, time);
+        await using var names = NameServer.Start(workload, sockets, snapshots, own, time, log.For("dns"));
         await using var admin = new AdminServer(new AdminAddresses(flags.Admin, flags.Metrics, flags.Readiness), Sources(workload, traffic, data) with { Dns = () => names });
         // Traffic first: who started the application waits for that.
         await data.StartAsync(stop.Token);

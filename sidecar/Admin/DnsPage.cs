@@ -27,7 +27,7 @@ internal static class DnsPage
         var (text, resolvers) = (new StringBuilder(), server.File.Current);
         text.Append($"names of the mesh: {(server.Names is { } table ? $"{table.Services} services, {table.Externals} others" : "not known yet")}\n");
         text.Append($"everything else: {string.Join(", ", resolvers.Servers)} ({server.File.Path}: timeout {resolvers.Timeout.TotalSeconds} s, {resolvers.Attempts} attempts{(resolvers.Rotate ? ", rotate" : "")})\n");
-        if (server.File.Trouble.Length > 0) text.Append($"cannot read it: {server.File.Trouble}\n");
+        if (server.File.Trouble.Length > 0) text.Append($"in its place those that were: {server.File.Trouble}\n");
         text.Append($"in flight: {server.Counters.InFlight}\n");
         foreach (var outcome in Enum.GetValues<DnsOutcome>()) text.Append($"{outcome}: {server.Counters[outcome]}\n");
         text.Append('\n');
@@ -43,6 +43,7 @@ internal static class DnsPage
         json.WriteStartArray("resolvers");
         foreach (var one in resolvers.Servers) json.WriteStringValue(one.ToString());
         json.WriteEndArray();
+        json.WriteString("resolvers_trouble", server.File.Trouble);
         json.WriteStartObject("queries");
         foreach (var outcome in Enum.GetValues<DnsOutcome>()) json.WriteNumber(outcome.ToString(), server.Counters[outcome]);
         json.WriteEndObject();

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Net;
 using System.Net.Sockets;
 using Mesh.Sidecar.Config;
@@ -11,22 +10,23 @@ namespace Mesh.Sidecar.Dns;
 internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> message, DnsQuery query, OwnQueries own, DnsCounters counters, CancellationToken cancel) : IAsyncDisposable
 {
     private const int UsualAnswer = 4096;
-    private readonly byte[] buffer = ArrayPool<byte>.Shared.Rent(Math.Max(UsualAnswer, query.MostUdp));
+    private const int MostAnswer = 65507; // of what a datagram holds
     private Socket? socket;
     private Destination from;
-    private int length;
+    private Frame? answer;
+    private AnswerWorth worth;
 
     /// <summary>Completes when it has answered, has refused, or cannot be heard.</summary>
     public Task Hearing { get; private set; } = Task.CompletedTask;
 
-    /// <summary>What it answered.</summary>
-    public AnswerWorth Worth { get; private set; }
-
     /// <summary>True while an answer may come.</summary>
     public bool IsOpen => socket is not null && !Hearing.IsCompleted;
 
-    /// <summary>The answer.</summary>
-    public ReadOnlyMemory<byte> Answer => buffer.AsMemory(0, length);
+    /// <summary>True when it has given an answer of this worth.</summary>
+    public bool Has(AnswerWorth what) => Hearing.IsCompleted && worth == what;
+
+    /// <summary>Its answer, which is the caller's from now on.</summary>
+    public Frame? Take() => Interlocked.Exchange(ref answer, null);
 
     /// <summary>Sends the query, the first time or again.</summary>
     public async Task SendAsync()
@@ -52,7 +52,7 @@ internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> messag
             own.Done(tcp: false, from);
         }
 
-        ArrayPool<byte>.Shared.Return(buffer);
+        answer?.Dispose();
     }
 
     private void Open()
@@ -66,14 +66,18 @@ internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> messag
     /// <summary>The socket hears this server only; what it says must be about this query.</summary>
     private async Task HearAsync(Socket heard)
     {
+        var most = Math.Clamp(query.MostUdp, UsualAnswer, MostAnswer);
         try
         {
-            while (true)
+            // Until there is something no buffer is taken: many may wait, and most clients say they take much.
+            await heard.ReceiveAsync(Memory<byte>.Empty, SocketFlags.Peek, cancel);
+            answer = new Frame(most);
+            while (worth == AnswerWorth.None)
             {
-                length = await heard.ReceiveAsync(buffer, SocketFlags.None, cancel);
-                Worth = ResolverAnswers.Judge(buffer.AsSpan(0, length), message.Span, query.QuestionEnd);
-                if (Worth != AnswerWorth.None) return;
-                counters.Add(DnsOutcome.Forged);
+                answer.Length = most;
+                answer.Length = await heard.ReceiveAsync(answer.Message, SocketFlags.None, cancel);
+                worth = ResolverAnswers.Judge(answer.Message.Span, message.Span, query.QuestionEnd);
+                if (worth == AnswerWorth.None) counters.Add(DnsOutcome.Forged);
             }
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException or ObjectDisposedException)

@@ -61,16 +61,14 @@ internal sealed class DatagramServer(Socket socket, Responder responder, UdpForw
     /// <summary>One query on its way to the resolvers; ends within a client's timeout. Owns the copy of the message.</summary>
     private async Task ForwardAsync(byte[] message, int messageLength, DnsQuery query, SocketAddress from, CancellationToken stop)
     {
-        var answer = ArrayPool<byte>.Shared.Rent(Math.Max(MostAnswer, query.MostUdp));
+        var answer = ArrayPool<byte>.Shared.Rent(DnsWire.LeastUdp);
         counters.Wait(1);
         try
         {
-            var length = await forwarder.AskAsync(message.AsMemory(0, messageLength), query, answer, stop);
+            using var heard = await forwarder.AskAsync(message.AsMemory(0, messageLength), query, stop);
             if (stop.IsCancellationRequested) return;
-            if (length == 0) length = responder.Fail(message, answer, query, DnsOutcome.Unanswered);
-            else if (!responder.Believes(message, query, answer.AsSpan(0, length))) length = responder.Fail(message, answer, query, DnsOutcome.Unknown);
-            else counters.Add(DnsOutcome.Forwarded);
-            await socket.SendToAsync(answer.AsMemory(0, length), SocketFlags.None, from, stop);
+            var length = responder.Instead(message, query, heard is null ? [] : heard.Message.Span, answer, tcp: false);
+            await socket.SendToAsync(length > 0 ? answer.AsMemory(0, length) : heard!.Message, SocketFlags.None, from, stop);
         }
         catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
         {

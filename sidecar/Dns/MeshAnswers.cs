@@ -19,11 +19,15 @@ internal sealed class MeshAnswers(Snapshots snapshots, Ipv6Routes routes, Random
     /// <summary>True once there is a table.</summary>
     public bool Known => snapshots.Current.Names is not null;
 
-    /// <summary>The answer in <paramref name="answer"/>, which is as long as it may become; 0 for names that are not the mesh's.</summary>
-    public int Answer(ReadOnlySpan<byte> message, DnsQuery query, Span<byte> answer, out MeshOutcome outcome)
+    /// <summary>
+    /// The answer in <paramref name="answer"/>, which is as long as it may become; 0 for names that are not the mesh's. What is asked for besides addresses (SRV of a
+    /// service that Consul knows, too) may be known elsewhere: it has nothing of it only where it is the <paramref name="lastWord"/>.
+    /// </summary>
+    public int Answer(ReadOnlySpan<byte> message, DnsQuery query, Span<byte> answer, bool lastWord, out MeshOutcome outcome)
     {
         outcome = MeshOutcome.None;
         if (query.Opcode != DnsWire.Query || query.Class != DnsWire.Internet || snapshots.Current is not { Names: { } names } snapshot) return 0;
+        if (!lastWord && !IsOfAddresses(query.Type)) return 0;
         Span<byte> name = stackalloc byte[DnsWire.MostName];
         name = name[..DnsQuery.ReadName(message, name)];
         if (name.IsEmpty || !names.TryFind(name, out var found)) return 0;
@@ -44,6 +48,9 @@ internal sealed class MeshAnswers(Snapshots snapshots, Ipv6Routes routes, Random
         outcome = written == 0 ? MeshOutcome.Nothing : MeshOutcome.Addresses;
         return writer.End(DnsCode.None);
     }
+
+    /// <summary>HTTPS and SVCB name addresses, too: those of somebody else would lead past the mesh.</summary>
+    private static bool IsOfAddresses(ushort type) => type is DnsWire.A or DnsWire.Aaaa or DnsWire.Any or DnsWire.Https or DnsWire.Svcb;
 
     /// <summary>The addresses of a headless service, or of the instance that is asked for; false when there is no such instance.</summary>
     private static bool Instances(Snapshot snapshot, scoped MeshName found, out ReadOnlySpan<byte> v4, out ReadOnlySpan<byte> v6)

@@ -1,6 +1,8 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Net;
+using Mesh.Api.Identity;
+using Mesh.Api.Logging;
 
 namespace Mesh.Sidecar.Dns;
 
@@ -51,13 +53,15 @@ internal sealed record Resolvers(ImmutableArray<IPEndPoint> Servers, TimeSpan Ti
 
 /// <summary>
 /// A resolv.conf that somebody may change at any time, by writing it, by putting another in its place, or by mounting one over it: so it is read again,
-/// a few seconds after the last time, when somebody asks. A file that cannot be read leaves what was. Thread safe.
+/// a few seconds after the last time, when somebody asks. What cannot be read, is no file, or names nobody (somebody writes it at this moment)
+/// leaves the servers that were; that is said once. Thread safe.
 /// </summary>
-internal sealed class ResolverFile(string path, TimeProvider time, int port = Resolvers.Port)
+internal sealed class ResolverFile(string path, TimeProvider time, Log log, int port = Resolvers.Port)
 {
+    private const int Most = 64 * 1024;
     private static readonly TimeSpan Keep = TimeSpan.FromSeconds(2);
     private readonly Lock gate = new();
-    private string text = "";
+    private string? text;
     private Resolvers current = Resolvers.Usual;
     private long readAt;
     private bool everRead;
@@ -65,7 +69,7 @@ internal sealed class ResolverFile(string path, TimeProvider time, int port = Re
     /// <summary>The file.</summary>
     public string Path => path;
 
-    /// <summary>Why it could not be read the last time; empty when it could.</summary>
+    /// <summary>What is wrong with it since it was read last; empty when nothing is.</summary>
     public string Trouble { get; private set; } = "";
 
     /// <summary>What it says.</summary>
@@ -87,14 +91,25 @@ internal sealed class ResolverFile(string path, TimeProvider time, int port = Re
     {
         try
         {
-            var now = File.ReadAllText(path);
-            Trouble = "";
-            if (now == text) return;
-            (text, current) = (now, Resolvers.Parse(now, port));
+            var now = RegularFiles.ReadText(path, Most);
+            if (now == text && Trouble.Length == 0) return;
+            var next = Resolvers.Parse(now, port);
+            var namesNobody = next.Servers == Resolvers.Usual.Servers;
+            (text, current) = (now, namesNobody ? next with { Servers = current.Servers } : next);
+            Say(namesNobody ? "it names no server" : "");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            Trouble = e.Message;
+            Say(e.Message);
         }
+    }
+
+    private void Say(string trouble)
+    {
+        if (trouble == Trouble) return;
+        Trouble = trouble;
+        var asked = ("asked", string.Join(' ', current.Servers));
+        if (trouble.Length > 0) log.Warn("whom to ask about names is not known from its file: those are asked that were", ("file", path), ("reason", trouble), asked);
+        else log.Info("whom to ask about names is known again", ("file", path), asked);
     }
 }

@@ -33,22 +33,23 @@ internal sealed class Responder(MeshAnswers mesh, OwnQueries own, DnsCounters co
             return AnswerWriter.Refuse(answer, message, query, DnsCode.Refused);
         }
 
-        var limit = tcp ? answer : answer[..Math.Min(answer.Length, query.MostUdp)];
-        var length = mesh.Answer(message, query, limit, out var outcome);
-        if (length == 0) return Forward;
-        counters.Add(outcome == MeshOutcome.Addresses ? DnsOutcome.Mesh : DnsOutcome.MeshNothing);
-        return length;
+        var length = FromMesh(message, answer, tcp, query, lastWord: false);
+        return length > 0 ? length : Forward;
     }
 
     /// <summary>
-    /// Whether the resolvers' word that a name does not exist may be passed on. Not before there is a table, when the name has the form of the mesh's own: who asks
-    /// hears that nobody knows yet, and asks again, instead of giving up.
+    /// The length of what is said, in <paramref name="answer"/> (512 bytes at least), instead of what the resolvers said (<paramref name="heard"/>, empty when
+    /// nobody answered); 0 when that is passed on. A name of the mesh is there, whoever does not know it. And before there is a table nobody hears that
+    /// a name of the mesh's own form does not exist: who asks is told that nobody knows yet, and asks again, instead of giving up.
     /// </summary>
-    public bool Believes(ReadOnlySpan<byte> message, DnsQuery query, ReadOnlySpan<byte> answer)
+    public int Instead(ReadOnlySpan<byte> message, DnsQuery query, ReadOnlySpan<byte> heard, Span<byte> answer, bool tcp)
     {
-        if (mesh.Known || ResolverAnswers.CodeOf(answer) != DnsCode.NoSuchName || query.Opcode != DnsWire.Query) return true;
-        Span<byte> name = stackalloc byte[DnsWire.MostName];
-        return !MayBeMesh(name[..DnsQuery.ReadName(message, name)]);
+        var knows = !heard.IsEmpty && ResolverAnswers.CodeOf(heard) == DnsCode.None;
+        if (!knows && FromMesh(message, answer, tcp, query, lastWord: true) is > 0 and var length) return length;
+        if (heard.IsEmpty) return Fail(message, answer, query, DnsOutcome.Unanswered);
+        if (ResolverAnswers.CodeOf(heard) == DnsCode.NoSuchName && !mesh.Known && MayBeMesh(message, query)) return Fail(message, answer, query, DnsOutcome.Unknown);
+        counters.Add(DnsOutcome.Forwarded);
+        return 0;
     }
 
     /// <summary>Refuses for want of an answer.</summary>
@@ -58,11 +59,27 @@ internal sealed class Responder(MeshAnswers mesh, OwnQueries own, DnsCounters co
         return AnswerWriter.Refuse(answer, message, query, DnsCode.Failed);
     }
 
-    /// <summary>Names like <c>cart</c>, <c>cart.service.consul</c>, <c>cart.shop.svc</c> and <c>cart.shop.svc.cluster.local</c>; not <c>cart.shop</c>, which any domain looks like.</summary>
-    private static bool MayBeMesh(ReadOnlySpan<byte> name)
+    private int FromMesh(ReadOnlySpan<byte> message, Span<byte> answer, bool tcp, DnsQuery query, bool lastWord)
     {
+        var limit = tcp ? answer : answer[..Math.Min(answer.Length, query.MostUdp)];
+        var length = mesh.Answer(message, query, limit, lastWord, out var outcome);
+        if (length > 0) counters.Add(outcome == MeshOutcome.Addresses ? DnsOutcome.Mesh : DnsOutcome.MeshNothing);
+        return length;
+    }
+
+    /// <summary>Names like <c>cart</c>, <c>cart.service.consul</c>, <c>cart.shop.svc</c> and <c>cart.shop.svc.cluster.local</c>; not <c>cart.shop</c>, which any domain looks like.</summary>
+    private static bool MayBeMesh(ReadOnlySpan<byte> message, DnsQuery query)
+    {
+        if (query.Opcode != DnsWire.Query) return false;
+        Span<byte> name = stackalloc byte[DnsWire.MostName];
+        name = name[..DnsQuery.ReadName(message, name)];
         var dots = name.Count((byte)'.');
-        if (dots == 0) return !name.IsEmpty;
-        return (dots == 2 && (name.EndsWith(".service.consul"u8) || name.EndsWith(".svc"u8))) || (dots == 4 && name.EndsWith(".svc.cluster.local"u8));
+        return dots switch
+        {
+            0 => !name.IsEmpty,
+            2 => name.EndsWith(".service.consul"u8) || name.EndsWith(".svc"u8),
+            4 => name.EndsWith(".svc.cluster.local"u8),
+            _ => false,
+        };
     }
 }

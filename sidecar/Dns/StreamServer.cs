@@ -104,12 +104,10 @@ internal sealed class StreamServer(Socket socket, Responder responder, TcpForwar
         var own = 0;
         var answered = await forwarder.AskAsync(message, query, async heard =>
         {
-            if (responder.Believes(message.Message.Span, query, heard.Message.Span)) await WriteAsync(client, heard, stop);
-            else own = responder.Fail(message.Message.Span, answer.Message.Span, query, DnsOutcome.Unknown);
+            own = responder.Instead(message.Message.Span, query, heard.Message.Span, answer.Message.Span, tcp: true);
+            if (own == 0) await WriteAsync(client, heard, stop);
         }, stop);
-        if (!answered) return responder.Fail(message.Message.Span, answer.Message.Span, query, DnsOutcome.Unanswered);
-        if (own == 0) counters.Add(DnsOutcome.Forwarded);
-        return own;
+        return answered ? own : responder.Instead(message.Message.Span, query, [], answer.Message.Span, tcp: true);
     }
 
     private async Task<Frame?> ReadAsync(Socket client, CancellationToken stop)

@@ -108,19 +108,23 @@ internal sealed class TcpForwarder(ResolverFile file, OwnQueries own, DnsCounter
     /// <summary>A connection to a server. It is known to be ours before anything leaves from it.</summary>
     private sealed class Asked(IPEndPoint server, OwnQueries own) : IDisposable
     {
+        private Socket? socket;
         private Destination from;
 
-        public Socket Socket { get; } = new(server.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        public Socket Socket => socket ?? throw new InvalidOperationException("not connected");
 
         public async Task ConnectAsync(CancellationToken cancel)
         {
-            await Socket.ConnectAsync(server, cancel);
-            from = own.Leave(tcp: true, Socket.LocalEndPoint!);
+            // Here, where that may fail: without IPv6, or without a descriptor left, there is none.
+            socket = new Socket(server.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            await socket.ConnectAsync(server, cancel);
+            from = own.Leave(tcp: true, socket.LocalEndPoint!);
         }
 
         public void Dispose()
         {
-            Socket.Dispose();
+            if (socket is null) return;
+            socket.Dispose();
             own.Done(tcp: true, from);
         }
     }

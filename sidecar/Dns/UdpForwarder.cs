@@ -15,10 +15,10 @@ internal sealed class UdpForwarder(ResolverFile file, OwnQueries own, DnsCounter
     private uint turn;
 
     /// <summary>
-    /// Asks. The answer's length, the answer in <paramref name="answer"/> with the client's identifier: of who answered, else of who refused; 0 when
-    /// nobody did either. <paramref name="message"/> gets another identifier.
+    /// Asks. The answer, with the client's identifier: of who answered, else of who refused; null when nobody did either. <paramref name="message"/> gets
+    /// another identifier.
     /// </summary>
-    public async Task<int> AskAsync(Memory<byte> message, DnsQuery query, Memory<byte> answer, CancellationToken stop)
+    public async Task<Frame?> AskAsync(Memory<byte> message, DnsQuery query, CancellationToken stop)
     {
         var resolvers = file.Current;
         var servers = InOrder(resolvers, Interlocked.Increment(ref turn));
@@ -29,10 +29,9 @@ internal sealed class UdpForwarder(ResolverFile file, OwnQueries own, DnsCounter
         try
         {
             var best = await HearAsync(asked, resolvers, over.Token);
-            if (best is null) return 0;
-            best.Answer.CopyTo(answer);
-            ResolverAnswers.SetId(answer.Span, query.Id);
-            return best.Answer.Length;
+            var answer = best?.Take();
+            if (answer is not null) ResolverAnswers.SetId(answer.Message.Span, query.Id);
+            return answer;
         }
         finally
         {
@@ -64,7 +63,7 @@ internal sealed class UdpForwarder(ResolverFile file, OwnQueries own, DnsCounter
             if (await FirstAsync(asked, server, Task.Delay(share, time, cancel)) is { } heard) return heard;
         }
 
-        return await FirstAsync(asked, null, end) ?? asked.FirstOrDefault(s => s.Worth == AnswerWorth.Refusal);
+        return await FirstAsync(asked, null, end) ?? asked.FirstOrDefault(s => s.Has(AnswerWorth.Refusal));
     }
 
     /// <summary>Who answers first; null when <paramref name="next"/> has nothing more to say, when nobody has, or when the time is over.</summary>
@@ -72,7 +71,7 @@ internal sealed class UdpForwarder(ResolverFile file, OwnQueries own, DnsCounter
     {
         while (true)
         {
-            if (asked.FirstOrDefault(s => s.Worth == AnswerWorth.Good) is { } good) return good;
+            if (asked.FirstOrDefault(s => s.Has(AnswerWorth.Good)) is { } good) return good;
             if (over.IsCompleted || next?.Hearing.IsCompleted == true) return null;
             var open = asked.Where(s => s.IsOpen).Select(s => s.Hearing).ToList();
             if (open.Count == 0) return null;

@@ -56,11 +56,25 @@ internal sealed class StateFolder(string path, TimeProvider time)
         SecureFiles.WriteAtomically(FilePath, file => StateFile.Write(file, kept));
     }
 
+    private static DateTimeOffset ConfirmedAt(KeptConfiguration kept)
+    {
+        try
+        {
+            if (kept.Confirmed is { } stamp) return stamp.ToDateTimeOffset();
+        }
+        catch (InvalidOperationException)
+        {
+            // No time at all: seconds of no year there is.
+        }
+
+        throw new StateRefusedException("damaged", "does not say of when it is");
+    }
+
     private void CheckAge(KeptConfiguration kept)
     {
-        if (kept.Confirmed is not { } stamp) throw new StateRefusedException("damaged", "does not say of when it is");
-        var age = time.GetUtcNow() - stamp.ToDateTimeOffset();
-        var when = stamp.ToDateTimeOffset().ToString("u", CultureInfo.InvariantCulture);
+        var confirmed = ConfirmedAt(kept);
+        var age = time.GetUtcNow() - confirmed;
+        var when = confirmed.ToString("u", CultureInfo.InvariantCulture);
         if (age > MostAge) throw new StateRefusedException("old", $"is of {when}: no control plane has stood behind it for {age.TotalHours:0} hours, and {MostAge.TotalHours:0} are the most");
         if (age < -ClockSlack) throw new StateRefusedException("clock", $"is of {when}, which the clock here says is to come: how old it is cannot be known");
     }

@@ -88,6 +88,8 @@ internal sealed class StateKeeper(StateFolder folder, Func<bool, KeptConfigurati
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             Interlocked.Increment(ref failures);
+            // Still to be kept, also when no control plane is there by then.
+            if (asChanged) Volatile.Write(ref dirty, 1);
             if (!failing) log.Error("the configuration cannot be kept: it serves, and a restart without a control plane will not have it", ("reason", e.Message));
             failing = true;
         }

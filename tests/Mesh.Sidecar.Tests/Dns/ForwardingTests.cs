@@ -260,6 +260,68 @@ public sealed class ForwardingTests
         Assert.Equal(code, (await test.AskTcpAsync(Messages.Query(name)))[0][3] & 15);
     }
 
+    [Theory]
+    [InlineData(0, "cart.service.consul", 0)]
+    // The name is there, whoever says that it is not, or cannot say.
+    [InlineData(3, "cart.service.consul", 0)]
+    [InlineData(2, "cart", 0)]
+    [InlineData(5, "cart", 0)]
+    [InlineData(-1, "cart", 0)]
+    [InlineData(3, "cart.other", 3)]
+    [InlineData(-1, "cart.other", 2)]
+    public async Task ServicesOfTheMeshHaveWhatOthersKnowOfThem(int said, string name, int code)
+    {
+        using var resolver = new FakeResolver("127.0.0.1", 0, (q, _) => said < 0 ? [] : [Messages.Answer(q, (byte)said, said == 0 ? ["192.0.2.7"] : [])]);
+        await using var test = new ResolverTest("nameserver 127.0.0.1\noptions timeout:1", resolver.Port);
+        var query = Messages.Query(name, Messages.Srv, udp: 1232);
+        foreach (var answer in new[] { await test.AskAsync(query), (await test.AskTcpAsync(query))[0] })
+        {
+            Assert.Equal((code, said == 0 ? 1 : 0), (answer[3] & 15, answer[7]));
+            Assert.Equal(query[..2], answer[..2]);
+        }
+
+        Assert.Contains(resolver.Seen, s => s.Tcp);
+        Assert.Contains(resolver.Seen, s => !s.Tcp);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task ANameThatIsTheMeshsByTheTimeItIsDeniedIsAnswered(bool tcp)
+    {
+        var snapshots = Given.With(null);
+        using var resolver = new FakeResolver("127.0.0.1", 0, (q, _) =>
+        {
+            snapshots.Publish(new Snapshot { Number = 2, Names = Given.Read(Given.Shop) });
+            return [Messages.Answer(q, 3)];
+        });
+        await using var test = new ResolverTest("nameserver 127.0.0.1", resolver.Port, snapshots);
+        var answer = tcp ? (await test.AskTcpAsync(Messages.Query("cart")))[0] : await test.AskAsync(Messages.Query("cart"));
+        Assert.Equal("240.0.0.1", Assert.Single(Messages.Of(answer).Addresses));
+    }
+
+    [Theory]
+    [InlineData(512)]
+    [InlineData(4096)]
+    [InlineData(65535)]
+    public async Task ALongAnswerComesWholeToWhoTakesIt(int udp)
+    {
+        // Some stubs on loopback say more in a datagram than any network carries.
+        var most = Math.Min(udp, 65507);
+        using var resolver = new FakeResolver("127.0.0.1", 0, (q, _) => [[.. Messages.Answer(q, 0, "192.0.2.7"), .. new byte[most - Messages.QuestionEnd(q) - 16]]]);
+        await using var test = new ResolverTest("nameserver 127.0.0.1", resolver.Port);
+        Assert.Equal(most, (await test.AskAsync(Messages.Query("www.example.com", udp: udp))).Length);
+    }
+
+    [Fact]
+    public async Task AServerThatTheKernelWillNotDialIsPassedOver()
+    {
+        using var second = new FakeResolver("127.0.0.1", 0, (q, _) => [Messages.Answer(q, 0, "192.0.2.7")]);
+        await using var test = new ResolverTest("nameserver 255.255.255.255\nnameserver 127.0.0.1", second.Port);
+        foreach (var answer in new[] { (await test.AskTcpAsync(Foreign))[0], await test.AskAsync(Foreign) })
+            Assert.EndsWith("C0000207", Convert.ToHexString(answer), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task AnEndWithQueriesOnTheirWayLeavesNothing()
     {

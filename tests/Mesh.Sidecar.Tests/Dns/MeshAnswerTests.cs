@@ -58,7 +58,8 @@ public sealed class MeshAnswerTests
     // ::1 is always routed where there is IPv6; the other one never is in this network.
     [InlineData("cart", Messages.Aaaa, "::1")]
     [InlineData("web.default", Messages.Aaaa, "")]
-    [InlineData("cart", Messages.Srv, "")]
+    // HTTPS and SVCB hold addresses of their own: those of somebody else would lead past the mesh.
+    [InlineData("cart", 64, "")]
     [InlineData("cart", 65, "")]
     [InlineData("cart", Messages.Any, "240.0.0.1 ::1")]
     public void OtherTypesAreNotThere(string name, ushort type, string addresses)
@@ -70,6 +71,13 @@ public sealed class MeshAnswerTests
 
         static void Skip(ushort type) => Xunit.Skip.If(type is Messages.Aaaa or Messages.Any && !System.Net.Sockets.Socket.OSSupportsIPv6, "no IPv6 here");
     }
+
+    [Theory]
+    [InlineData(Messages.Srv)]
+    [InlineData(12)]
+    [InlineData(15)]
+    [InlineData(16)]
+    public void WhatIsNoAddressOthersMayKnow(ushort type) => Assert.Null(Given.Ask(Given.Responder(Given.With(Given.Shop)), Messages.Query("cart.service.consul", type)));
 
     [Fact]
     public void AnotherClassIsNotOurs() => Assert.Null(Given.Ask(Given.Responder(Given.With(Given.Shop)), Messages.Query("cart", kind: 3)));

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
+using Mesh.Api.Logging;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Dns;
 using Mesh.Sidecar.Resilience;
@@ -23,7 +24,7 @@ internal sealed class ResolverTest : IAsyncDisposable
         address = (IPEndPoint)udp.LocalEndPoint!;
         tcp.Bind(address);
         tcp.Listen();
-        Server = new DnsServer([udp, tcp], snapshots ?? Given.With(Given.Shop), new ResolverFile(folder["resolv.conf"], TimeProvider.System, port), TimeProvider.System, new Randomness(1));
+        Server = new DnsServer([udp, tcp], snapshots ?? Given.With(Given.Shop), new ResolverFile(folder["resolv.conf"], TimeProvider.System, Log.Silent, port), TimeProvider.System, new Randomness(1));
         Server.Start();
     }
 

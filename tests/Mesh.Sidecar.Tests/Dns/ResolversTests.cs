@@ -1,3 +1,4 @@
+using Mesh.Api.Logging;
 using Mesh.Sidecar.Dns;
 using Mesh.Tests;
 
@@ -21,20 +22,45 @@ public sealed class ResolversTests
         Assert.Equal((timeout, attempts, rotate), ((int)read.Timeout.TotalSeconds, read.Attempts, read.Rotate));
     }
 
-    [Fact]
-    public void AFileThatIsGoneLeavesWhatWas()
+    [Theory]
+    [InlineData("gone")]
+    [InlineData("empty")]
+    [InlineData("nobody")]
+    [InlineData("folder")]
+    [InlineData("pipe")]
+    [InlineData("endless")]
+    public async Task WhatIsNoSuchFileLeavesTheServersThatWereAndIsSaidOnce(string what)
     {
         using var folder = new TemporaryFolder();
-        var time = new ManualTimeProvider();
-        var file = new ResolverFile(folder["resolv.conf"], time);
+        var (time, lines, path) = (new ManualTimeProvider(), new LogLines(), folder["resolv.conf"]);
+        var file = new ResolverFile(path, time, Log.To(lines, Level.Info, time));
         Assert.Equal(("127.0.0.1:53", true), (string.Join(' ', file.Current.Servers), file.Trouble.Length > 0));
-        File.WriteAllText(folder["resolv.conf"], "nameserver 10.0.0.1");
+        File.WriteAllText(path, "nameserver 10.0.0.1");
         Assert.Equal("127.0.0.1:53", string.Join(' ', file.Current.Servers)); // not read again so soon
         time.Advance(TimeSpan.FromSeconds(3));
         Assert.Equal(("10.0.0.1:53", ""), (string.Join(' ', file.Current.Servers), file.Trouble));
-        File.Delete(folder["resolv.conf"]);
+        File.Delete(path);
+        if (what == "empty") File.WriteAllText(path, "");
+        if (what == "nobody") File.WriteAllText(path, "search corp.example\noptions timeout:7\n");
+        if (what == "folder") Directory.CreateDirectory(path);
+        if (what == "pipe") System.Diagnostics.Process.Start("mkfifo", path).WaitForExit();
+        if (what == "endless") using (var large = File.Create(path)) large.SetLength(1L << 40);
+        for (var i = 0; i < 3; i++)
+        {
+            time.Advance(TimeSpan.FromSeconds(3));
+            // A pipe that nobody writes to must not hold up all names.
+            var now = await Task.Run(() => file.Current).WaitAsync(TimeSpan.FromSeconds(20));
+            Assert.Equal("10.0.0.1:53", string.Join(' ', now.Servers));
+            Assert.Equal(what == "nobody" ? 7 : 5, now.Timeout.TotalSeconds);
+            Assert.NotEmpty(file.Trouble);
+        }
+
+        Assert.Equal(2, lines.Count("is not known from its file")); // at the start, and now
+        if (Directory.Exists(path)) Directory.Delete(path);
+        File.Delete(path);
+        File.WriteAllText(path, "nameserver 10.0.0.1");
         time.Advance(TimeSpan.FromSeconds(3));
-        Assert.Equal("10.0.0.1:53", string.Join(' ', file.Current.Servers));
-        Assert.NotEmpty(file.Trouble);
+        Assert.Equal(("10.0.0.1:53", 5, ""), (string.Join(' ', file.Current.Servers), (int)file.Current.Timeout.TotalSeconds, file.Trouble));
+        Assert.Equal(2, lines.Count("is known again"));
     }
 }

@@ -47,11 +47,15 @@ public sealed class StateFolderTests : IDisposable
         else Assert.Equal(reason, Refusal().Reason);
     }
 
-    [Fact]
-    public void WithoutADateItIsRefused()
+    [Theory]
+    [InlineData(null, 0)]
+    [InlineData(long.MaxValue, 0)]
+    [InlineData(long.MinValue, 0)]
+    [InlineData(1L, -1)]
+    public void WithoutADateItIsRefused(long? seconds, int nanos)
     {
         var kept = Given.Kept();
-        kept.Confirmed = null;
+        kept.Confirmed = seconds is { } s ? new Timestamp { Seconds = s, Nanos = nanos } : null;
         folder.Write(kept);
         Assert.Equal("damaged", Refusal().Reason);
     }

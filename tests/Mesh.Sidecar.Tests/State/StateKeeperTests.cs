@@ -88,6 +88,21 @@ public sealed class StateKeeperTests : IAsyncDisposable
         Assert.Equal(1, lines.Count("is kept again"));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task WhatADiskRefusedIsKeptWithoutAControlPlaneToo(bool atTheEnd)
+    {
+        await File.WriteAllTextAsync(outer["state"], "in the way");
+        number = 3;
+        keeper.Signal();
+        await PassUntilAsync(() => keeper.Failures == 1);
+        File.Delete(outer["state"]);
+        if (atTheEnd) await stop.CancelAsync();
+        await PassUntilAsync(() => keeper.Written == 1);
+        Assert.Equal("3", Read());
+    }
+
     private async Task PassUntilAsync(Func<bool> condition) => await Eventually.TrueAsync(() =>
     {
         if (condition()) return true;
