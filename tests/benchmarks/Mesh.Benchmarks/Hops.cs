@@ -33,14 +33,17 @@ internal static class Hops
     {
         var port = Ports.Free();
         Directory.CreateDirectory(folder);
-        var config = $$"""
-            worker_processes 1; daemon off; master_process off; pid {{folder}}/backend.pid; error_log stderr warn;
-            events { worker_connections 4096; }
-            http { access_log off; keepalive_requests 100000000; keepalive_timeout 3600s;
-              server { listen 127.0.0.1:{{port}} reuseport; location / { default_type text/plain; return 200 "{{new string('x', 100)}}"; } } }
-            """;
+        var config = Backend($"127.0.0.1:{port}", folder);
         return Subject.Start("backend", port, cores, Path.Combine(folder, "backend.log"), "nginx", "-p", folder, "-c", Write(folder, "backend.conf", config));
     }
+
+    /// <summary>The configuration of such an nginx at an address.</summary>
+    public static string Backend(string listen, string folder) => $$"""
+        worker_processes 1; daemon off; master_process off; pid {{folder}}/backend.pid; error_log stderr warn;
+        events { worker_connections 16384; }
+        http { access_log off; keepalive_requests 100000000; keepalive_timeout 3600s;
+          server { listen {{listen}} reuseport; location / { default_type text/plain; return 200 "{{new string('x', 100)}}"; } } }
+        """;
 
     private static Subject StartMesh(int port, int backend, string cores, string folder, string log) =>
         Subject.Start(
@@ -58,7 +61,7 @@ internal static class Hops
     private static string Haproxy(int port, int backend) => string.Create(CultureInfo.InvariantCulture, $"""
         global
           nbthread 1
-          maxconn 4000
+          maxconn 8000
         defaults
           mode http
           timeout connect 5s
@@ -75,7 +78,7 @@ internal static class Hops
 
     private static string Nginx(string folder, int port, int backend) => $$"""
         worker_processes 1; daemon off; master_process off; pid {{folder}}/nginx.pid; error_log stderr warn;
-        events { worker_connections 4096; }
+        events { worker_connections 16384; }
         http { access_log off; keepalive_requests 100000000; keepalive_timeout 3600s;
           upstream app { server 127.0.0.1:{{backend}}; keepalive 128; keepalive_requests 100000000; }
           server { listen 127.0.0.1:{{port}}; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; } } }

@@ -12,23 +12,31 @@ internal static partial class Load
     /// Runs wrk and returns the number of completed requests; throws when any answer was not 2xx, or a connection broke. Without reuse every request has
     /// a connection of its own.
     /// </summary>
-    public static long Wrk(string cores, int port, int connections, int seconds, bool reuse = true)
+    public static long Wrk(string cores, int port, int connections, int seconds, bool reuse = true) =>
+        Wrk([], cores, $"127.0.0.1:{port}", connections, seconds, reuse);
+
+    /// <summary>The same to any address, run by another command (<c>ip netns exec NAME</c>).</summary>
+    public static long Wrk(string[] inside, string cores, string authority, int connections, int seconds, bool reuse = true)
     {
         string[] close = reuse ? [] : ["-H", "Connection: close"];
-        var output = Run(["taskset", "-c", cores, "wrk", "-t1", $"-c{connections}", $"-d{seconds}s", .. close, $"http://127.0.0.1:{port}/"]);
+        var output = Run([.. inside, "taskset", "-c", cores, "wrk", "-t1", $"-c{connections}", $"-d{seconds}s", .. close, $"http://{authority}/"]);
         if (output.Contains("Non-2xx", StringComparison.Ordinal)) throw new InvalidOperationException("answers other than 2xx:\n" + output);
         if (output.Contains("Socket errors", StringComparison.Ordinal)) throw new InvalidOperationException("connections broke:\n" + output);
         return long.Parse(Requests().Match(output).Groups["n"].ValueSpan, CultureInfo.InvariantCulture);
     }
 
     /// <summary>Runs fortio at a constant rate; p50 and p99 in microseconds.</summary>
-    public static (double P50, double P99)? Fortio(string cores, int port, int rate, int connections, int seconds)
+    public static (double P50, double P99)? Fortio(string cores, int port, int rate, int connections, int seconds) =>
+        Fortio([], cores, $"127.0.0.1:{port}", rate, connections, seconds);
+
+    /// <summary>The same to any address, run by another command.</summary>
+    public static (double P50, double P99)? Fortio(string[] inside, string cores, string authority, int rate, int connections, int seconds)
     {
         var fortio = Environment.GetEnvironmentVariable("MESH_BENCH_FORTIO");
         if (string.IsNullOrEmpty(fortio)) return null;
         var json = Run([
-            "taskset", "-c", cores, fortio, "load", "-quiet", "-qps", $"{rate}", "-c", $"{connections}", "-uniform", "-nocatchup=false",
-            "-t", $"{seconds}s", "-r", "0.00001", "-p", "50,99", "-json", "-", $"http://127.0.0.1:{port}/"]);
+            .. inside, "taskset", "-c", cores, fortio, "load", "-quiet", "-qps", $"{rate}", "-c", $"{connections}", "-uniform", "-nocatchup=false",
+            "-t", $"{seconds}s", "-r", "0.00001", "-p", "50,99", "-json", "-", $"http://{authority}/"]);
         using var document = JsonDocument.Parse(json[json.IndexOf('{', StringComparison.Ordinal)..]);
         var codes = document.RootElement.GetProperty("RetCodes").EnumerateObject().ToList();
         if (codes.Any(c => c.Name != "200")) throw new InvalidOperationException("answers other than 200: " + string.Join(' ', codes));

@@ -55,7 +55,7 @@ internal static class PairPrograms
         var text = new StringBuilder("""
             global
               nbthread 1
-              maxconn 4000
+              maxconn 8000
               tune.ssl.cachesize 0
             defaults
               timeout connect 5s
@@ -92,7 +92,7 @@ internal static class PairPrograms
         return $$"""
             load_module {{StreamModule}};
             worker_processes 1; daemon off; master_process off; pid {{folder}}/nginx.pid; error_log stderr warn;
-            events { worker_connections 4096; }
+            events { worker_connections 16384; }
             http { access_log off; keepalive_requests 100000000; keepalive_timeout 3600s;
               upstream next { server 127.0.0.1:{{http.Target}}; keepalive 128; keepalive_requests 100000000; }
               {{Server(http, location)}} }

@@ -7,6 +7,10 @@ internal static class PairResources
     private const string NoLimits =
         """ "circuit_breakers": { "thresholds": [ { "max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000 } ] }, """;
 
+    private const string OriginalDestination = """
+        "listener_filters": [ { "name": "od", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst" } } ],
+        """;
+
     /// <summary>The resources; <paramref name="filters"/> gives the HTTP filters of a leg before the router, each with a comma behind it.</summary>
     public static string Write(string end, IReadOnlyList<Leg> legs, PairCertificates? certificates, bool forEnvoy, Func<Leg, string>? filters = null) => $$"""
         { "static_resources": {
@@ -16,10 +20,17 @@ internal static class PairResources
 
     private static string Listener(Leg leg, string end, PairCertificates certificates, bool forEnvoy, string filters) => $$"""
         { "name": "{{leg.Name}}", "traffic_direction": "{{(end == "server" ? "INBOUND" : "OUTBOUND")}}",
-            "address": { "socket_address": { "address": "127.0.0.1", "port_value": {{leg.Listen}} } },
-            {{(leg.Detects ? Detection(leg) : "")}}
-            "filter_chains": [ { {{(leg.Detects ? "\"filter_chain_match\": { \"application_protocols\": [ \"http/1.0\", \"http/1.1\", \"h2c\" ] }, " : "")}} {{(leg.TlsIn ? Downstream(leg, end, certificates, forEnvoy) : "")}}"filters": [ {{(leg.IsHttp ? Http(leg, filters) : Tcp(leg))}} ] } ] }
+            "address": { "socket_address": { "address": "{{leg.ListenAddress}}", "port_value": {{leg.Listen}} } },
+            {{(leg.Detects ? Detection(leg) : "")}}{{(leg.Captured is null ? "" : OriginalDestination)}}
+            "filter_chains": [ { {{Match(leg)}} {{(leg.TlsIn ? Downstream(leg, end, certificates, forEnvoy) : "")}}"filters": [ {{(leg.IsHttp ? Http(leg, filters) : Tcp(leg))}} ] } ] }
         """;
+
+    private static string Match(Leg leg)
+    {
+        if (leg.Detects) return """ "filter_chain_match": { "application_protocols": [ "http/1.0", "http/1.1", "h2c" ] }, """;
+        if (leg.Captured is not { } meant) return "";
+        return $$""" "filter_chain_match": { "prefix_ranges": [ { "address_prefix": "{{meant.Address}}", "prefix_len": 32 } ], "destination_port": {{meant.Port}} }, """;
+    }
 
     private static string Detection(Leg leg) => $$"""
         "listener_filters": [ { "name": "http", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector" } } ],
@@ -40,10 +51,12 @@ internal static class PairResources
               "stat_prefix": "{{leg.Name}}", "cluster": "{{leg.Name}}" } }
         """;
 
-    private static string Cluster(Leg leg, string end, PairCertificates certificates, bool forEnvoy) => $$"""
+    private static string Cluster(Leg leg, string end, PairCertificates certificates, bool forEnvoy) => leg.ToOriginal
+        ? $$"""{ "name": "{{leg.Name}}", "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "5s" }"""
+        : $$"""
         { "name": "{{leg.Name}}", "type": "STATIC", "connect_timeout": "5s",{{(forEnvoy ? NoLimits : "")}}{{(leg.TlsOut ? Upstream(leg, end, certificates, forEnvoy) : "")}}
             "load_assignment": { "cluster_name": "{{leg.Name}}", "endpoints": [ { "lb_endpoints": [
-              { "endpoint": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": {{leg.Target}} } } } } ] } ] } }
+              { "endpoint": { "address": { "socket_address": { "address": "{{leg.TargetAddress}}", "port_value": {{leg.Target}} } } } } ] } ] } }
         """;
 
     private static string Downstream(Leg leg, string end, PairCertificates certificates, bool forEnvoy) => $$"""
