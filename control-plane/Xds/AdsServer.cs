@@ -67,7 +67,12 @@ internal sealed class AdsServer : IDisposable
         using var stream = new AdsStream(node, $"{Interlocked.Increment(ref streams):x}", services) { AdmittedAt = nodes.World.Version, Holder = HolderOf(context), SeenAt = context.Http.Connection.RemoteIpAddress };
         var log = services.Log;
         log.Info("a node connected", ("node", node.Id), ("client", node.UserAgent));
-        nodes.Add(stream);
+        if (nodes.Add(stream) is { } problem)
+        {
+            services.Metrics.Disbelieved();
+            log.Warn("a node's address is not believed", ("node", node.Id), ("identity", node.Identity), ("error", problem));
+        }
+
         var reason = "client";
         try
         {
@@ -164,6 +169,7 @@ internal sealed class AdsServer : IDisposable
 
     private void OnConfig()
     {
+        nodes.Reconsider();
         nodes.WakeAll();
         nodes.UpdateInterest();
     }

@@ -15,6 +15,7 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed, Captured
 {
     private readonly ConcurrentDictionary<AdsStream, bool> streams = new();
     private readonly Lock interestGate = new();
+    private readonly Lock beliefGate = new();
 
     /// <summary>How many there are.</summary>
     public int Count => streams.Count;
@@ -31,22 +32,49 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed, Captured
         foreach (var (stream, _) in streams) stream.Wake();
     }
 
-    /// <summary>A node has connected.</summary>
-    public void Add(AdsStream stream)
+    /// <summary>A node has connected. Null, or why the address at which it says that its traffic is captured is not believed to be its own.</summary>
+    public string? Add(AdsStream stream)
     {
-        streams[stream] = true;
-        // Nobody makes an address one of the mesh by saying that it is his.
-        if (stream.Node is { Identity: { } identity, Captured: { } address } node && OwnAddress.Is(address, stream.SeenAt, identity, store.Current.Authority))
-            captured.Add(stream, new CapturedNode(address, identity, node.Workload, node.Traits));
+        var problem = Believe(stream, isNew: true);
         UpdateInterest();
+        return problem;
     }
 
     /// <summary>A node's stream has ended.</summary>
     public void Remove(AdsStream stream)
     {
-        streams.TryRemove(stream, out _);
-        if (stream.Node.Captured is { } address) captured.Remove(stream, address);
+        lock (beliefGate)
+        {
+            streams.TryRemove(stream, out _);
+            if (stream.Node.Captured is { } address) captured.Remove(stream, address);
+        }
+
         UpdateInterest();
+    }
+
+    /// <summary>Looks again at those whose address was not believed: what they are granted changes.</summary>
+    public void Reconsider()
+    {
+        foreach (var (stream, believed) in streams)
+        {
+            if (!believed) Believe(stream, isNew: false);
+        }
+    }
+
+    /// <summary>Nobody makes an address one of the mesh by saying that it is his.</summary>
+    private string? Believe(AdsStream stream, bool isNew)
+    {
+        // In turns with its end: who is gone is not there any more.
+        lock (beliefGate)
+        {
+            if (!isNew && !streams.ContainsKey(stream)) return null;
+            var (node, claims) = (stream.Node, stream.Node is { Identity: not null, Captured: not null });
+            streams[stream] = !claims || OwnAddress.Is(node.Captured!, stream.SeenAt, node.Identity!, store.Current.Authority);
+            if (!claims) return null;
+            if (!streams[stream]) return OwnAddress.Problem(node.Captured!, stream.SeenAt);
+            captured.Add(stream, new CapturedNode(node.Captured!, node.Identity!, node.Workload, node.Traits));
+            return null;
+        }
     }
 
     /// <summary>

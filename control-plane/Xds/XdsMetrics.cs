@@ -11,6 +11,7 @@ internal sealed class XdsMetrics : IDisposable
     private readonly Counter<long> nacks;
     private readonly Counter<long> ended;
     private readonly Counter<long> denied;
+    private readonly Counter<long> disbelieved;
     private readonly Histogram<double> convergence;
 
     public XdsMetrics(Func<int> connected)
@@ -19,6 +20,7 @@ internal sealed class XdsMetrics : IDisposable
         nacks = meter.CreateCounter<long>("mesh_xds_nacks_total", description: "Responses nodes refused, by resource type.");
         ended = meter.CreateCounter<long>("mesh_xds_streams_ended_total", description: "xDS streams that ended, by reason.");
         denied = meter.CreateCounter<long>("mesh_xds_refused_total", description: "xDS streams refused because the node's identity does not allow what it asks for, by reason.");
+        disbelieved = meter.CreateCounter<long>("mesh_xds_addresses_disbelieved_total", description: "Captured nodes that connected and whose address is neither the one they were seen at nor granted.");
         meter.CreateObservableGauge("mesh_xds_connected_nodes", connected, description: "xDS streams that are open.");
         convergence = meter.CreateHistogram<double>(
             "mesh_xds_convergence_seconds",
@@ -36,6 +38,8 @@ internal sealed class XdsMetrics : IDisposable
     public void Ended(string reason) => ended.Add(1, Tag("reason", reason));
 
     public void Denied(string reason) => denied.Add(1, Tag("reason", reason));
+
+    public void Disbelieved() => disbelieved.Add(1);
 
     public void Dispose() => meter.Dispose();
 

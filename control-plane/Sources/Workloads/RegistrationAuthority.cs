@@ -37,11 +37,9 @@ internal static class RegistrationAuthority
             return new Refusal("identity", $"an identity of {identity.Length} characters does not fit into the registry, which takes {MeshMeta.MaxValue}");
         return OwnAddress.Is(IPAddress.Parse(instance.Address), seenAt, identity, world.Authority)
             ? null
-            : new Refusal("address", $"address {instance.Address} is not the workload's: its connection comes from {Shown(seenAt)}; make its join token with --address {instance.Address} if it is");
+            : new Refusal("address", OwnAddress.Problem(IPAddress.Parse(instance.Address), seenAt));
     }
 
     /// <summary>A name somebody can read in a metric, and words for whoever is refused.</summary>
     public sealed record Refusal(string Reason, string Text);
-
-    private static string Shown(IPAddress? address) => address is null ? "no IP address" : (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString();
 }

@@ -84,6 +84,56 @@ public sealed class ConnectedDestinationTests
         Assert.Equal(expected, (await AskAsync(server, "10.0.0.9")).Verdict);
     }
 
+    [Theory]
+    // What the node says its address is, where its connection comes from, whether it is believed.
+    [InlineData("10.0.0.5", "10.0.0.5", true)]
+    [InlineData("10.0.0.5", "::ffff:10.0.0.5", true)]
+    [InlineData("::ffff:10.0.0.5", "10.0.0.5", true)]
+    [InlineData("2001:db8::5", "2001:db8:0::5", true)]
+    // Another's: a database of nobody's mesh, a neighbour, the loopback from afar.
+    [InlineData("10.0.0.9", "10.0.0.5", false)]
+    [InlineData("127.0.0.9", "10.0.0.5", false)]
+    // Behind address translation its own address is not the one it is seen at; that one is, whatever it says.
+    [InlineData("10.0.0.5", "192.0.2.1", false)]
+    // Of two families one is seen.
+    [InlineData("2001:db8::5", "10.0.0.5", false)]
+    [InlineData("fe80::5", "fe80::5%3", false)]
+    [InlineData("0.0.0.0", "10.0.0.5", false)]
+    [InlineData("::", "2001:db8::5", false)]
+    public async Task A_node_has_the_address_it_is_seen_at(string said, string seenAt, bool believed)
+    {
+        await using var server = await AdsTestServer.StartAsync();
+        await using var node = new AdsClient(server.Channel, node: Node(Capture, said), identity: "default/web", seenAt: seenAt);
+        await node.AskAsync(ResourceKind.Listeners);
+        // It is served all the same: what it may not have is what others would be told of that address.
+        await node.ReadAsync(ResourceKind.Listeners);
+        Assert.Equal(believed ? Verdict.Meshed : Verdict.NotMeshed, (await AskAsync(server, said)).Verdict);
+        var words = $"a node's address is not believed node=sidecar~{said}~web-1~default identity={TestCaller.Id("default/web")}";
+        Assert.Equal(!believed, server.Output.ToString().Contains(words, StringComparison.Ordinal));
+        if (!believed) Assert.Contains($"make its join token with --address", server.Output.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_grant_that_comes_later_counts_and_who_is_gone_stays_gone()
+    {
+        var time = new ManualTimeProvider();
+        await using var server = await AdsTestServer.StartAsync(Task.CompletedTask, time);
+        await using (var node = new AdsClient(server.Channel, node: Node(Capture, "10.0.0.9"), identity: "default/web"))
+        {
+            await node.AskAsync(ResourceKind.Listeners);
+            await node.ReadAsync(ResourceKind.Listeners);
+            Assert.Equal(Verdict.NotMeshed, (await AskAsync(server, "10.0.0.9")).Verdict);
+            server.Store.SetTrust(Trust.None with { Grants = [new Grant(TestCaller.Id("default/web"), [new ServiceName("default", "web")], ["10.0.0.9"])] });
+            await Eventually.TrueAsync(() => server.Captured.Nodes(IPAddress.Parse("10.0.0.9")).Count == 1);
+            Assert.Equal(Verdict.Meshed, (await AskAsync(server, "10.0.0.9")).Verdict);
+        }
+
+        await Eventually.HoldsAsync(() => server.Nodes.Count == 0, "the stream has ended");
+        time.Advance(AdsTestServer.Grace);
+        server.Nodes.Reconsider();
+        Assert.Equal(Verdict.NotMeshed, (await AskAsync(server, "10.0.0.9")).Verdict);
+    }
+
     private static Task<DestinationAnswer> AskAsync(AdsTestServer server, string address = "127.0.0.9") => server.Channel.UnaryAsync(
         DestinationMethods.Lookup, new DestinationQuery { Address = ByteString.CopyFrom(IPAddress.Parse(address).GetAddressBytes()), Port = 5432 }, TestCaller.As("default/caller"), default);
 

@@ -17,10 +17,10 @@ internal sealed class AdsClient : IAsyncDisposable
     private readonly Node node;
     private bool introduced;
 
-    public AdsClient(GrpcChannel channel, string id = "sidecar~127.0.0.1~test-1~default", Node? node = null, string? identity = null)
+    public AdsClient(GrpcChannel channel, string id = "sidecar~127.0.0.1~test-1~default", Node? node = null, string? identity = null, string? seenAt = null)
     {
         this.node = node ?? SidecarNode(id);
-        call = channel.Open(Method, TestCaller.As(identity), patience.Token);
+        call = channel.Open(Method, TestCaller.As(identity, seenAt), patience.Token);
     }
 
     public CancellationToken Patience => patience.Token;

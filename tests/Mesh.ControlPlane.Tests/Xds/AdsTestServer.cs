@@ -4,6 +4,7 @@ using Mesh.Api.Logging;
 using Mesh.ControlPlane.Destinations;
 using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Xds;
+using Mesh.Tests;
 using Microsoft.AspNetCore.Builder;
 
 namespace Mesh.ControlPlane.Tests.Xds;
@@ -28,9 +29,11 @@ internal sealed class AdsTestServer : IAsyncDisposable
         Nodes = new ConnectedNodes(Store, Feed, Captured);
         lookups = new DestinationEndpoint(Store, Captured, () => true, time);
         metrics = new XdsMetrics(() => Nodes.Count);
-        Ads = new AdsServer(new AdsServices(Feed, metrics, "test", time, Log.Silent), Nodes);
+        Ads = new AdsServer(new AdsServices(Feed, metrics, "test", time, Log.To(Output, Level.Info, TimeProvider.System)), Nodes);
         loop = Feed.RunAsync(ready, stop.Token);
     }
+
+    public LogLines Output { get; } = new();
 
     public WorldStore Store { get; } = new();
 
