@@ -163,6 +163,7 @@ internal sealed class CaptureFlags
         var ports = Options.SidecarPorts.SelectMany(r => Enumerable.Range(r.First, r.Last - r.First + 1)).ToList();
         if (ports.Count != ports.Distinct().Count()) errors.Add("--outbound-to, --inbound-to, --dns-to and --own-ports must be different ports");
         if (Options.OnlyUids.Contains(Options.ProxyUid)) errors.Add($"--only-uids names {Options.ProxyUid}, the sidecar's own user: its traffic cannot be captured");
+        foreach (var uid in Options.OnlyUids.Intersect(Options.ExcludeUids)) errors.Add($"--only-uids and --exclude-uids both name {uid}");
         if (Options.Resolvers is { Length: 0 }) errors.Add("--resolvers names none; --dns off captures no queries");
         foreach (var network in Options.VirtualRanges.Where(n => n.PrefixLength == 0)) errors.Add($"--virtual-range {network} is every address there is");
     }

@@ -7,34 +7,39 @@ namespace Mesh.Sidecar.Capture;
 /// <summary>Opens connections and sends queries as a program would, and tells what became of them. Stateless.</summary>
 internal static class Probe
 {
+    /// <summary>What is said of a port at which nobody listens.</summary>
+    public const string Refused = "refused";
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
-    /// <summary>Connects; the connected socket, or why not.</summary>
-    public static (Socket? Socket, string Failure) Connect(IPEndPoint to)
+    /// <summary>Connects; from a port that is known also when nothing comes of it.</summary>
+    public static Attempt Connect(IPEndPoint to)
     {
         var socket = new Socket(to.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        var local = Bind(socket);
         try
         {
             using var limit = new CancellationTokenSource(Patience);
             socket.ConnectAsync(to, limit.Token).AsTask().GetAwaiter().GetResult();
-            return (socket, "");
+            return new Attempt(socket, "", (IPEndPoint)socket.LocalEndPoint!);
         }
         catch (OperationCanceledException)
         {
             socket.Dispose();
-            return (null, "no answer");
+            return new Attempt(null, "no answer", local);
         }
         catch (SocketException e)
         {
             socket.Dispose();
-            return (null, Words(e));
+            return new Attempt(null, Words(e), local);
         }
     }
 
-    /// <summary>Asks a DNS server for a name that nobody has; null when something answers, else why nothing does.</summary>
-    public static string? WhyNoAnswer(IPEndPoint server)
+    /// <summary>Asks a DNS server for a name that nobody has: null when something answers, else why nothing does; and the port it was asked from.</summary>
+    public static (string? Silence, int From) Ask(IPEndPoint server)
     {
         using var socket = new Socket(server.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
+        var from = Bind(socket).Port;
         try
         {
             using var limit = new CancellationTokenSource(Patience);
@@ -42,26 +47,26 @@ internal static class Probe
             socket.Send(Query());
             var buffer = new byte[4096];
             socket.ReceiveAsync(buffer, SocketFlags.None, limit.Token).AsTask().GetAwaiter().GetResult();
-            return null;
+            return (null, from);
         }
         catch (OperationCanceledException)
         {
-            return "no answer";
+            return ("no answer", from);
         }
         catch (SocketException e)
         {
-            return Words(e);
+            return (Words(e), from);
         }
     }
 
-    /// <summary>A listener on a port, or null when some program has it already.</summary>
-    public static Socket? Listen(IPEndPoint at, bool transparent)
+    /// <summary>A transparent listener on a port, or null when some program has it already.</summary>
+    public static Socket? Listen(IPEndPoint at)
     {
         var socket = new Socket(at.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
             if (at.AddressFamily == AddressFamily.InterNetworkV6) socket.DualMode = false;
-            if (transparent) Transparent(socket);
+            Transparent(socket);
             socket.Bind(at);
             socket.Listen();
             return socket;
@@ -73,25 +78,15 @@ internal static class Probe
         }
     }
 
-    /// <summary>A socket for datagrams on a port, or null when some program has it already.</summary>
-    public static Socket? Receive(IPEndPoint at)
+    private static IPEndPoint Bind(Socket socket)
     {
-        var socket = new Socket(at.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
-        try
-        {
-            socket.Bind(at);
-            return socket;
-        }
-        catch (SocketException)
-        {
-            socket.Dispose();
-            return null;
-        }
+        socket.Bind(new IPEndPoint(socket.AddressFamily == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any, 0));
+        return (IPEndPoint)socket.LocalEndPoint!;
     }
 
     private static string Words(SocketException e) => e.SocketErrorCode switch
     {
-        SocketError.ConnectionRefused => "refused",
+        SocketError.ConnectionRefused => Refused,
         SocketError.NetworkUnreachable => "there is no route to it, and rules see only what has one",
         SocketError.HostUnreachable => "it cannot be reached",
         _ => e.Message,

@@ -12,9 +12,16 @@ internal static class SocketTable
 {
     private const int Listening = 0x0A;
 
-    /// <summary>The local end of the socket whose other end is this; null when there is none (any more).</summary>
-    public static IPEndPoint? ArrivedAt(IPEndPoint client) =>
-        Rows().Where(r => r.State != Listening && r.Remote.Port == client.Port && Same(r.Remote.Address, client.Address)).Select(r => r.Local).FirstOrDefault();
+    /// <summary>
+    /// The local end of the socket whose other end is this; null when there is none (any more). Others' NAT may have given the client another address: at
+    /// the port where it is expected, the client's port is enough.
+    /// </summary>
+    public static IPEndPoint? ArrivedAt(IPEndPoint client, int expected)
+    {
+        var rows = Rows().Where(r => r.State != Listening && r.Remote.Port == client.Port).ToList();
+        return (rows.Where(r => Same(r.Remote.Address, client.Address)).Select(r => r.Local).FirstOrDefault())
+            ?? rows.Where(r => r.Local.Port == expected).Select(r => r.Local).FirstOrDefault();
+    }
 
     /// <summary>Whether a program listens on a port, on whatever address of the family.</summary>
     public static bool HasListener(int port, AddressFamily family) =>

@@ -65,7 +65,7 @@ public class CheckTests
         Assert.Equal(0, network.Workload.Try("table ip early {\n chain out {\n type nat hook output priority -150; policy accept;\n tcp dport 80 redirect to :8080\n }\n}\n", "nft", "-f", "-").ExitCode);
         var (code, said) = network.Capture("check");
         Assert.Equal(1, code);
-        Assert.Contains("BROKEN outbound IPv4: a connection to 255.255.255.254:80 arrives at 127.0.0.1:8080 instead of 127.0.0.1:15001", said, StringComparison.Ordinal);
+        Assert.Contains("BROKEN outbound IPv4: a connection to 255.255.255.254:80 arrives at port 8080 instead of 127.0.0.1:15001", said, StringComparison.Ordinal);
         Assert.Contains("works  outbound IPv6", said, StringComparison.Ordinal);
     }
 
@@ -77,5 +77,98 @@ public class CheckTests
         var said = network.Succeed("check");
         Assert.Contains("works  outbound IPv4", said, StringComparison.Ordinal);
         Assert.Contains("works  inbound IPv4: a connection from elsewhere to port 8080", said, StringComparison.Ordinal);
+    }
+
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task What_others_send_to_another_machine_is_no_success(bool sidecar)
+    {
+        await using var network = await StartAsync("nft");
+        if (sidecar) await network.StartSidecarAsync();
+        network.Succeed(["install", .. Resolvers]);
+        network.Workload.Nft($"""
+            table ip early {"{"}
+              chain out {"{"} type nat hook output priority -150; ip daddr 240.0.0.0/4 tcp dport 80 dnat to {There}:80; udp dport 53 dnat to {There}:5353; {"}"}
+              chain in {"{"} type nat hook prerouting priority -150; tcp dport 47000 dnat to {There}:80; {"}"}
+              chain post {"{"} type nat hook postrouting priority 100; ip daddr {There} masquerade; {"}"}
+            {"}"}
+            """);
+        network.Workload.Must("sysctl", "-qw", "net.ipv4.ip_forward=1");
+        await network.ServeAsync(network.Peer, "peer=0.0.0.0:5353/udp");
+        var (code, said) = network.Capture("check");
+        Assert.Equal(1, code);
+        Assert.Contains("BROKEN outbound IPv4: a connection to 255.255.255.254:80 is answered, and nothing here took it", said, StringComparison.Ordinal);
+        Assert.Contains("BROKEN inbound IPv4: a connection from elsewhere to port 47000 is answered, and nothing here took it", said, StringComparison.Ordinal);
+        Assert.Contains($"BROKEN DNS: a query to {There} does not get to the sidecar's 127.0.0.1:15053: a program elsewhere answers", said, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task Addresses_that_others_rewrite_are_no_failure()
+    {
+        await using var network = await StartAsync("nft");
+        await network.StartSidecarAsync();
+        network.Succeed(["install", .. Resolvers]);
+        network.Workload.Nft("table inet theirs { chain post { type nat hook postrouting priority 100; masquerade; }; }");
+        network.Succeed("check");
+    }
+
+    [SkippableTheory]
+    [InlineData("0", "0")]
+    [InlineData("0,65534,1", "0")]
+    [InlineData("0", "1337")]
+    public async Task Whoever_asks_it_is_tried_as_somebody_who_is_captured(string excluded, string as_)
+    {
+        await using var network = await StartAsync("nft", "setpriv");
+        network.Succeed(["install", "--exclude-uids", excluded, .. Resolvers]);
+        const string Capabilities = "+net_admin,+net_raw,+sys_admin,+setuid,+setgid";
+        var (code, said, _) = network.Workload.Try("", "setpriv", "--reuid", as_, "--regid", as_, "--clear-groups", $"--inh-caps={Capabilities}", $"--ambient-caps={Capabilities}", SidecarProgram, "capture", "check");
+        Assert.True(code == 0, said);
+        Assert.Contains("works  outbound IPv4", said, StringComparison.Ordinal);
+        Assert.Contains($"works  DNS: a query to {There}", said, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task What_may_not_be_seen_is_not_called_proved()
+    {
+        await using var network = await StartAsync("nft", "setpriv");
+        network.Succeed(["install", .. Resolvers]);
+        var (code, said, _) = network.Workload.Try("", "setpriv", "--bounding-set=-net_raw,-sys_admin", "--inh-caps=-net_raw,-sys_admin", SidecarProgram, "capture", "check");
+        Assert.True(code == 0, said);
+        Assert.Contains("note   outbound IPv4: a connection to 255.255.255.254:80 is not proved", said, StringComparison.Ordinal);
+        Assert.Contains($"note   DNS: a query to {There} is not proved", said, StringComparison.Ordinal);
+        Assert.Contains("note   inbound is not proved by a connection", said, StringComparison.Ordinal);
+        await network.StartSidecarAsync();
+        (_, said, _) = network.Workload.Try("", "setpriv", "--bounding-set=-net_raw,-sys_admin", "--inh-caps=-net_raw,-sys_admin", SidecarProgram, "capture", "check");
+        Assert.Contains("works  outbound IPv4", said, StringComparison.Ordinal);
+        Assert.Contains($"works  DNS: a query to {There}", said, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task Every_server_is_asked()
+    {
+        await using var network = await StartAsync("nft");
+        network.Succeed("install", "--resolvers", $"{There},127.0.0.53");
+        network.Workload.Must("nft", "insert", "rule", "inet", "mesh", "outbound", "ip", "daddr", "127.0.0.53", "accept");
+        Assert.Contains("BROKEN DNS: a query to 127.0.0.53 arrives at port 53 instead of 127.0.0.1:15053", network.Capture("check").Said, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task It_never_takes_a_connection_of_the_application()
+    {
+        await using var network = await StartAsync("nft");
+        network.Succeed(["install", .. Resolvers]);
+        await using var application = network.Workload.Start("/usr/bin/python3", "-c", """
+            import select, socket, sys
+            print("ready", flush=True)
+            results = set()
+            while not select.select([sys.stdin], [], [], 0)[0]:
+                with socket.socket() as s: results.add(s.connect_ex(("240.0.0.9", 80)))
+            print(sorted(results), flush=True)
+            """);
+        Assert.Equal("ready", await application.NextLineAsync());
+        network.Succeed("check");
+        await application.TellAsync("enough");
+        Assert.Equal("[111]", await application.NextLineAsync());
     }
 }

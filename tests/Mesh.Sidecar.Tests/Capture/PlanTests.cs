@@ -112,6 +112,7 @@ public class PlanTests
     [InlineData("--outbound-ports 70000", "\"70000\" is not a port")]
     [InlineData("--exclude-outbound-cidrs 10.0.0.0/33", "\"10.0.0.0/33\" is not a network")]
     [InlineData("--uid 1337", "the sidecar's own user")]
+    [InlineData("--uid 7,8 --exclude-uids 8", "both name 8")]
     [InlineData("--uid root", "\"root\" is not the number of a user")]
     [InlineData("--cgroup ../x", "is not the path of a cgroup")]
     [InlineData("--exclude-interfaces e\"0", "is not the name of an interface")]

@@ -95,6 +95,18 @@ public sealed class InstalledRulesTests
         Assert.DoesNotContain("stopping", host.Output, StringComparison.Ordinal);
     }
 
+    [SkippableTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task CheckSeesTheSidecarTakeConnections(bool transparent)
+    {
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
+        await using var host = await StartAsync(transparent);
+        var said = host.Host.Must(Path.Combine(AppContext.BaseDirectory, "mesh-sidecar"), "capture", "check");
+        foreach (var works in (string[])["outbound IPv4", "outbound IPv6", "inbound IPv4", "inbound IPv6"]) Assert.Contains($"works  {works}", said, StringComparison.Ordinal);
+        Assert.DoesNotContain("nothing listens", said, StringComparison.Ordinal);
+    }
+
     private static int Count(string text, string part) => text.Split(part).Length - 1;
 
     private static async Task<CapturedHost> StartAsync(bool transparent)
