@@ -123,7 +123,7 @@ internal sealed class HttpProxy(Snapshots snapshots, HttpProxyParts parts, TimeP
         if (x.Connection.IsDraining || (x.WebSocket && call.Status != 101)) x.CloseAfterwards();
         x.Facts.Status = call.Status;
         if (call.Status == 101) return await TunnelAsync(x, call);
-        await x.StartResponseAsync();
+        if (!call.IsHeadOnly) await x.StartResponseAsync();
         var result = await call.CopyBodyAsync(x.ResponseBody, x);
         if (result.Failure == Failure.None && !ResponseRules.CopyTrailers(call, x)) sink.Own.DroppedTrailers.Add();
         if (x.RequestTrailers is not null) sink.Own.DroppedTrailers.Add();

@@ -61,6 +61,9 @@ internal sealed class Http1Connection : IUpstreamCall
     /// <inheritdoc/>
     public long BodyLength => body.Length;
 
+    /// <inheritdoc/>
+    public bool IsHeadOnly => false;
+
     /// <summary>Timestamp of the end of its last call.</summary>
     public long IdleSince { get; private set; }
 

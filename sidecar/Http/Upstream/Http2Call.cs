@@ -21,6 +21,9 @@ internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint, bo
     private const long Refused = 0x7; // REFUSED_STREAM
     private const int SmallBuffer = 4 * 1024;
     private const int LargestBuffer = 64 * 1024;
+
+    // What the runtime's client gives out for an answer that ended with its head.
+    private static readonly Stream NoBody = new HttpResponseMessage().Content.ReadAsStream();
     private static readonly UriCreationOptions AsWritten = new() { DangerousDisablePathAndQueryCanonicalization = true };
     private readonly CancellationTokenSource cancel = new();
     private HttpResponseMessage? response;
@@ -46,6 +49,9 @@ internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint, bo
     public long BodyLength { get; private set; } = -1;
 
     /// <inheritdoc/>
+    public bool IsHeadOnly { get; private set; }
+
+    /// <inheritdoc/>
     public async ValueTask<CallResult> SendAsync(Exchange exchange)
     {
         if (exchange.Target == "*") return new CallResult(Failure.UpstreamProtocolError, "OPTIONS * cannot be sent over HTTP/2 here");
@@ -61,6 +67,7 @@ internal sealed class Http2Call(HttpMessageInvoker client, Endpoint endpoint, bo
         Copy(response.Headers.NonValidated, Headers);
         Copy(response.Content.Headers.NonValidated, Headers);
         if (Headers.Find("Content-Length") is { } said && HeaderTokens.TryLength(said, out var length)) BodyLength = length;
+        IsHeadOnly = ReferenceEquals(response.Content.ReadAsStream(CancellationToken.None), NoBody);
         return CallResult.Ok;
     }
 

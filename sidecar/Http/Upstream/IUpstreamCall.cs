@@ -27,6 +27,10 @@ internal interface IUpstreamCall
     /// <summary>Length of the answer's body; -1 when only its end tells.</summary>
     long BodyLength { get; }
 
+    /// <summary>True when the head of the answer is known to be all of it. What ended with its head has to do so on its way to the client, too: gRPC's
+    /// clients take a status for one only there or in trailers.</summary>
+    bool IsHeadOnly { get; }
+
     /// <summary>Sends the request and waits for the head of the final answer.</summary>
     ValueTask<CallResult> SendAsync(Exchange exchange);
 

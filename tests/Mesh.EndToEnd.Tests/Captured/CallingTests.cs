@@ -18,7 +18,8 @@ public sealed class CallingTests(CapturedShop shop)
         foreach (var host in (string[])[v4, $"[{v6}]", service, $"{service}.default.svc.cluster.local"])
         {
             var answers = new HashSet<string>(StringComparer.Ordinal);
-            for (var i = 0; i < 6; i++)
+            // Which instance is a matter of chance.
+            for (var i = 0; i < 50 && answers.Count < 2; i++)
             {
                 var answer = await caller.Host.CurlAsync($"http://{host}:8080/a?b=c");
                 Assert.True(answer.Status == "200", $"{host}: {answer.All}");

@@ -44,12 +44,7 @@ public sealed class CapturedShop : IAsyncLifetime
             await Task.WhenAll([customer, buyer, .. carts]);
             var outside = mesh.Network.Add("outside", lan: 1);
             await outside.ServeAsync("serving", Python, CapturedMesh.Script("app.py"), "outside", "8080");
-            foreach (var service in (string[])["cart", "stock"])
-            {
-                await CapturedMesh.KnowsAsync(await customer, service);
-                await CapturedMesh.KnowsAsync(await buyer, service);
-            }
-
+            foreach (var caller in new[] { await customer, await buyer }) await CapturedMesh.KnowsAsync(caller, await Task.WhenAll(carts));
             return new ShopMachines(mesh, await customer, await buyer, await Task.WhenAll(carts), outside);
         }
         catch

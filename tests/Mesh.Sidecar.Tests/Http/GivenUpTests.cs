@@ -133,6 +133,8 @@ public sealed class GivenUpTests
 
         public long BodyLength => 0;
 
+        public bool IsHeadOnly => false;
+
         public ValueTask<CallResult> SendAsync(Exchange exchange) => default;
 
         public ValueTask<CallResult> CopyBodyAsync(PipeWriter to, Exchange exchange) => default;

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Net.WebSockets;
 using System.Text;
 using Mesh.Sidecar.Config;
@@ -122,6 +123,36 @@ public sealed class Http2Tests
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.Equal("14", Assert.Single(answer.Headers.GetValues("grpc-status")));
         Assert.Contains("refused", Uri.UnescapeDataString(Assert.Single(answer.Headers.GetValues("grpc-message"))), StringComparison.OrdinalIgnoreCase);
+    }
+
+    /// <summary>gRPC's clients take a status in a head only when the head is all: by the flag in its frame, not by an empty frame after it.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task AnAnswerThatEndsWithItsHeadDoesSoForTheClient(bool isRefused)
+    {
+        await using var origin = await KestrelOrigin.StartAsync(context =>
+        {
+            context.Response.ContentType = "application/grpc";
+            context.Response.Headers["grpc-status"] = "9";
+            return Task.CompletedTask;
+        });
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Cluster(UpstreamProtocol.Http2, isRefused ? Bed.Nowhere() : origin.Address)));
+        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(bed.Port);
+        // POST http://web/ with content-type: application/grpc, at its end.
+        await socket.SendAsync(Encoding.Latin1.GetBytes(
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0\0\0\u001a\u0001\u0005\0\0\0\u0001\u0083\u0086\u0084\u0041\u0003web\u005f\u0010application/grpc"));
+        await using var stream = new NetworkStream(socket);
+        using var limit = new CancellationTokenSource(Bound);
+        var head = new byte[9];
+        do
+        {
+            await stream.ReadExactlyAsync(head, limit.Token);
+            await stream.ReadExactlyAsync(new byte[(head[0] << 16) | (head[1] << 8) | head[2]], limit.Token);
+        }
+        while (head[3] != 1);
+        Assert.Equal(5, head[4]); // END_STREAM, END_HEADERS
     }
 
     [Theory]

@@ -58,7 +58,7 @@ internal sealed class CapturedMesh : IAsyncDisposable
         var host = Network.Add(name, wanted.Lan);
         var address = wanted.IsV6 ? host.Address6 : host.Address;
         var token = await ControlPlane.JoinTokenAsync(new TokenRequest { Identity = $"ns/default/sa/{wanted.Account ?? service}", Serves = [service], Addresses = [address] });
-        var made = await CapturedWorkload.StartAsync(host, wanted, token, ["--address", address, "--control-plane", ControlPlane.MeshApi, "--service", service, "--workload", name, "--access-log", "all"]);
+        var made = await CapturedWorkload.StartAsync(host, service, wanted, token, ["--address", address, "--control-plane", ControlPlane.MeshApi, "--workload", name, "--access-log", "all"]);
         lock (workloads) workloads.Add(made);
         return made;
     }
@@ -76,9 +76,23 @@ internal sealed class CapturedMesh : IAsyncDisposable
         return (line.Groups[1].Value, line.Groups[2].Value);
     }
 
-    /// <summary>Waits until a workload's sidecar knows endpoints of a service.</summary>
+    /// <summary>Waits until a workload's sidecar knows an endpoint of a service.</summary>
     public static Task KnowsAsync(CapturedWorkload workload, string service) => Eventually.PassesAsync(async () => Assert.Matches(
         $@"outbound\|\d+\|\|{service}\.default\.svc\.cluster\.local::[^:]+.*::health_flags::healthy", await workload.AdminAsync("/clusters")));
+
+    /// <summary>Waits until a workload's sidecar knows these instances, each with every port that it declares.</summary>
+    public static Task KnowsAsync(CapturedWorkload workload, params CapturedWorkload[] instances) => Eventually.PassesAsync(async () =>
+    {
+        var known = await workload.AdminAsync("/clusters");
+        foreach (var instance in instances)
+        {
+            foreach (var port in instance.Ports)
+            {
+                var healthy = $"outbound|{port}||{instance.Service}.default.svc.cluster.local::{instance.Endpoint(port)}::health_flags::healthy";
+                Assert.True(known.Contains(healthy, StringComparison.Ordinal), $"{workload.Host.Name} does not know {healthy}: {known}");
+            }
+        }
+    });
 
     /// <summary>A python program of these tests.</summary>
     public static string Script(string name) => Path.Combine(Programs.Root, "tests/Mesh.EndToEnd.Tests/Testbed/Network", name);

@@ -15,10 +15,10 @@ internal sealed class CapturedWorkload : IAsyncDisposable
     private readonly string token;
     private ChildProcess process;
 
-    private CapturedWorkload(NetworkHost host, CaptureShape shape, string token, IEnumerable<string> arguments)
+    private CapturedWorkload(NetworkHost host, string service, CaptureShape shape, string token, IEnumerable<string> arguments)
     {
-        (Host, this.shape, this.token) = (host, shape, token);
-        this.arguments = [.. arguments, "--capture", shape.Mode, "--identity-dir", folder["identity"], .. shape.Ports.SelectMany(p => (string[])["--port", p]), .. shape.More];
+        (Host, Service, this.shape, this.token) = (host, service, shape, token);
+        this.arguments = [.. arguments, "--service", service, "--capture", shape.Mode, "--identity-dir", folder["identity"], .. shape.Ports.SelectMany(p => (string[])["--port", p]), .. shape.More];
         using var owning = System.Diagnostics.Process.Start("chown", ["-R", $"{SidecarUser}", folder.Path]);
         owning.WaitForExit();
         process = Launch();
@@ -27,6 +27,18 @@ internal sealed class CapturedWorkload : IAsyncDisposable
     /// <summary>The machine.</summary>
     public NetworkHost Host { get; }
 
+    /// <summary>The service that it is an instance of.</summary>
+    public string Service { get; }
+
+    /// <summary>The numbers of the ports that it declares.</summary>
+    public IEnumerable<int> Ports => shape.Ports.Select(p => int.Parse(p.Split(':')[0], System.Globalization.CultureInfo.InvariantCulture));
+
+    /// <summary>Where the others find it.</summary>
+    public string Address => shape.IsV6 ? Host.Address6 : Host.Address;
+
+    /// <summary>A port of it as configuration says it.</summary>
+    public string Endpoint(int port) => shape.IsV6 ? $"[{Address}]:{port}" : $"{Address}:{port}";
+
     /// <summary>The sidecar's process.</summary>
     public ChildProcess Process => process;
 
@@ -34,9 +46,9 @@ internal sealed class CapturedWorkload : IAsyncDisposable
     public string Output { get; private set; } = "";
 
     /// <summary>Starts the sidecar, and once it is ready sets the rules.</summary>
-    public static async Task<CapturedWorkload> StartAsync(NetworkHost host, CaptureShape shape, string token, IEnumerable<string> arguments)
+    public static async Task<CapturedWorkload> StartAsync(NetworkHost host, string service, CaptureShape shape, string token, IEnumerable<string> arguments)
     {
-        var made = new CapturedWorkload(host, shape, token, arguments);
+        var made = new CapturedWorkload(host, service, shape, token, arguments);
         host.Own(made);
         await made.BecomeReadyAsync();
         await made.InstallAsync();

@@ -16,7 +16,7 @@ def serve(port):
         "Unary": grpc.unary_unary_rpc_method_handler(unary),
         "Serve": grpc.unary_stream_rpc_method_handler(lambda request, context: iter([request] * 3)),
         "Send": grpc.stream_unary_rpc_method_handler(lambda requests, context: b"%d" % sum(1 for _ in requests)),
-        "Talk": grpc.stream_stream_rpc_method_handler(lambda requests, context: (b"re: " + r for r in requests)),
+        "Talk": grpc.stream_stream_rpc_method_handler(lambda requests, context: (r for r in requests)),
     })
     server = grpc.server(futures.ThreadPoolExecutor(32))
     server.add_generic_rpc_handlers([handlers])
