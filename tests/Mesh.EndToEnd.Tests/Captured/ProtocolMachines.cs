@@ -106,7 +106,7 @@ internal sealed record ProtocolNetwork(CapturedMesh Mesh, CapturedWorkload Clien
         using var tap = LanTap.Start(Mesh.Network);
         await test();
         tap.Stop();
-        Assert.Empty(tap.Problems(Client.Host, server.Host));
+        Assert.True(tap.Problems(Client.Host, server.Host) is [], string.Join('\n', tap.Problems(Client.Host, server.Host)));
         await Eventually.PassesAsync(async () => Assert.True(await ProvedAsync(server) > before, $"the sidecar of {service} saw no more calls of the client: {await server.MetricsAsync()}"));
         Assert.Equal(0, await CountAsync(server, "connection_security_policy=\"none\"", "source_workload=\"client\""));
     }

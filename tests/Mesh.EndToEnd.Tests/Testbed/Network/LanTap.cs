@@ -49,16 +49,15 @@ internal sealed class LanTap : IDisposable
     /// <summary>How many connections began from one machine to another.</summary>
     public int Connections(NetworkHost from, NetworkHost to) => Between(from, to).Count(d => d.Value.Began == true);
 
-    /// <summary>What is wrong with what one machine and another said on connections that the one began; empty when all was TLS 1.3. After <see cref="Stop"/>.</summary>
-    public IReadOnlyList<string> Problems(NetworkHost client, NetworkHost server)
+    /// <summary>What is wrong with what one machine and another said to each other, whoever began; empty when all was TLS 1.3. After <see cref="Stop"/>.</summary>
+    public IReadOnlyList<string> Problems(NetworkHost one, NetworkHost other)
     {
         var found = new List<string>();
-        foreach (var (ends, direction) in Between(client, server).Concat(Between(server, client)))
+        foreach (var (ends, direction) in Between(one, other).Concat(Between(other, one)))
         {
             var where = $"{ends.From} to {ends.To}";
             if (direction.Leak is { } leak) found.Add($"{where}: in plaintext: {leak}");
-            var isClient = ends.From.Address.Equals(IPAddress.Parse(client.Address)) || ends.From.Address.Equals(IPAddress.Parse(client.Address6));
-            if (direction.Began is not null && direction.Bytes() is { Length: > 0 } bytes && TlsRecords.Problem(bytes, isClient) is { } problem) found.Add($"{where}: {problem}");
+            if (direction.Began is { } began && direction.Bytes() is { Length: > 0 } bytes && TlsRecords.Problem(bytes, fromClient: began) is { } problem) found.Add($"{where}{(began ? " (began)" : "")}: {problem}");
         }
 
         return found;
@@ -92,22 +91,13 @@ internal sealed class LanTap : IDisposable
     {
         if (frame.Length < Ethernet + 40) return;
         var ip = frame[Ethernet..];
-        ReadOnlySpan<byte> from, to, tcp;
-        switch (BinaryPrimitives.ReadUInt16BigEndian(frame[12..]))
-        {
-            case 0x0800 when ip[9] == (byte)ProtocolType.Tcp:
-                (from, to) = (ip.Slice(12, 4), ip.Slice(16, 4));
-                tcp = ip[((ip[0] & 0xf) * 4)..Math.Min(BinaryPrimitives.ReadUInt16BigEndian(ip[2..]), ip.Length)];
-                break;
-            case 0x86dd when ip[6] == (byte)ProtocolType.Tcp:
-                (from, to) = (ip.Slice(8, 16), ip.Slice(24, 16));
-                tcp = ip[40..Math.Min(40 + BinaryPrimitives.ReadUInt16BigEndian(ip[4..]), ip.Length)];
-                break;
-            default:
-                return;
-        }
-
-        var ends = (new IPEndPoint(new IPAddress(from), BinaryPrimitives.ReadUInt16BigEndian(tcp)), new IPEndPoint(new IPAddress(to), BinaryPrimitives.ReadUInt16BigEndian(tcp[2..])));
+        var isV4 = BinaryPrimitives.ReadUInt16BigEndian(frame[12..]) == 0x0800;
+        if (!isV4 && BinaryPrimitives.ReadUInt16BigEndian(frame[12..]) != 0x86dd) return;
+        if (ip[isV4 ? 9 : 6] != (byte)ProtocolType.Tcp) return;
+        var (from, to) = isV4 ? (new IPAddress(ip.Slice(12, 4)), new IPAddress(ip.Slice(16, 4))) : (new IPAddress(ip.Slice(8, 16)), new IPAddress(ip.Slice(24, 16)));
+        var (begin, end) = isV4 ? ((ip[0] & 0xf) * 4, BinaryPrimitives.ReadUInt16BigEndian(ip[2..])) : (40, 40 + BinaryPrimitives.ReadUInt16BigEndian(ip[4..]));
+        var tcp = ip[begin..Math.Min(end, ip.Length)];
+        var ends = (new IPEndPoint(from, BinaryPrimitives.ReadUInt16BigEndian(tcp)), new IPEndPoint(to, BinaryPrimitives.ReadUInt16BigEndian(tcp[2..])));
         if (!directions.TryGetValue(ends, out var direction)) directions[ends] = direction = new Direction();
         direction.Add(BinaryPrimitives.ReadUInt32BigEndian(tcp[4..]), tcp[13], tcp[((tcp[12] >> 4) * 4)..]);
     }
