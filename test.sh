@@ -23,13 +23,15 @@ install_missing() {
   if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
     local wanted=()
     /usr/bin/python3 -c 'import grpc' 2> /dev/null || wanted+=(python3-grpcio)
+    /usr/bin/python3 -c 'import thrift' 2> /dev/null || wanted+=(python3-thrift)
     command -v promtool > /dev/null || wanted+=(prometheus)
     command -v npm > /dev/null || wanted+=(nodejs npm)
     command -v openssl > /dev/null || wanted+=(openssl)
     command -v testssl > /dev/null || wanted+=(testssl.sh)
     # Networks of namespaces, and servers with their real clients in them.
     local pair
-    for pair in ip:iproute2 nft:nftables iptables:iptables setpriv:util-linux curl:curl redis-server:redis-server redis-cli:redis-tools nats-server:nats-server nginx:nginx-light psql:postgresql; do
+    for pair in ip:iproute2 nft:nftables iptables:iptables setpriv:util-linux curl:curl redis-server:redis-server redis-cli:redis-tools nats-server:nats-server nginx:nginx-light psql:postgresql \
+      mariadbd:mariadb-server mariadb:mariadb-client vsftpd:vsftpd dnsmasq:dnsmasq-base dig:bind9-dnsutils musl-gcc:musl-tools busybox:busybox-static; do
       command -v "${pair%%:*}" > /dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || wanted+=("${pair##*:}")
     done
     if [ $all = 1 ]; then

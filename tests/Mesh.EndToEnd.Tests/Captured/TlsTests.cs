@@ -1,4 +1,3 @@
-using Mesh.EndToEnd.Tests.Testbed.Network;
 using static Mesh.EndToEnd.Tests.Captured.ProtocolNetwork;
 
 namespace Mesh.EndToEnd.Tests.Captured;
