@@ -3,13 +3,24 @@ namespace Mesh.Sidecar.Capture;
 /// <summary>Which programs set rules here. Stateless.</summary>
 internal static class Backends
 {
+    /// <summary>What iptables may be called: the plain name is whichever the system prefers, and need not be the one that works with this kernel.</summary>
+    private static readonly string[] Variants = ["", "-legacy", "-nft"];
+
     /// <summary>The one asked for, or the first that works.</summary>
     public static ICaptureBackend Choose(CaptureBackend asked)
     {
         var nft = asked == CaptureBackend.Iptables ? "" : NftBackend.WhyNot();
         if (nft is null) return new NftBackend();
-        var iptables = asked == CaptureBackend.Nft ? "" : IptablesBackend.WhyNot();
-        if (iptables is null) return new IptablesBackend();
+        var iptables = "";
+        if (asked != CaptureBackend.Nft)
+        {
+            foreach (var variant in Variants)
+            {
+                if (IptablesBackend.WhyNot(variant) is not { } why) return new IptablesBackend(variant);
+                if (iptables.Length == 0) iptables = why;
+            }
+        }
+
         throw new CaptureException($"{nft}{(nft.Length > 0 && iptables.Length > 0 ? ", and " : "")}{iptables}: one of nftables and iptables is needed, and a kernel with it");
     }
 
@@ -17,11 +28,15 @@ internal static class Backends
     public static IEnumerable<ICaptureBackend> Working()
     {
         if (NftBackend.WhyNot() is null) yield return new NftBackend();
-        if (IptablesBackend.WhyNot() is not null) yield break;
-        yield return new IptablesBackend();
-        var isLegacy = ExternalCommand.Run("iptables", ["--version"]).Output.Contains("legacy", StringComparison.Ordinal);
-        if (isLegacy && IptablesBackend.WhyNot("-nft") is null) yield return new IptablesBackend("-nft");
-        if (!isLegacy && HasLegacyTables() && IptablesBackend.WhyNot("-legacy") is null) yield return new IptablesBackend("-legacy");
+        var (works, isLegacy) = (IptablesBackend.WhyNot() is null, false);
+        if (works)
+        {
+            yield return new IptablesBackend();
+            isLegacy = ExternalCommand.Run("iptables", ["--version"]).Output.Contains("legacy", StringComparison.Ordinal);
+        }
+
+        if ((!works || isLegacy) && IptablesBackend.WhyNot("-nft") is null) yield return new IptablesBackend("-nft");
+        if ((!works || !isLegacy) && HasLegacyTables() && IptablesBackend.WhyNot("-legacy") is null) yield return new IptablesBackend("-legacy");
     }
 
     /// <summary>What is installed, and by which.</summary>

@@ -18,7 +18,7 @@ internal sealed class CaptureCheck(Installer installer)
         var options = flags.SaysNothing && installed.Rules.Options is { } kept ? kept : installer.Resolve(flags.Options);
         if (installed.Rules.Options is null) yield return Finding.Broken("the options kept beside the rules are gone: somebody changed the rules. mesh-sidecar capture install");
         var plan = CapturePlan.From(options);
-        foreach (var finding in Compare(installed.Backend, installed.Rules, plan).Concat(Surroundings(plan))) yield return finding;
+        foreach (var finding in Compare(installed.Backend, installed.Rules, plan).Concat(Surroundings(installed.Backend, plan))) yield return finding;
         var connections = new ConnectionCheck(options);
         foreach (var finding in connections.Outbound().Concat(connections.Inbound())) yield return finding;
         yield return Finding.Note("UDP other than DNS to the configured servers is not captured: it passes by untouched");
@@ -39,8 +39,9 @@ internal sealed class CaptureCheck(Installer installer)
         if (differences.Count > MostDifferences) yield return Finding.Broken($"and {differences.Count - MostDifferences} more differences. mesh-sidecar capture install sets them right");
     }
 
-    private static IEnumerable<Finding> Surroundings(CapturePlan plan)
+    private static IEnumerable<Finding> Surroundings(ICaptureBackend backend, CapturePlan plan)
     {
+        foreach (var chain in EarlierNat.Chains(backend)) yield return Finding.Note($"others' NAT comes before capture, and what it redirects passes the sidecar by: {chain}");
         foreach (var route in Routing.Missing(plan))
         {
             yield return Finding.Broken(route.IsForAnswers

@@ -46,19 +46,27 @@ internal static class CaptureCommand
         var installer = new Installer(output.WriteLine, error.WriteLine);
         switch (verb)
         {
-            case "install": installer.Install(flags); return 0;
-            case "remove": installer.Remove(); return 0;
+            case "install" or "remove" or "check": return Alone(verb, installer, flags, output, error);
             case "show": output.Write(installer.Show(flags)); return 0;
-            case "check": return Check(installer, flags, output);
             default:
                 error.WriteLine($"mesh-sidecar capture: \"{verb}\" is not one of install, remove, check, show");
                 return BadFlags;
         }
     }
 
-    private static int Check(Installer installer, CaptureFlags flags, TextWriter output)
+    /// <summary>What changes something, and what must not see half of a change.</summary>
+    private static int Alone(string verb, Installer installer, CaptureFlags flags, TextWriter output, TextWriter error)
     {
         Installer.MustAdminister();
+        using var alone = OneAtATime.Take(error.WriteLine);
+        if (verb == "check") return Check(installer, flags, output);
+        if (verb == "install") installer.Install(flags);
+        else installer.Remove();
+        return 0;
+    }
+
+    private static int Check(Installer installer, CaptureFlags flags, TextWriter output)
+    {
         var worst = Grade.Works;
         foreach (var finding in new CaptureCheck(installer).Run(flags))
         {

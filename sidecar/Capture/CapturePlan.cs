@@ -22,6 +22,9 @@ internal sealed record CapturePlan(CaptureOptions Options, ImmutableArray<Captur
     /// </summary>
     public static readonly IPAddress SelfCallSource = IPAddress.Parse("127.15.0.6");
 
+    /// <summary>Names of all chains that any plan has, and of the one that keeps the options: only what bears these is ours.</summary>
+    public static readonly ImmutableArray<string> ChainNames = ["options", "outbound", "outbound_guard", "inbound", "inbound_guard", "inbound_tproxy", "answers"];
+
     /// <summary>Makes the plan of options whose resolvers are known.</summary>
     public static CapturePlan From(CaptureOptions options)
     {
@@ -43,6 +46,9 @@ internal sealed record CapturePlan(CaptureOptions Options, ImmutableArray<Captur
 
         return new CapturePlan(options, chains.ToImmutable(), RoutesOf(options));
     }
+
+    /// <summary>Whether a route is one of the plan's.</summary>
+    public bool Needs(CaptureRoute route) => Routes.Any(route.IsSame);
 
     private static ImmutableArray<CaptureRoute> RoutesOf(CaptureOptions options)
     {

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Net;
+using System.Net.Sockets;
 
 namespace Mesh.Sidecar.Capture;
 
@@ -71,4 +72,11 @@ internal sealed record CaptureChain(string Name, CaptureTable Table, CaptureHook
 /// <param name="Network">What it is for; a default route of its family for <paramref name="IsForAnswers"/>.</param>
 /// <param name="IsForAnswers">In the table of marked answers, else in the main table.</param>
 /// <param name="Reason">Why.</param>
-internal sealed record CaptureRoute(IPNetwork Network, bool IsForAnswers, string Reason);
+internal sealed record CaptureRoute(IPNetwork Network, bool IsForAnswers, string Reason)
+{
+    /// <summary>Its name for the operator.</summary>
+    public string Name => IsForAnswers ? $"routing rule for mark 0x{CapturePlan.TransparentMark:x} and default route ({(Network.BaseAddress.AddressFamily == AddressFamily.InterNetwork ? "IPv4" : "IPv6")})" : $"route {Network} dev lo";
+
+    /// <summary>Whether it is the same, for whatever reason.</summary>
+    public bool IsSame(CaptureRoute other) => Network == other.Network && IsForAnswers == other.IsForAnswers;
+}

@@ -6,9 +6,13 @@ namespace Mesh.Sidecar.Capture;
 internal static class CaptureSystem
 {
     private const int NetAdmin = 12;
+    private const string Ipv6Addresses = "/proc/net/if_inet6";
 
-    /// <summary>Whether the kernel has IPv6 and this namespace uses it.</summary>
-    public static bool HasIpv6 => File.Exists("/proc/net/if_inet6") && !IsSet("/proc/sys/net/ipv6/conf/all/disable_ipv6");
+    /// <summary>Whether the kernel has IPv6: then there may be rules of it, whether or not it is in use.</summary>
+    public static bool KnowsIpv6 => File.Exists(Ipv6Addresses);
+
+    /// <summary>Whether this namespace uses IPv6: an interface has an address of it, or may get one.</summary>
+    public static bool HasIpv6 => KnowsIpv6 && (File.ReadLines(Ipv6Addresses).Any() || !IsSet("/proc/sys/net/ipv6/conf/all/disable_ipv6"));
 
     /// <summary>Whether this process may change rules of the network.</summary>
     public static bool MayAdminister

@@ -10,15 +10,16 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
     /// <summary>Sets the rules of the options in place of what is there.</summary>
     public void Install(CaptureFlags flags)
     {
-        MustAdminister();
         var plan = CapturePlan.From(Resolve(flags.Options));
         var backend = Backends.Choose(flags.Backend);
         var others = Backends.Working().Where(b => b.Name != backend.Name && b.Read() is not null).ToList();
-        var routes = Routing.Apply(plan);
+        // Routes before the rules that need them; what only the rules before needed goes after those. Killed in between, nothing is lost.
+        var routes = new List<CaptureRoute>();
         var changed = SetRules(backend, plan, routes);
+        var done = routes.Select(r => $"{r.Name}: added").Concat(Routing.Remove(r => !plan.Needs(r)).Select(r => $"{r.Name}: removed")).ToList();
         if (changed) say($"capture installed ({backend.Name})");
-        else say(routes.Count + others.Count == 0 ? $"capture is installed as asked ({backend.Name}); nothing changed" : $"rules are as asked ({backend.Name})");
-        foreach (var route in routes) say(route);
+        else say(done.Count + others.Count == 0 ? $"capture is installed as asked ({backend.Name}); nothing changed" : $"rules are as asked ({backend.Name})");
+        foreach (var route in done) say(route);
         // Last, so that there is no moment without rules.
         foreach (var other in others)
         {
@@ -30,17 +31,19 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
     /// <summary>Takes away what is ours, by whatever program it was made.</summary>
     public void Remove()
     {
-        MustAdminister();
-        var installed = Backends.Working().Where(b => b.Read() is not null).ToList();
-        foreach (var backend in installed)
+        var isInstalled = false;
+        foreach (var backend in Backends.Working())
         {
+            var isThere = backend.Read() is not null;
+            // Also without rules: a twin of one that was killed may be left.
             backend.Remove();
-            say($"capture removed ({backend.Name})");
+            if (isThere) say($"capture removed ({backend.Name})");
+            isInstalled |= isThere;
         }
 
-        var routes = Routing.Remove();
-        foreach (var route in routes) say(route);
-        if (installed.Count + routes.Count == 0) say("capture is not installed; nothing to remove");
+        var routes = Routing.Remove(_ => true);
+        foreach (var route in routes) say($"{route.Name}: removed");
+        if (!isInstalled && routes.Count == 0) say("capture is not installed; nothing to remove");
     }
 
     /// <summary>The rules of the options, or those installed when no options are given.</summary>
@@ -73,20 +76,20 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
         return servers.Length > 0 ? options with { Resolvers = servers } : options with { Dns = false };
     }
 
-    /// <summary>Sets the rules unless they are there; false when they were.</summary>
-    private static bool SetRules(ICaptureBackend backend, CapturePlan plan, IReadOnlyList<string> routes)
+    /// <summary>Sets the rules, and <paramref name="routes"/> that are missing, unless they are there; false when the rules were.</summary>
+    private static bool SetRules(ICaptureBackend backend, CapturePlan plan, List<CaptureRoute> routes)
     {
-        var before = backend.Read();
         try
         {
-            if (before?.Listing == backend.Listing(plan)) return false;
+            Routing.Add(plan, routes);
+            if (backend.Read()?.Listing == backend.Listing(plan)) return false;
             backend.Apply(plan);
             return true;
         }
         catch (CaptureException)
         {
             // Nothing half done: the rules are as they were, the routes have to be so, too.
-            if (routes.Count > 0) Routing.Apply(before?.Options is { } options ? CapturePlan.From(options) : plan with { Routes = [] });
+            Routing.Undo(routes);
             throw;
         }
     }

@@ -8,8 +8,6 @@ namespace Mesh.Sidecar.Capture;
 /// <param name="variant">"" for what the system calls iptables, else "-legacy" or "-nft".</param>
 internal sealed partial class IptablesBackend(string variant = "") : ICaptureBackend
 {
-    private readonly string twin = $"MT{Environment.ProcessId}_";
-
     /// <inheritdoc/>
     public string Name => $"iptables{variant}";
 
@@ -24,7 +22,7 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
     /// <inheritdoc/>
     public InstalledRules? Read()
     {
-        var ours = Families().SelectMany(f => Save(f).Where(l => l.IsOurs).Select(l => (Family: f, Line: l))).ToList();
+        var ours = Families().SelectMany(f => Save(f).Where(l => l.IsOf(IptablesScript.Prefix)).Select(l => (Family: f, Line: l))).ToList();
         if (ours.Count == 0) return null;
         var options = string.Concat(ours.Where(o => o.Family == AddressFamily.InterNetwork).Select(o => OptionsPart().Match(o.Line.Text)).Where(m => m.Success).Select(m => m.Groups["text"].Value));
         return new InstalledRules(CaptureFlags.Read(options), Text(ours.Select(o => (o.Family, o.Line))));
@@ -34,13 +32,13 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
     public string Listing(CapturePlan plan)
     {
         var lines = new List<(AddressFamily, SavedLine)>();
-        foreach (var family in Families().Where(f => f == AddressFamily.InterNetwork || plan.Options.Ipv6))
+        foreach (var family in Families(plan))
         {
             Restore(family, Twin(plan, family));
             try
             {
-                lines.AddRange(Save(family).Where(l => l.Text.Contains(twin, StringComparison.Ordinal))
-                    .Select(l => (family, l with { Text = l.Text.Replace(twin, IptablesScript.Prefix, StringComparison.Ordinal) })));
+                lines.AddRange(Save(family).Where(l => l.IsOf(IptablesScript.TwinPrefix))
+                    .Select(l => (family, l with { Text = l.Text.Replace(IptablesScript.TwinPrefix, IptablesScript.Prefix, StringComparison.Ordinal) })));
             }
             finally
             {
@@ -56,6 +54,7 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
     /// <inheritdoc/>
     public void Apply(CapturePlan plan)
     {
+        if (plan.Options.Ipv6 && !HasIp6tables()) throw new CaptureException($"{Program(AddressFamily.InterNetworkV6, "restore")} is not installed, and this machine has IPv6: --ipv6 off captures IPv4 alone");
         var before = Read()?.Options;
         Set(AddressFamily.InterNetwork, plan);
         if (!Families().Contains(AddressFamily.InterNetworkV6)) return;
@@ -80,7 +79,7 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
     /// <summary>One family's rules in place of those that are there; null: none.</summary>
     private void Set(AddressFamily family, CapturePlan? plan)
     {
-        var there = Save(family).Where(l => l.IsOurs).ToList();
+        var there = Save(family).Where(l => l.IsOf(IptablesScript.Prefix) || l.IsOf(IptablesScript.TwinPrefix)).ToList();
         // What refuses the uncaptured goes before what captures.
         var tables = plan is null ? IptablesScript.Tables.Reverse() : IptablesScript.Tables;
         Restore(family, string.Concat(tables.Select(t => Replacement(plan, t, family, [.. there.Where(l => l.Table == t.ToString().ToLowerInvariant())]))));
@@ -101,26 +100,31 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
         return text.Append("COMMIT\n").ToString();
     }
 
-    private string Twin(CapturePlan plan, AddressFamily family) => string.Concat(IptablesScript.Tables.Select(t =>
+    private static string Twin(CapturePlan plan, AddressFamily family) => string.Concat(IptablesScript.Tables.Select(t =>
     {
-        var (chains, rules) = IptablesScript.Table(plan, t, family, twin);
+        var (chains, rules) = IptablesScript.Table(plan, t, family, IptablesScript.TwinPrefix);
         return Section(t, [.. chains.Select(c => $":{c} - [0:0]"), .. rules]);
     }));
 
-    private string TwinRemoval(CapturePlan plan, AddressFamily family) => string.Concat(IptablesScript.Tables.Select(t =>
+    private static string TwinRemoval(CapturePlan plan, AddressFamily family) => string.Concat(IptablesScript.Tables.Select(t =>
     {
-        var (chains, _) = IptablesScript.Table(plan, t, family, twin);
+        var (chains, _) = IptablesScript.Table(plan, t, family, IptablesScript.TwinPrefix);
         return Section(t, [.. chains.Select(c => $":{c} - [0:0]"), .. chains.Select(c => $"-X {c}")]);
     }));
 
     private static string Section(CaptureTable table, List<string> lines) =>
         lines.Count == 0 ? "" : $"*{table.ToString().ToLowerInvariant()}\n{string.Join('\n', lines)}\nCOMMIT\n";
 
-    private static IEnumerable<AddressFamily> Families()
+    /// <summary>The families in which there may be rules, in use or not.</summary>
+    private IEnumerable<AddressFamily> Families()
     {
         yield return AddressFamily.InterNetwork;
-        if (CaptureSystem.HasIpv6 && ExternalCommand.Find("ip6tables-restore") is not null) yield return AddressFamily.InterNetworkV6;
+        if (CaptureSystem.KnowsIpv6 && HasIp6tables()) yield return AddressFamily.InterNetworkV6;
     }
+
+    private IEnumerable<AddressFamily> Families(CapturePlan plan) => Families().Where(f => f == AddressFamily.InterNetwork || plan.Options.Ipv6);
+
+    private bool HasIp6tables() => ExternalCommand.Find(Program(AddressFamily.InterNetworkV6, "restore")) is not null;
 
     private string Program(AddressFamily family, string suffix) => $"{(family == AddressFamily.InterNetwork ? "iptables" : "ip6tables")}{variant}-{suffix}";
 
@@ -132,8 +136,11 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
         foreach (var line in answer.Output.Split('\n'))
         {
             if (line.StartsWith('*')) table = line[1..].Trim();
-            else if (line.StartsWith(':') || line.StartsWith("-A ", StringComparison.Ordinal)) lines.Add(new SavedLine(table, line.Trim()));
+            else if (line.StartsWith(':') || line.StartsWith("-A ", StringComparison.Ordinal)) lines.Add(new SavedLine(table, line.Trim(), IsBehind(table, line)));
         }
+
+        // Of NAT's rules the first that fits decides, so ours have to be before others' (a rule put in front later, as kube-proxy does).
+        bool IsBehind(string nat, string rule) => nat == "nat" && rule.StartsWith('-') && lines is [.., { IsChain: false } before] && before.Table == nat && before.Chain == rule.Split(' ')[1];
 
         return lines;
     }
@@ -161,20 +168,25 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
         .Where(l => !l.Line.IsChain)
         .GroupBy(l => $"{(l.Family == AddressFamily.InterNetwork ? "ip" : "ip6")} {l.Line.Table} {l.Line.Chain}", StringComparer.Ordinal)
         .OrderBy(g => g.Key, StringComparer.Ordinal)
-        .SelectMany(g => g.Select(l => $"{g.Key}: {l.Line.Text}"))
+        .SelectMany(g => g.Select(l => $"{g.Key}: {l.Line.Text}{(l.Line is { IsBehind: true, IsJump: true } ? ", behind rules of others" : "")}"))
         .Select(l => l + "\n"));
 
     /// <summary>A line of iptables-save: a chain's declaration or a rule.</summary>
-    private sealed record SavedLine(string Table, string Text)
+    /// <param name="Table">Its table.</param>
+    /// <param name="Text">The line.</param>
+    /// <param name="IsBehind">Not the first rule of a chain of NAT.</param>
+    private sealed record SavedLine(string Table, string Text, bool IsBehind = false)
     {
         public bool IsChain => Text.StartsWith(':');
 
         public string Chain => Text.TrimStart(':').Split(' ')[IsChain ? 0 : 1];
 
-        /// <summary>From the kernel's chain to one of ours.</summary>
-        public bool IsJump => !IsChain && !Chain.StartsWith(IptablesScript.Prefix, StringComparison.Ordinal) && Text.Contains($" -j {IptablesScript.Prefix}", StringComparison.Ordinal);
+        /// <summary>From a chain of others to one of ours.</summary>
+        public bool IsJump => !IsChain && !IptablesScript.IsName(Chain, IptablesScript.Prefix) && IptablesScript.IsName(Target, IptablesScript.Prefix);
 
-        public bool IsOurs => Chain.StartsWith(IptablesScript.Prefix, StringComparison.Ordinal) || IsJump;
+        private string Target => Text.Split(" -j ") is [_, .., var rest] ? rest.Split(' ')[0] : "";
+
+        public bool IsOf(string prefix) => IptablesScript.IsName(Chain, prefix) || (!IsChain && IptablesScript.IsName(Target, prefix));
     }
 
     [GeneratedRegex("-A MESH_OPTIONS .*--comment \"?(?<text>[^\"]*)\"? -j RETURN", RegexOptions.ExplicitCapture, 1000)]

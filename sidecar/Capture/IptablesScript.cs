@@ -10,6 +10,9 @@ internal static class IptablesScript
     /// <summary>What all chains begin with.</summary>
     public const string Prefix = "MESH_";
 
+    /// <summary>What those begin with that are there to be compared with, for a moment.</summary>
+    public const string TwinPrefix = "MESHTWIN_";
+
     /// <summary>The chain that keeps the options; nothing leads to it.</summary>
     public const string OptionsChain = "OPTIONS";
 
@@ -24,6 +27,9 @@ internal static class IptablesScript
 
     /// <summary>Name of a chain.</summary>
     public static string ChainName(string name, string prefix = Prefix) => prefix + name.ToUpperInvariant();
+
+    /// <summary>Whether this is the name of a chain of ours: others may begin theirs like that, too.</summary>
+    public static bool IsName(string name, string prefix) => CapturePlan.ChainNames.Any(c => ChainName(c, prefix) == name);
 
     /// <summary>The jump to a chain of ours.</summary>
     public static string Jump(CaptureChain chain) => $"{Hook(chain.Hook)} -j {ChainName(chain.Name)}";

@@ -22,7 +22,7 @@ internal sealed partial class NftBackend : ICaptureBackend
     /// <inheritdoc/>
     public InstalledRules? Read()
     {
-        var listing = string.Concat(Families().Select(f => List(f, NftScript.TableName)));
+        var listing = string.Concat(Families().Select(f => List(f, NftScript.TableName)).Where(IsOurs));
         if (listing.Length == 0) return null;
         var comments = OptionsChain().Match(listing) is { Success: true } chain ? Comment().Matches(chain.Value).Select(m => m.Groups["text"].Value) : [];
         return new InstalledRules(CaptureFlags.Read(string.Concat(comments)), listing);
@@ -31,35 +31,41 @@ internal sealed partial class NftBackend : ICaptureBackend
     /// <inheritdoc/>
     public string Listing(CapturePlan plan)
     {
-        var (family, twin) = (NftScript.FamilyOf(plan), $"mesh_twin_{Environment.ProcessId}");
-        Feed(NftScript.Table(plan, twin, dormant: true));
+        var family = NftScript.FamilyOf(plan);
+        Feed(Twins() + NftScript.Table(plan, NftScript.TwinName, dormant: true));
         try
         {
-            return DormantFlag().Replace(List(family, twin), "")
-                .Replace($"table {family} {twin} {{", $"table {family} {NftScript.TableName} {{", StringComparison.Ordinal);
+            return DormantFlag().Replace(List(family, NftScript.TwinName), "")
+                .Replace($"table {family} {NftScript.TwinName} {{", $"table {family} {NftScript.TableName} {{", StringComparison.Ordinal);
         }
         finally
         {
-            Feed($"delete table {family} {twin}\n");
+            Feed(Twins());
         }
     }
 
     /// <inheritdoc/>
     public void Apply(CapturePlan plan)
     {
-        var others = Families().Where(f => f != NftScript.FamilyOf(plan)).Select(NftScript.Removal);
-        Feed(string.Concat(others) + NftScript.Replace(plan));
+        var there = Families().ToList();
+        if (there.Find(f => !IsOurs(List(f, NftScript.TableName))) is { } family) throw new CaptureException($"there is a table {family} {NftScript.TableName} that is not ours (it has no chain options): it is left alone; rename it, or use --backend iptables");
+        Feed(Twins() + string.Concat(there.Where(f => f != NftScript.FamilyOf(plan)).Select(f => NftScript.Removal(f))) + NftScript.Replace(plan));
     }
 
     /// <inheritdoc/>
-    public void Remove() => Feed(string.Concat(Families().Select(NftScript.Removal)));
+    public void Remove() => Feed(Twins() + string.Concat(Families().Where(f => IsOurs(List(f, NftScript.TableName))).Select(f => NftScript.Removal(f))));
 
-    /// <summary>The families in which our table is.</summary>
-    private static IEnumerable<string> Families()
+    /// <summary>The families in which there is a table of that name.</summary>
+    private static IEnumerable<string> Families(string table = NftScript.TableName)
     {
         var tables = Must(ExternalCommand.Run("nft", ["list", "tables"]), "").Split('\n').ToHashSet(StringComparer.Ordinal);
-        return AllFamilies.Where(f => tables.Contains($"table {f} {NftScript.TableName}"));
+        return AllFamilies.Where(f => tables.Contains($"table {f} {table}"));
     }
+
+    /// <summary>Removes the twins that are there: one's own, and those of who was killed.</summary>
+    private static string Twins() => string.Concat(Families(NftScript.TwinName).Select(f => NftScript.Removal(f, NftScript.TwinName)));
+
+    private static bool IsOurs(string listing) => listing.Contains("\tchain options {", StringComparison.Ordinal);
 
     private static string List(string family, string table) => Must(ExternalCommand.Run("nft", ["-s", "list", "table", family, table]), "");
 

@@ -12,11 +12,14 @@ internal static class NftScript
     /// <summary>Name of the table.</summary>
     public const string TableName = "mesh";
 
+    /// <summary>Name of the table that is there to be compared with, for a moment.</summary>
+    public const string TwinName = "mesh_twin";
+
     /// <summary>A comment's bytes beyond which the kernel takes no rule.</summary>
     public const int MostComment = 128;
 
     /// <summary>Runs before those of others (-100), who may have NAT of their own for the same packets: whoever is first decides.</summary>
-    private const int NatPriority = -110;
+    public const int NatPriority = -110;
 
     /// <summary>Family of the table: inet holds both.</summary>
     public static string FamilyOf(CapturePlan plan) => plan.Options.Ipv6 ? "inet" : "ip";
@@ -37,7 +40,7 @@ internal static class NftScript
     public static string Replace(CapturePlan plan) => Removal(FamilyOf(plan)) + Table(plan);
 
     /// <summary>Removes the table; no error when it is not there.</summary>
-    public static string Removal(string family) => $"table {family} {TableName}\ndelete table {family} {TableName}\n";
+    public static string Removal(string family, string table = TableName) => $"table {family} {table}\ndelete table {family} {table}\n";
 
     private static void Write(StringBuilder text, CapturePlan plan, CaptureChain chain)
     {

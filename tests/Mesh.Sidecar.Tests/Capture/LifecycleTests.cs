@@ -97,6 +97,130 @@ public class LifecycleTests
         Assert.Equal(2, network.Capture("instal").ExitCode);
     }
 
+    [SkippableFact]
+    public async Task Several_at_once_are_one_after_the_other()
+    {
+        await using var network = await StartAsync("nft", "iptables");
+        string[][] wanted = [["--backend", "iptables"], ["--mode", "tproxy"], ["--backend", "nft"], ["--exclude-outbound-ports", "22"]];
+        for (var round = 0; round < 3; round++)
+        {
+            var all = await Task.WhenAll(wanted.Select(w => Task.Run(() => network.Capture(["install", "--resolvers", There, .. w]))));
+            Assert.All(all, one => Assert.True(one.ExitCode == 0, one.Said));
+            var checks = await Task.WhenAll(Task.Run(() => network.Capture("check")), Task.Run(() => network.Capture("check")));
+            Assert.All(checks, one => Assert.True(one.ExitCode == 0, one.Said));
+            network.Succeed("remove");
+        }
+    }
+
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public async Task One_that_was_killed_leaves_nothing_that_the_next_does_not_clear(string backend)
+    {
+        await using var network = await StartAsync(backend, "nft", "iptables");
+        Foreign(network);
+        network.Workload.Nft("table inet theirs {}");
+        var before = Everything(network);
+        // Half an answer's route, a twin, and routes without rules.
+        network.Workload.Ip("route add local default dev lo table 133 proto 133");
+        network.Workload.Ip("route add 240.0.0.0/4 dev lo proto 133 metric 1337");
+        network.Workload.Nft("table inet mesh_twin { flags dormant; chain options { return comment \"options \"; }; }");
+        Assert.Equal(0, network.Workload.Try("*nat\n:MESHTWIN_OUTBOUND -\n-A MESHTWIN_OUTBOUND -j RETURN\nCOMMIT\n", "iptables-restore", "--noflush").ExitCode);
+        network.Succeed("install", "--backend", backend, "--resolvers", There, "--mode", "tproxy");
+        network.Succeed("check");
+        network.Succeed("remove");
+        Assert.Equal(before, Everything(network));
+    }
+
+    [SkippableFact]
+    public async Task What_others_call_like_ours_is_theirs()
+    {
+        await using var network = await StartAsync("nft", "iptables");
+        Assert.Equal(0, network.Workload.Try("*filter\n:MESH_WIFI -\n-A INPUT -p tcp --dport 9999 -j MESH_WIFI\n-A MESH_WIFI -j DROP\nCOMMIT\n", "iptables-restore", "--noflush").ExitCode);
+        network.Workload.Nft("table inet mesh { chain wifi { type filter hook input priority 0; tcp dport 9999 drop; }; }");
+        network.Workload.Ip("route add 10.77.0.0/16 dev e0 proto 133");
+        var before = Everything(network);
+        Assert.Contains("nothing to remove", network.Succeed("remove"), StringComparison.Ordinal);
+        var (code, said) = network.Capture("install");
+        Assert.Equal(3, code);
+        Assert.Contains("table inet mesh that is not ours", said, StringComparison.Ordinal);
+        Assert.Equal(before, Everything(network));
+        network.Succeed("install", "--backend", "iptables", "--resolvers", There);
+        network.Succeed("check");
+        network.Succeed("remove");
+        Assert.Equal([.. before.Split('\n').Where(l => l.Contains("9999", StringComparison.Ordinal))], Everything(network).Split('\n').Where(l => l.Contains("9999", StringComparison.Ordinal)));
+        Assert.Contains("10.77.0.0/16", Everything(network), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task A_program_that_cannot_take_over_leaves_the_other_working()
+    {
+        await using var network = await StartAsync("nft", "iptables");
+        network.Succeed("install", "--backend", "iptables", "--resolvers", There);
+        Assert.Equal(3, network.Capture("install", "--backend", "nft", "--cgroup", "no/such", "--mode", "tproxy", "--inbound-ports", "80").ExitCode);
+        network.Succeed("check");
+    }
+
+    [SkippableFact]
+    public async Task IPv6_that_was_switched_off_later_is_removed_all_the_same()
+    {
+        await using var network = await StartAsync("iptables", "sysctl");
+        network.Succeed("install", "--backend", "iptables", "--mode", "tproxy");
+        network.Workload.Must("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1");
+        network.Succeed("remove");
+        network.Workload.Must("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0");
+        Assert.DoesNotContain("MESH_", network.Workload.Must("ip6tables-save"), StringComparison.Ordinal);
+        Assert.DoesNotContain("133", network.Workload.Ip("-6 rule"), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task IPv6_of_one_interface_is_IPv6()
+    {
+        await using var network = await StartAsync("nft", "sysctl");
+        await network.StartSidecarAsync();
+        network.Workload.Must("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.e0.disable_ipv6=0");
+        network.Workload.Ip($"addr add {Here6}/64 dev e0 nodad");
+        var (code, said) = network.Capture("install", "--resolvers", There);
+        Assert.Equal(3, code);
+        Assert.Contains("net.ipv6.conf.lo.disable_ipv6=0", said, StringComparison.Ordinal);
+        Assert.DoesNotContain("240.0.0.0/4", network.Workload.Ip("route"), StringComparison.Ordinal);
+        network.Workload.Must("sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=0");
+        network.Succeed("install", "--resolvers", There);
+        Assert.StartsWith("out", network.Dial(There6, 80, "wait=2"), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task Without_an_IPv4_address_virtual_ones_are_reached_all_the_same()
+    {
+        await using var network = await StartAsync("nft");
+        await network.StartSidecarAsync();
+        network.Workload.Ip($"addr del {Here}/24 dev e0");
+        network.Succeed("install", "--resolvers", There6);
+        Assert.StartsWith("out 240.0.0.9:80", network.Dial("240.0.0.9", 80, "wait=2"), StringComparison.Ordinal);
+        Assert.StartsWith($"out [{There6}]:80", network.Dial(There6, 80), StringComparison.Ordinal);
+        network.Succeed("check");
+    }
+
+    [SkippableFact]
+    public async Task What_others_put_before_ours_is_said_and_install_comes_first_again()
+    {
+        await using var network = await StartAsync("nft", "iptables");
+        await network.StartSidecarAsync();
+        network.Succeed("install", "--backend", "iptables", "--resolvers", $"{There},{There6}");
+        // As kube-proxy does.
+        Assert.Equal(0, network.Workload.Try($"*nat\n:KUBE-SERVICES -\n-A KUBE-SERVICES -d 10.96.0.1 -p tcp -j DNAT --to {There}:80\n-I OUTPUT -j KUBE-SERVICES\nCOMMIT\n", "iptables-restore", "--noflush").ExitCode);
+        network.Workload.Ip($"route add default via {There}");
+        Assert.StartsWith("peer", network.Dial("10.96.0.1", 443), StringComparison.Ordinal);
+        var (code, said) = network.Capture("check");
+        Assert.Equal(1, code);
+        Assert.Contains("not ours: ip nat OUTPUT: -A OUTPUT -j MESH_OUTBOUND, behind rules of others", said, StringComparison.Ordinal);
+        network.Succeed("install", "--backend", "iptables", "--resolvers", $"{There},{There6}");
+        Assert.StartsWith("out 10.96.0.1:443", network.Dial("10.96.0.1", 443), StringComparison.Ordinal);
+        network.Succeed("check");
+        network.Workload.Nft("table ip early { chain out { type nat hook output priority -150; }; }");
+        Assert.Contains("note   others' NAT comes before capture, and what it redirects passes the sidecar by: table ip early, chain out (nat output, priority -150)", network.Succeed("check"), StringComparison.Ordinal);
+    }
+
     private static void Foreign(CaptureNetwork network)
     {
         Assert.Equal(0, network.Workload.Try(ForeignNft, "nft", "-f", "-").ExitCode);
