@@ -29,9 +29,11 @@ internal sealed record MeshRanges(ImmutableArray<MeshRange> Ranges, bool Registr
     public static MeshRanges None { get; } = new([], false, []);
 
     /// <summary>What the mesh says of an address.</summary>
-    public RangeKind KindOf(IPEndPoint endpoint)
+    public RangeKind KindOf(IPEndPoint endpoint) => KindOf(Destination.Of(endpoint));
+
+    /// <summary>What the mesh says of an address; the port means nothing.</summary>
+    public RangeKind KindOf(Destination destination)
     {
-        var destination = Destination.Of(endpoint);
         foreach (var range in Ranges)
         {
             if (range.Prefix.Holds(destination)) return range.Kind;

@@ -10,6 +10,7 @@ namespace Mesh.Sidecar.Config;
 /// </summary>
 internal sealed class NameTable
 {
+    private const int MostName = 253; // as text
     private readonly NameTableParts parts;
     private readonly byte[] suffix;
     private readonly NameIndex full;
@@ -46,6 +47,26 @@ internal sealed class NameTable
         if (entry < 0) entry = External(name);
         found = entry < 0 ? default : new MeshName(AddressesOf(entry, v6: false), AddressesOf(entry, v6: true), InstancesOf(entry), instance);
         return entry >= 0;
+    }
+
+    /// <summary>
+    /// The full name of who has an address (4 or 16 bytes), in <paramref name="name"/> (255 bytes); its length, 0 when nobody has it. Looks at all
+    /// entries: hardly anybody asks, and an index would be a third more memory.
+    /// </summary>
+    public int NameOf(ReadOnlySpan<byte> address, Span<byte> name)
+    {
+        for (var i = 0; i < parts.Entries.Length; i++)
+        {
+            var entry = parts.Entries[i];
+            if (entry.Wildcard || !Has(AddressesOf(i, address.Length > 4), address)) continue;
+            var tail = entry.External ? [] : suffix.AsSpan();
+            if (entry.Length + tail.Length > MostName) continue;
+            parts.Text.AsSpan(entry.Start, entry.Length).CopyTo(name);
+            tail.CopyTo(name[entry.Length..]);
+            return entry.Length + tail.Length;
+        }
+
+        return 0;
     }
 
     /// <summary>All entries, for people: name, addresses, and the cluster whose endpoints are the answer (empty for those with addresses).</summary>
@@ -90,6 +111,16 @@ internal sealed class NameTable
         if (key < 0) return -1;
         var entry = index.EntryOf(key);
         return more == 1 && parts.Entries[entry].InstancesOf < 0 ? -1 : entry;
+    }
+
+    private static bool Has(ReadOnlySpan<byte> addresses, ReadOnlySpan<byte> address)
+    {
+        for (; !addresses.IsEmpty; addresses = addresses[address.Length..])
+        {
+            if (addresses.StartsWith(address)) return true;
+        }
+
+        return false;
     }
 
     private int External(ReadOnlySpan<byte> name)

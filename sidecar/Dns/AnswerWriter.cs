@@ -62,6 +62,22 @@ internal ref struct AnswerWriter
         return true;
     }
 
+    /// <summary>Adds the name of an address' owner: labels with dots between, 253 bytes at most.</summary>
+    public void AddName(scoped ReadOnlySpan<byte> name, uint ttl)
+    {
+        Head(DnsWire.Ptr, ttl, name.Length + 2);
+        foreach (var label in name.Split((byte)'.'))
+        {
+            var text = name[label];
+            buffer[length++] = (byte)text.Length;
+            text.CopyTo(buffer[length..]);
+            length += text.Length;
+        }
+
+        buffer[length++] = 0;
+        answers++;
+    }
+
     /// <summary>Says that there is nothing of this type, and how long that holds: the name itself stands for its zone.</summary>
     public void AddNothing(uint ttl)
     {

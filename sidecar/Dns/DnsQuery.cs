@@ -177,7 +177,7 @@ internal static class DnsWire
     public const ushort Internet = 1;
 
     /// <summary>Record types.</summary>
-    public const ushort A = 1, Soa = 6, Aaaa = 28, Opt = 41, Svcb = 64, Https = 65, Ixfr = 251, Axfr = 252, Any = 255;
+    public const ushort A = 1, Soa = 6, Ptr = 12, Aaaa = 28, Opt = 41, Svcb = 64, Https = 65, Ixfr = 251, Axfr = 252, Any = 255;
 }
 
 /// <summary>Answers by code.</summary>

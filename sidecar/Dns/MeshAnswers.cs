@@ -27,10 +27,10 @@ internal sealed class MeshAnswers(Snapshots snapshots, Ipv6Routes routes, Random
     {
         outcome = MeshOutcome.None;
         if (query.Opcode != DnsWire.Query || query.Class != DnsWire.Internet || snapshots.Current is not { Names: { } names } snapshot) return 0;
-        if (!lastWord && !IsOfAddresses(query.Type)) return 0;
         Span<byte> name = stackalloc byte[DnsWire.MostName];
         name = name[..DnsQuery.ReadName(message, name)];
-        if (name.IsEmpty || !names.TryFind(name, out var found)) return 0;
+        if (query.Type == DnsWire.Ptr && AnswerReverse(message, query, answer, snapshot, name, out outcome) is > 0 and var length) return length;
+        if (name.IsEmpty || !(lastWord || IsOfAddresses(query.Type)) || !names.TryFind(name, out var found)) return 0;
         if (query.HasEdns && query.EdnsVersion > 0)
         {
             outcome = MeshOutcome.Nothing;
@@ -47,6 +47,22 @@ internal sealed class MeshAnswers(Snapshots snapshots, Ipv6Routes routes, Random
         if (written == 0) writer.AddNothing(Ttl);
         outcome = written == 0 ? MeshOutcome.Nothing : MeshOutcome.Addresses;
         return writer.End(DnsCode.None);
+    }
+
+    /// <summary>Whose a virtual address is: nobody else knows, so this is the last word. 0 for other addresses.</summary>
+    private static int AnswerReverse(ReadOnlySpan<byte> message, DnsQuery query, Span<byte> answer, Snapshot snapshot, scoped ReadOnlySpan<byte> name, out MeshOutcome outcome)
+    {
+        outcome = MeshOutcome.None;
+        Span<byte> address = stackalloc byte[16];
+        address = address[..ReverseName.Read(name, address)];
+        if (address.IsEmpty || snapshot.Ranges?.KindOf(Destination.Of(address, 0)) != RangeKind.Virtual) return 0;
+        Span<byte> owner = stackalloc byte[DnsWire.MostName];
+        owner = owner[..snapshot.Names!.NameOf(address, owner)];
+        var writer = AnswerWriter.Begin(answer, message, query);
+        if (owner.IsEmpty) writer.AddNothing(Ttl);
+        else writer.AddName(owner, Ttl);
+        outcome = owner.IsEmpty ? MeshOutcome.Nothing : MeshOutcome.Addresses;
+        return writer.End(owner.IsEmpty ? DnsCode.NoSuchName : DnsCode.None);
     }
 
     /// <summary>HTTPS and SVCB name addresses, too: those of somebody else would lead past the mesh.</summary>

@@ -1,3 +1,4 @@
+using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Dns;
 
 namespace Mesh.Sidecar.Tests.Dns;
@@ -74,10 +75,45 @@ public sealed class MeshAnswerTests
 
     [Theory]
     [InlineData(Messages.Srv)]
-    [InlineData(12)]
+    [InlineData(Messages.Ptr)]
     [InlineData(15)]
     [InlineData(16)]
     public void WhatIsNoAddressOthersMayKnow(ushort type) => Assert.Null(Given.Ask(Given.Responder(Given.With(Given.Shop)), Messages.Query("cart.service.consul", type)));
+
+    [Theory]
+    [InlineData("1.0.0.240.in-addr.arpa", "cart.default.svc.cluster.local")]
+    [InlineData("1.0.0.240.IN-ADDR.arpa.", "cart.default.svc.cluster.local")]
+    [InlineData("9.0.0.240.in-addr.arpa", "api.example.com")]
+    [InlineData("3.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.a.e.d.0.0.d.f.ip6.arpa", "web.shop.svc.cluster.local")]
+    [InlineData("3.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.D.A.E.D.0.0.D.F.ip6.arpa", "web.shop.svc.cluster.local")]
+    // A virtual address that nobody has, or all names below one.
+    [InlineData("2.0.0.240.in-addr.arpa", "")]
+    [InlineData("10.0.0.240.in-addr.arpa", "")]
+    // Others may know those.
+    [InlineData("2.0.96.10.in-addr.arpa", null)]
+    [InlineData("0.0.240.in-addr.arpa", null)]
+    [InlineData("1.1.0.0.240.in-addr.arpa", null)]
+    [InlineData("256.0.0.240.in-addr.arpa", null)]
+    [InlineData("01.0.0.240.in-addr.arpa", null)]
+    [InlineData("+1.0.0.240.in-addr.arpa", null)]
+    [InlineData("x.0.0.240.in-addr.arpa", null)]
+    [InlineData("in-addr.arpa", null)]
+    [InlineData("33.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.a.e.d.0.0.d.f.ip6.arpa", null)]
+    [InlineData("3.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.a.e.d.0.0.df0.ip6.arpa", null)]
+    [InlineData("g.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.a.e.d.0.0.d.f.ip6.arpa", null)]
+    public void AVirtualAddressHasTheNameOfItsService(string name, string? owner)
+    {
+        var virtuals = new[] { ("240.0.0.0", 4u), ("fd00:dead::", 32u) }.Select(r => new MeshRange(AddressPrefix.Of(System.Net.IPAddress.Parse(r.Item1), r.Item2)!.Value, RangeKind.Virtual));
+        var snapshots = new Snapshots();
+        snapshots.Publish(new Snapshot { Number = 1, Names = Given.Read(Given.Shop), Ranges = new MeshRanges([.. virtuals], false, []) });
+        var answer = Given.Ask(Given.Responder(snapshots), Messages.Query(name, Messages.Ptr));
+        Assert.Equal(owner is null, answer is null);
+        if (answer is null) return;
+        var read = Messages.Of(answer);
+        Assert.Equal(owner!.Length > 0 ? 0 : 3, read.Code);
+        Assert.Equal(owner.Length > 0 ? [Messages.Ptr] : [Messages.Soa], read.Types);
+        if (owner.Length > 0) Assert.EndsWith(Convert.ToHexString(Messages.Query(owner)[12..^4]), Convert.ToHexString(answer), StringComparison.Ordinal);
+    }
 
     [Fact]
     public void AnotherClassIsNotOurs() => Assert.Null(Given.Ask(Given.Responder(Given.With(Given.Shop)), Messages.Query("cart", kind: 3)));

@@ -9,6 +9,7 @@ internal static class Messages
 {
     public const ushort A = 1;
     public const ushort Soa = 6;
+    public const ushort Ptr = 12;
     public const ushort Aaaa = 28;
     public const ushort Srv = 33;
     public const ushort Any = 255;
