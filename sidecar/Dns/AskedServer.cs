@@ -10,7 +10,7 @@ namespace Mesh.Sidecar.Dns;
 internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> message, DnsQuery query, OwnQueries own, DnsCounters counters, CancellationToken cancel) : IAsyncDisposable
 {
     private const int UsualAnswer = 4096;
-    private const int MostAnswer = 65507; // of what a datagram holds
+    private const int MostAnswer = 65534; // with its length 64 KiB
     private Socket? socket;
     private Destination from;
     private Frame? answer;

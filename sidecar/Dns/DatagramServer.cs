@@ -10,16 +10,23 @@ namespace Mesh.Sidecar.Dns;
 /// Serves a UDP socket: names of the mesh are answered where they are read, by one loop; what has to be forwarded takes a place and a task of its own.
 /// Owned by <see cref="DnsServer"/>.
 /// </summary>
-internal sealed class DatagramServer(Socket socket, Responder responder, UdpForwarder forwarder, Places places, DnsCounters counters)
+internal sealed class DatagramServer(Socket socket, Responder responder, UdpForwarder forwarder, Places places, DnsCounters counters, TimeProvider time)
 {
     /// <summary>Longest query: nobody asks that much.</summary>
     private const int MostQuery = 4096;
 
     private const int MostAnswer = 4096;
 
+    /// <summary>What waits in the kernel while the loop is held up; where that allows less, it is less. A lost query costs its client seconds.</summary>
+    private const int Waiting = 1 << 20;
+
+    /// <summary>How long a query waits for its turn to be forwarded.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
     /// <summary>Answers until it is cancelled.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
+        socket.ReceiveBufferSize = Waiting;
         var (query, answer) = (new byte[MostQuery], new byte[MostAnswer]);
         var from = new SocketAddress(socket.AddressFamily);
         while (!stop.IsCancellationRequested)
@@ -48,7 +55,7 @@ internal sealed class DatagramServer(Socket socket, Responder responder, UdpForw
         {
             if (places.TryTake())
             {
-                _ = ForwardAsync(Copy(message), message.Length, query, Copy(from), stop);
+                Forward(message, query, from, stop);
                 return;
             }
 
@@ -58,17 +65,22 @@ internal sealed class DatagramServer(Socket socket, Responder responder, UdpForw
         if (length > 0) socket.SendTo(answer.AsSpan(0, length), SocketFlags.None, from);
     }
 
-    /// <summary>One query on its way to the resolvers; ends within a client's timeout. Owns the copy of the message.</summary>
+    /// <summary>Goes on elsewhere: there sockets are made, and here the next query waits.</summary>
+    private void Forward(ReadOnlyMemory<byte> message, DnsQuery query, SocketAddress from, CancellationToken stop)
+    {
+        var (copy, length, sender) = (Copy(message), message.Length, Copy(from));
+        _ = Task.Run(() => ForwardAsync(copy, length, query, sender, stop), CancellationToken.None);
+    }
+
+    /// <summary>One query in its turn, and its answer; ends within a client's timeout. Owns the copy of the message.</summary>
     private async Task ForwardAsync(byte[] message, int messageLength, DnsQuery query, SocketAddress from, CancellationToken stop)
     {
-        var answer = ArrayPool<byte>.Shared.Rent(DnsWire.LeastUdp);
-        counters.Wait(1);
         try
         {
-            using var heard = await forwarder.AskAsync(message.AsMemory(0, messageLength), query, stop);
-            if (stop.IsCancellationRequested) return;
-            var length = responder.Instead(message, query, heard is null ? [] : heard.Message.Span, answer, tcp: false);
-            await socket.SendToAsync(length > 0 ? answer.AsMemory(0, length) : heard!.Message, SocketFlags.None, from, stop);
+            using var late = new CancellationTokenSource(Patience, time);
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(stop, late.Token);
+            if (await places.EnterAsync(limit.Token)) await AskAsync(message, messageLength, query, from, stop);
+            else await RefuseAsync(message, query, from, stop);
         }
         catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
         {
@@ -80,11 +92,34 @@ internal sealed class DatagramServer(Socket socket, Responder responder, UdpForw
         }
         finally
         {
-            counters.Wait(-1);
-            ArrayPool<byte>.Shared.Return(answer);
             ArrayPool<byte>.Shared.Return(message);
             places.Return();
         }
+    }
+
+    private async Task AskAsync(byte[] message, int messageLength, DnsQuery query, SocketAddress from, CancellationToken stop)
+    {
+        var answer = ArrayPool<byte>.Shared.Rent(DnsWire.LeastUdp);
+        counters.Wait(1);
+        try
+        {
+            using var heard = await forwarder.AskAsync(message.AsMemory(0, messageLength), query, stop);
+            if (stop.IsCancellationRequested) return;
+            var length = responder.Instead(message, query, heard is null ? [] : heard.Message.Span, answer, tcp: false);
+            await socket.SendToAsync(length > 0 ? answer.AsMemory(0, length) : heard!.Message, SocketFlags.None, from, stop);
+        }
+        finally
+        {
+            places.Exit();
+            counters.Wait(-1);
+            ArrayPool<byte>.Shared.Return(answer);
+        }
+    }
+
+    private async Task RefuseAsync(byte[] message, DnsQuery query, SocketAddress from, CancellationToken stop)
+    {
+        var answer = new byte[DnsWire.LeastUdp];
+        await socket.SendToAsync(answer.AsMemory(0, responder.Fail(message, answer, query, DnsOutcome.OverLimit)), SocketFlags.None, from, stop);
     }
 
     private static byte[] Copy(ReadOnlyMemory<byte> message)

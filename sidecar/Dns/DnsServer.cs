@@ -14,12 +14,15 @@ internal sealed class DnsServer : IAsyncDisposable
     /// <summary>Queries on their way to resolvers, each with up to three sockets.</summary>
     private const int MostForwarded = 512;
 
+    /// <summary>Queries that wait until some of those are through: bursts pass, and hold no more than their few bytes.</summary>
+    private const int MostWaiting = 4096;
+
     /// <summary>TCP connections of clients.</summary>
     private const int MostConnections = 128;
 
     private readonly ImmutableArray<Socket> sockets;
     private readonly ImmutableArray<Func<CancellationToken, Task>> servers;
-    private readonly Places forwarded = new(MostForwarded);
+    private readonly Places forwarded = new(MostForwarded, MostWaiting);
     private readonly Places connections = new(MostConnections);
     private readonly CancellationTokenSource stop = new();
     private readonly Snapshots snapshots;
@@ -35,7 +38,7 @@ internal sealed class DnsServer : IAsyncDisposable
         servers =
         [
             .. sockets.Select<Socket, Func<CancellationToken, Task>>(s => s.SocketType == SocketType.Dgram
-                ? new DatagramServer(s, responder, udp, forwarded, Counters).RunAsync
+                ? new DatagramServer(s, responder, udp, forwarded, Counters, time).RunAsync
                 : new StreamServer(s, responder, tcp, connections, Counters, time).RunAsync),
         ];
     }

@@ -1,24 +1,39 @@
 namespace Mesh.Sidecar.Dns;
 
-/// <summary>A number of places that work may take; and when all are empty again. Thread safe.</summary>
-internal sealed class Places(int most)
+/// <summary>
+/// A number of places for work, and of those that may wait for one; and when all have left again. What comes takes a place or a seat to wait by
+/// <see cref="TryTake"/>, is let in by <see cref="EnterAsync"/> where there are seats, and leaves by <see cref="Return"/>. Thread safe.
+/// </summary>
+internal sealed class Places(int most, int seats = 0)
 {
     private readonly Lock gate = new();
+    private readonly SemaphoreSlim inside = new(most);
     private TaskCompletionSource? empty;
     private int taken;
 
-    /// <summary>Takes a place; false when there is none.</summary>
+    /// <summary>Takes a place, or a seat; false when there is neither.</summary>
     public bool TryTake()
     {
         lock (gate)
         {
-            if (taken == most || empty is not null) return false;
+            if (taken == most + seats || empty is not null) return false;
             taken++;
             return true;
         }
     }
 
-    /// <summary>Gives it back.</summary>
+    /// <summary>Waits for a place, in turn; false when there is none in time. Who was let in calls <see cref="Exit"/>.</summary>
+    public async Task<bool> EnterAsync(CancellationToken late)
+    {
+        var turn = inside.WaitAsync(late);
+        await turn.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return turn.IsCompletedSuccessfully;
+    }
+
+    /// <summary>Makes room for who waits.</summary>
+    public void Exit() => inside.Release();
+
+    /// <summary>Gives place or seat back.</summary>
     public void Return()
     {
         lock (gate)
