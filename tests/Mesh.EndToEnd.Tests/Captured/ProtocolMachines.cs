@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using Mesh.EndToEnd.Tests.Testbed.Network;
-using Mesh.Tests;
 
 namespace Mesh.EndToEnd.Tests.Captured;
 
@@ -49,7 +48,7 @@ public sealed class ProtocolMachines : IAsyncLifetime
         {
             try
             {
-                await network.MustBeSecretAsync(service, () => test(network, address));
+                await Secrecy.HoldsAsync(network.Mesh.Network, network.Client, network.Mesh.Workloads.Single(w => w.Host.Name == service), () => test(network, address));
             }
             catch (Exception e) when (e is not Xunit.SkipException)
             {
@@ -95,31 +94,6 @@ internal sealed record ProtocolNetwork(CapturedMesh Mesh, CapturedWorkload Clien
         await start(made.Host);
         return made;
     })).Value;
-
-    /// <summary>
-    /// Runs a test whose client must be proved to the server's sidecar, and of which nobody on the wire may read a word.
-    /// </summary>
-    public async Task MustBeSecretAsync(string service, Func<Task> test)
-    {
-        var server = Mesh.Workloads.Single(w => w.Host.Name == service);
-        var before = await ProvedAsync(server);
-        using var tap = LanTap.Start(Mesh.Network);
-        await test();
-        tap.Stop();
-        Assert.True(tap.Problems(Client.Host, server.Host) is [], string.Join('\n', tap.Problems(Client.Host, server.Host)));
-        await Eventually.PassesAsync(async () => Assert.True(await ProvedAsync(server) > before, $"the sidecar of {service} saw no more calls of the client: {await server.MetricsAsync()}"));
-        Assert.Equal(0, await CountAsync(server, "connection_security_policy=\"none\"", "source_workload=\"client\""));
-    }
-
-    /// <summary>Requests and connections of the client as its proven self.</summary>
-    private static Task<double> ProvedAsync(CapturedWorkload server) =>
-        CountAsync(server, "connection_security_policy=\"mutual_tls\"", "source_principal=\"spiffe://cluster.local/ns/default/sa/client\"");
-
-    private static async Task<double> CountAsync(CapturedWorkload server, params string[] labels)
-    {
-        string[] all = [.. labels, "reporter=\"destination\""];
-        return await server.MetricAsync("istio_requests_total", all) + await server.MetricAsync("istio_tcp_connections_opened_total", all);
-    }
 
     /// <summary>What leads the client to a service: its name, its virtual addresses, its instance's own.</summary>
     public async Task<IReadOnlyList<string>> WaysAsync(string service)
