@@ -14,6 +14,9 @@ internal sealed class FolderStore : IAuthorityStore
     /// <summary>What the name of a file ends in that is not finished.</summary>
     public const string DraftEnding = ".new";
 
+    /// <summary>Bytes of the largest entry. What is larger is not written: it could not be read again.</summary>
+    public const int MostBytes = 16 * 1024 * 1024;
+
     /// <summary>How often a folder is looked at while waiting for a change.</summary>
     public static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(500);
 
@@ -72,6 +75,7 @@ internal sealed class FolderStore : IAuthorityStore
         stop.ThrowIfCancellationRequested();
         return Task.FromResult(Try("write", PathOf(name), () =>
         {
+            CheckLength(content);
             MakeFolder(Path.GetDirectoryName(PathOf(name))!);
             return SecureFiles.CreateNew(PathOf(name), content.Span);
         }));
@@ -83,6 +87,7 @@ internal sealed class FolderStore : IAuthorityStore
         using var turn = await changing.TakeAsync(stop);
         return Try("write", PathOf(seen.Name), () =>
         {
+            CheckLength(content);
             if (Read(seen.Name)?.Version != seen.Version) return false;
             SecureFiles.WriteAtomically(PathOf(seen.Name), content.Span);
             return true;
@@ -118,13 +123,18 @@ internal sealed class FolderStore : IAuthorityStore
         var path = PathOf(name);
         try
         {
-            var content = SecureFiles.ReadSecret(path);
+            var content = SecureFiles.ReadSecret(path, MostBytes);
             return new StoredEntry(name, content, Convert.ToHexStringLower(SHA256.HashData(content)));
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
             return null;
         }
+    }
+
+    private static void CheckLength(ReadOnlyMemory<byte> content)
+    {
+        if (content.Length > MostBytes) throw new IOException($"{content.Length} bytes, and at most {MostBytes} are kept in one entry");
     }
 
     private string MarkOf(string name)

@@ -98,6 +98,19 @@ public sealed class AddressKeeperTests : IDisposable
     }
 
     [Fact]
+    public async Task Fifty_thousand_services_keep_their_addresses_over_a_restart()
+    {
+        var names = Enumerable.Range(0, 50_000).Select(number => Given.Name($"team-{number % 50}/service-of-some-length-{number}")).ToHashSet();
+        var book = AddressPlan.Next(AddressBook.Empty, names, new PlanTerms(Default, DateTimeOffset.UtcNow));
+        Assert.Equal(100_000, book.Taken.Count);
+        var (store, bytes) = (Folder(), book.Write());
+        Assert.True(await store.CreateAsync(AddressKeeper.BookName, bytes, CancellationToken.None), $"{bytes.Length} bytes");
+        await using var replica = new Replica(store, Default, "team-7/service-of-some-length-7");
+        await replica.HasAsync("team-49/service-of-some-length-49999");
+        Assert.Equal(book.Leases[Given.Name("team-7/service-of-some-length-7")].Addresses.Select(address => address.ToString()), replica.Of("team-7/service-of-some-length-7"));
+    }
+
+    [Fact]
     public async Task An_exhausted_range_is_said_until_there_is_room()
     {
         await using var replica = new Replica(Folder(), [IPNetwork.Parse("10.1.0.0/30")], "a", "b", "c");

@@ -74,6 +74,19 @@ public sealed class FolderStoreTests : AuthorityStoreContract, IDisposable
     }
 
     [Fact]
+    public async Task What_could_not_be_read_again_is_not_written()
+    {
+        var (store, most) = (Open(), new byte[FolderStore.MostBytes]);
+        await Assert.ThrowsAsync<StoreException>(() => store.CreateAsync("book/large", new byte[most.Length + 1], None));
+        Assert.Null(await store.ReadAsync("book/large", None));
+        Assert.True(await store.CreateAsync("book/large", most, None));
+        var entry = await store.ReadAsync("book/large", None);
+        Assert.Equal(most.Length, entry!.Content.Length);
+        Assert.Contains("at most", (await Assert.ThrowsAsync<StoreException>(() => store.ReplaceAsync(entry, new byte[most.Length + 1], None))).Message, StringComparison.Ordinal);
+        Assert.Equal(entry.Version, (await store.ReadAsync("book/large", None))!.Version);
+    }
+
+    [Fact]
     public async Task The_longest_name_of_a_grant_fits()
     {
         var store = Open();
