@@ -50,11 +50,9 @@ internal sealed class CaptureCheck(Installer installer)
         }
 
         if (!plan.Options.Ipv6 && CaptureSystem.HasIpv6) yield return Finding.Note("IPv6 is not captured, and this machine has it: what goes by IPv6 passes the sidecar by");
-        if (!plan.Options.Dns || plan.Options.Resolvers is not { } resolvers) yield break;
-        var (named, _) = ResolvConf.Read(plan.Options.ResolvConf);
-        if (named.Length > 0 && !named.ToHashSet().SetEquals(resolvers))
-        {
-            yield return Finding.Note($"{plan.Options.ResolvConf} names {string.Join(", ", named)}, the rules capture queries to {string.Join(", ", resolvers)}");
-        }
+        if (!plan.Options.Dns || plan.Options.Resolvers is not { } resolvers || plan.Options.ResolvConf is not { } file) yield break;
+        var (named, _) = ResolvConf.Read(file);
+        var missed = named.Except(resolvers).ToList();
+        if (missed.Count > 0) yield return Finding.Broken($"{file} names {string.Join(", ", missed)} by now, to which queries are not captured (they are to {string.Join(", ", resolvers)}). mesh-sidecar capture install");
     }
 }

@@ -37,6 +37,7 @@ internal enum CaptureFormat
 internal sealed class CaptureFlags
 {
     private readonly List<string> errors = [];
+    private bool namesFile;
 
     private static readonly ImmutableArray<Row> Rows =
     [
@@ -71,7 +72,9 @@ internal sealed class CaptureFlags
         new("dns", "on|off", "capture queries to the servers of resolv.conf; default on",
             (p, v) => p.Options = p.Options with { Dns = p.Choice("--dns", v, "off", "on") == 1 }, o => o.Dns ? null : "off"),
         new("resolv-conf", "FILE", "where the DNS servers are named, default /etc/resolv.conf",
-            (p, v) => p.Options = p.Options with { ResolvConf = p.Text("--resolv-conf", v) }, o => o.ResolvConf == "/etc/resolv.conf" ? null : o.ResolvConf),
+            (p, v) => (p.Options, p.namesFile) = (p.Options with { ResolvConf = p.Text("--resolv-conf", v) }, true),
+            // With servers: that they are from that file, and what is to be said when it names others.
+            o => o.Resolvers is null && o.ResolvConf == CaptureOptions.DefaultResolvConf ? null : o.ResolvConf),
         new("resolvers", "ADDRESSES", "the DNS servers themselves, instead of those of resolv.conf",
             (p, v) => p.Options = p.Options with { Resolvers = p.Addresses("--resolvers", v) }, o => o.Resolvers is { } l ? List(l) : null),
         new("virtual-range", "CIDRS|none", "addresses of services that have none, default 240.0.0.0/4,fd6d:6573:6800::/48 as the control plane's",
@@ -160,6 +163,7 @@ internal sealed class CaptureFlags
     /// <summary>What options mean only together.</summary>
     private void Together()
     {
+        if (Options.Resolvers is not null && !namesFile) Options = Options with { ResolvConf = null };
         var ports = Options.SidecarPorts.SelectMany(r => Enumerable.Range(r.First, r.Last - r.First + 1)).ToList();
         if (ports.Count != ports.Distinct().Count()) errors.Add("--outbound-to, --inbound-to, --dns-to and --own-ports must be different ports");
         if (Options.OnlyUids.Contains(Options.ProxyUid)) errors.Add($"--only-uids names {Options.ProxyUid}, the sidecar's own user: its traffic cannot be captured");

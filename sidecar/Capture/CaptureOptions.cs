@@ -26,6 +26,9 @@ internal sealed record CaptureOptions
     /// <summary>The IPv6 range of virtual addresses: a unique local prefix whose 40 bits spell "mesh", so that a reader of a trace knows it.</summary>
     public static readonly IPNetwork VirtualV6 = IPNetwork.Parse("fd6d:6573:6800::/48");
 
+    /// <summary>Where everybody looks for DNS servers.</summary>
+    public const string DefaultResolvConf = "/etc/resolv.conf";
+
     /// <summary>The IPv4 range of virtual addresses: class E, which nobody routes.</summary>
     public static readonly IPNetwork VirtualV4 = IPNetwork.Parse("240.0.0.0/4");
 
@@ -86,8 +89,8 @@ internal sealed record CaptureOptions
     /// <summary>Whether queries to the configured DNS servers are captured.</summary>
     public bool Dns { get; init; } = true;
 
-    /// <summary>Where the DNS servers are named.</summary>
-    public string ResolvConf { get; init; } = "/etc/resolv.conf";
+    /// <summary>Where the DNS servers are named; null when they were given instead.</summary>
+    public string? ResolvConf { get; init; } = DefaultResolvConf;
 
     /// <summary>The DNS servers themselves, read from <see cref="ResolvConf"/> unless given.</summary>
     public ImmutableArray<IPAddress>? Resolvers { get; init; }
@@ -104,6 +107,9 @@ internal sealed record CaptureOptions
     /// <summary>True when any inbound port is captured.</summary>
     public bool CapturesInbound => InboundPorts is { } ports ? ports.Length > 0 : !IsPartial;
 
+    /// <summary>The ports that captured traffic is brought to.</summary>
+    public ImmutableArray<PortRange> CapturePorts => [new(OutboundTo, OutboundTo), new(InboundTo, InboundTo), new(DnsTo, DnsTo)];
+
     /// <summary>Every port of the sidecar.</summary>
-    public ImmutableArray<PortRange> SidecarPorts => [.. OwnPorts, new(OutboundTo, OutboundTo), new(InboundTo, InboundTo), new(DnsTo, DnsTo)];
+    public ImmutableArray<PortRange> SidecarPorts => [.. OwnPorts, .. CapturePorts];
 }

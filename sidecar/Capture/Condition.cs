@@ -40,8 +40,8 @@ internal abstract record Condition
     /// <summary>Comes (inbound chains) or goes (outbound chains) by one of these interfaces.</summary>
     public sealed record By(ImmutableArray<string> Interfaces) : Condition;
 
-    /// <summary>To an address that is not this machine's.</summary>
-    public sealed record ToForeign : Condition;
+    /// <summary>To an address of this machine, or of another.</summary>
+    public sealed record ToOwn(bool Yes) : Condition;
 
     /// <summary>From an address that is not this machine's.</summary>
     public sealed record FromForeign : Condition;

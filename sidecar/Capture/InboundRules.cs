@@ -20,7 +20,6 @@ internal static class InboundRules
     public static ImmutableArray<CaptureRule> Tproxy(CaptureOptions o) =>
     [
         new CaptureRule([new NotTcp()], Verdict.Leave, 0, "only TCP is captured"),
-        new CaptureRule([new IsReply()], Verdict.Leave, 0, "answers to connections that were opened here"),
         new CaptureRule([new IsTcp(), new ConnectionMark(CapturePlan.TakenMark, true)], Verdict.Tproxy, (uint)o.InboundTo, "a connection that is the sidecar's already"),
         new CaptureRule([new IsTcp(), new ConnectionMark(CapturePlan.TakenMark, true)], Verdict.Refuse, 0, Absent),
         new CaptureRule([new IsTcp(), new Opens(false)], Verdict.Leave, 0, OutboundRules.FromBefore),
@@ -44,7 +43,7 @@ internal static class InboundRules
     private static IEnumerable<CaptureRule> Exceptions(CaptureOptions o)
     {
         yield return Leave("what comes by loopback was sent here, and the outbound rules have seen it", new By(["lo"]));
-        yield return Leave("for somebody else: a machine that forwards (containers, a router) only passes it on", new ToForeign());
+        yield return Leave("for somebody else: a machine that forwards (containers, a router) only passes it on", new ToOwn(false));
         yield return Leave("the sidecar's own ports: scraped, probed and connected to as they are", new IsTcp(), new ToPorts(o.SidecarPorts));
         if (o.ExcludeInterfaces.Length > 0) yield return Leave("--exclude-interfaces", new By(o.ExcludeInterfaces));
         if (o.ExcludeInboundPorts.Length > 0) yield return Leave("--exclude-inbound-ports", new IsTcp(), new ToPorts(o.ExcludeInboundPorts));

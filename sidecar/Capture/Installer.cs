@@ -50,16 +50,26 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
     public string Show(CaptureFlags flags)
     {
         var options = flags.Options;
-        if (flags.SaysNothing && CaptureSystem.MayAdminister && Backends.Installed() is { Rules.Options: { } installed }) options = installed;
+        var installed = CaptureSystem.MayAdminister ? Backends.Installed() : null;
+        if (flags.SaysNothing && installed?.Rules.Options is { } kept) options = kept;
         var plan = CapturePlan.From(Resolve(options));
         return flags.Format switch
         {
             CaptureFormat.Nft => NftScript.Replace(plan),
             CaptureFormat.Iptables => "# iptables-restore --noflush\n" + IptablesScript.Whole(plan, AddressFamily.InterNetwork)
                 + (plan.Options.Ipv6 ? "# ip6tables-restore --noflush\n" + IptablesScript.Whole(plan, AddressFamily.InterNetworkV6) : ""),
-            _ => PlanText.Of(plan),
+            _ => $"{State(installed, flags)}\n{PlanText.Of(plan)}",
         };
     }
+
+    private static string State((ICaptureBackend Backend, InstalledRules Rules)? installed, CaptureFlags flags) => (installed, flags.SaysNothing) switch
+    {
+        ({ } one, true) when one.Rules.Options is not null => $"installed ({one.Backend.Name}):",
+        ({ } one, true) => $"installed ({one.Backend.Name}), with options that somebody removed; these are the usual ones:",
+        ({ } one, false) => $"what these options would set, in place of what is installed ({one.Backend.Name}):",
+        (null, _) when !CaptureSystem.MayAdminister => "what install would set (whether something is installed shows with CAP_NET_ADMIN only):",
+        _ => "not installed; what install would set:",
+    };
 
     /// <summary>Options with everything that this machine has to say: its DNS servers, whether it has IPv6.</summary>
     public CaptureOptions Resolve(CaptureOptions options)
@@ -70,8 +80,8 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
             options = options with { Ipv6 = false };
         }
 
-        if (!options.Dns || options.Resolvers is not null) return options;
-        var (servers, complaints) = ResolvConf.Read(options.ResolvConf);
+        if (!options.Dns || options.Resolvers is not null || options.ResolvConf is not { } file) return options;
+        var (servers, complaints) = ResolvConf.Read(file);
         foreach (var complaint in complaints) warn(complaint);
         return servers.Length > 0 ? options with { Resolvers = servers } : options with { Dns = false };
     }

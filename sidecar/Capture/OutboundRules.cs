@@ -10,6 +10,7 @@ internal static class OutboundRules
     /// <summary>Why only opening segments are captured: connection tracking takes up running connections, too, when it begins with the rules.</summary>
     public const string FromBefore = "in the midst of a connection: one from before the rules stays as it is";
 
+    private static readonly ImmutableArray<IPNetwork> OneLink = [IPNetwork.Parse("fe80::/10")];
     private static readonly ImmutableArray<IPNetwork> Loopback = [IPNetwork.Parse("127.0.0.0/8"), IPNetwork.Parse("::1/128")];
 
     /// <summary>The rules of the NAT chain.</summary>
@@ -21,7 +22,10 @@ internal static class OutboundRules
         Exceptions(o, rules);
         Dns(o, rules);
         rules.Add(Leave("this machine's loopback is nobody's network: programs that talk to themselves are left alone", new To(Loopback)));
-        rules.Add(Leave("the sidecar's own ports (control, metrics, readiness, the captures themselves)", new IsTcp(), new ToPorts(o.SidecarPorts)));
+        rules.Add(Leave("addresses of one link: the kernel cannot bring their connections to loopback, where the sidecar is", new To(OneLink)));
+        Virtual(o, rules);
+        rules.Add(Leave("the ports of this sidecar that take captured connections", new IsTcp(), new ToPorts(o.CapturePorts), new ToOwn(true)));
+        rules.Add(Leave("the ports of any sidecar that are asked as they are (control, metrics, readiness)", new IsTcp(), new ToPorts(o.OwnPorts)));
         if (o.ExcludeInterfaces.Length > 0) rules.Add(Leave("--exclude-interfaces", new By(o.ExcludeInterfaces)));
         if (o.ExcludeOutboundPorts.Length > 0) rules.Add(Leave("--exclude-outbound-ports", new IsTcp(), new ToPorts(o.ExcludeOutboundPorts)));
         if (o.ExcludeOutboundCidrs.Length > 0) rules.Add(Leave("--exclude-outbound-cidrs", new To(o.ExcludeOutboundCidrs)));
@@ -62,12 +66,18 @@ internal static class OutboundRules
         }
     }
 
-    /// <summary>Last: what is captured. Virtual addresses always are, since nothing else can answer for them.</summary>
+    /// <summary>Before what is left alone by port, address or interface: left alone, such a connection could only fail.</summary>
+    private static void Virtual(CaptureOptions o, ImmutableArray<CaptureRule>.Builder rules)
+    {
+        if (o.VirtualRanges.Length == 0) return;
+        foreach (var who in Senders(o)) rules.Add(Take(o, "a virtual address of a service: nobody but the sidecar can answer for it", [new IsTcp(), new To(o.VirtualRanges), .. who]));
+    }
+
+    /// <summary>Last: what is captured.</summary>
     private static void Capture(CaptureOptions o, ImmutableArray<CaptureRule>.Builder rules)
     {
         foreach (var who in Senders(o))
         {
-            if (o.VirtualRanges.Length > 0) rules.Add(Take(o, "a virtual address of a service: nobody but the sidecar can answer for it", [new IsTcp(), new To(o.VirtualRanges), .. who]));
             var (conditions, named) = (new List<Condition> { new IsTcp() }, new List<string>());
             if (o.OutboundPorts is { } ports)
             {

@@ -31,7 +31,7 @@ internal static class ResolvConf
             if (words.Length < 2 || !IPAddress.TryParse(words[1], out var server)) complaints.Add($"{file}:{i + 1}: \"{lines[i].Trim()}\" names no address: not captured");
             else if (!server.HasNoScope()) complaints.Add($"{file}:{i + 1}: {server} is an address of one link only: queries to it are not captured");
             else if (servers.Count == MostServers) complaints.Add($"{file}:{i + 1}: more than {MostServers} servers; the rest is not captured");
-            else if (!servers.Contains(server)) servers.Add(server.IsIPv4MappedToIPv6 ? server.MapToIPv4() : server);
+            else if (!servers.Contains(Asked(server))) servers.Add(Asked(server));
         }
 
         if (servers.Count == 0)
@@ -42,6 +42,12 @@ internal static class ResolvConf
 
         return (servers.ToImmutable(), complaints.ToImmutable());
     }
+
+    /// <summary>What the kernel makes of it when it is asked: the unspecified address is this machine's loopback.</summary>
+    private static IPAddress Asked(IPAddress server) =>
+        server.Equals(IPAddress.Any) ? IPAddress.Loopback
+        : server.Equals(IPAddress.IPv6Any) ? IPAddress.IPv6Loopback
+        : server.IsIPv4MappedToIPv6 ? server.MapToIPv4() : server;
 
     /// <summary>True for an address that means the same on every link.</summary>
     internal static bool HasNoScope(this IPAddress address) => address.AddressFamily == AddressFamily.InterNetwork || !address.IsIPv6LinkLocal;

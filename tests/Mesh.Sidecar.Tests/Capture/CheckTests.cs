@@ -145,6 +145,32 @@ public class CheckTests
     }
 
     [SkippableFact]
+    public async Task A_server_that_resolv_conf_names_by_now_is_missed()
+    {
+        await using var network = await StartAsync("nft");
+        network.Workload.WriteResolvConf($"nameserver {There}\n");
+        network.Succeed("install");
+        network.Succeed("check");
+        network.Workload.WriteResolvConf($"nameserver 10.1.2.3\nnameserver {There}\n");
+        var (code, said) = network.Capture("check");
+        Assert.Equal(1, code);
+        Assert.Contains("BROKEN /etc/resolv.conf names 10.1.2.3 by now", said, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task Show_says_whether_it_is_installed()
+    {
+        await using var network = await StartAsync("nft");
+        Assert.StartsWith("not installed; what install would set:\noptions:", network.Succeed(["show", .. Resolvers]), StringComparison.Ordinal);
+        network.Succeed(["install", "--exclude-outbound-ports", "22", .. Resolvers]);
+        var said = network.Succeed("show");
+        Assert.StartsWith("installed (nft):\noptions: --exclude-outbound-ports=22", said, StringComparison.Ordinal);
+        var rules = said.Split('\n').Count(l => l.StartsWith("  ", StringComparison.Ordinal) && !l.Contains("because: ", StringComparison.Ordinal));
+        Assert.Equal(rules, said.Split('\n').Count(l => l.Contains("because: ", StringComparison.Ordinal)));
+        Assert.StartsWith("what these options would set, in place of what is installed (nft):", network.Succeed(["show", "--dns", "off"]), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
     public async Task Every_server_is_asked()
     {
         await using var network = await StartAsync("nft");

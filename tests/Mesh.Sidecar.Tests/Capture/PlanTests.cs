@@ -139,6 +139,7 @@ public class PlanTests
     [InlineData("# nameserver 1.1.1.1\nsearch x\n", "127.0.0.1", "names no server")]
     [InlineData("nameserver nonsense\n nameserver\t127.0.0.53\nnameserver 127.0.0.53\n", "127.0.0.53", ":1: \"nameserver nonsense\" names no address")]
     [InlineData("nameserver fe80::1%e0\nnameserver 10.0.0.2", "10.0.0.2", "address of one link only")]
+    [InlineData("nameserver 0.0.0.0\nnameserver ::\nnameserver ::ffff:10.0.0.2\nnameserver 127.0.0.1", "127.0.0.1 ::1 10.0.0.2", "")]
     [InlineData("nameserver\nnameserver 10.0.0.2", "10.0.0.2", "names no address")]
     public void Servers_of_resolv_conf(string text, string servers, string complaint)
     {
@@ -156,6 +157,17 @@ public class PlanTests
         var (found, complaints) = ResolvConf.Read("/nonexistent/resolv.conf");
         Assert.Empty(found);
         Assert.Contains("DNS is not captured", Assert.Single(complaints), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("", "/etc/resolv.conf")]
+    [InlineData("--resolvers 10.0.0.2", null)]
+    [InlineData("--resolvers 10.0.0.2 --resolv-conf /etc/resolv.conf", "/etc/resolv.conf")]
+    [InlineData("--resolv-conf /etc/other --resolvers 10.0.0.2", "/etc/other")]
+    public void Where_servers_were_named_is_kept_with_them(string arguments, string? file)
+    {
+        Assert.Equal(file, Read(arguments).ResolvConf);
+        Assert.Equal(file, Read(CaptureFlags.Write(Read(arguments))).ResolvConf);
     }
 
     private static CaptureOptions Read(string arguments)

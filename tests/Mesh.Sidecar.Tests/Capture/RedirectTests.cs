@@ -1,3 +1,4 @@
+using Mesh.Tests;
 using static Mesh.Sidecar.Tests.Capture.CaptureNetwork;
 
 namespace Mesh.Sidecar.Tests.Capture;
@@ -87,6 +88,63 @@ public class RedirectTests
         Assert.StartsWith("peer", network.Dial(There, 53, "udp"), StringComparison.Ordinal);
         network.Succeed("install", "--backend", backend, "--dns", "off");
         Assert.StartsWith("stub", network.Dial("127.0.0.53", 53, "udp"), StringComparison.Ordinal);
+    }
+
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public async Task Resolvers_on_an_address_of_this_machine_are_captured_too(string backend)
+    {
+        await using var network = await StartAsync(backend);
+        await network.StartSidecarAsync();
+        await network.ServeAsync(network.Workload, $"cache={Here}:53/udp", $"cache=[{Here6}]:53/udp", $"cache={Here}:53");
+        network.Succeed("install", "--backend", backend, "--resolvers", $"{Here},{Here6}", "--exclude-uids", "53");
+        foreach (var address in (string[])[Here, Here6])
+        {
+            Assert.StartsWith("dns", network.Dial(address, 53, "udp"), StringComparison.Ordinal);
+            Assert.StartsWith("cache", network.DialAs(1337, address, 53, "udp"), StringComparison.Ordinal);
+            Assert.StartsWith("cache", network.DialAs(53, address, 53, "udp"), StringComparison.Ordinal);
+        }
+
+        Assert.StartsWith("dns", network.Dial(Here, 53), StringComparison.Ordinal);
+    }
+
+    [SkippableTheory]
+    [InlineData("nft", "redirect")]
+    [InlineData("iptables", "redirect")]
+    [InlineData("nft", "tproxy")]
+    [InlineData("iptables", "tproxy")]
+    public async Task Addresses_of_one_link_work_as_before_and_are_captured_where_they_can_be(string backend, string mode)
+    {
+        await using var network = await StartAsync(backend);
+        await network.StartSidecarAsync(mode == "tproxy" ? "/tproxy" : "");
+        network.Succeed(["install", "--backend", backend, "--mode", mode, .. Resolvers]);
+        // Its own address of the link takes the kernel a moment.
+        await Eventually.PassesAsync(() =>
+        {
+            Assert.StartsWith("peer", network.Dial($"{OfOneLink(network.Peer)}%e0", 80, "wait=2"), StringComparison.Ordinal);
+            Assert.StartsWith("in", network.DialFromPeer($"{OfOneLink(network.Workload)}%e1", 8080, "wait=2"), StringComparison.Ordinal);
+            return Task.CompletedTask;
+        }, 20);
+
+        static string OfOneLink(NetworkNamespace machine) => machine.Ip("-o -6 addr show scope link").Split("inet6 ")[1].Split('/')[0];
+    }
+
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public async Task A_port_like_the_sidecars_elsewhere_is_no_way_past_it(string backend)
+    {
+        await using var network = await StartAsync(backend);
+        await network.StartSidecarAsync();
+        await network.ServeAsync(network.Peer, "peer=0.0.0.0:15001", "peer=0.0.0.0:15006", "peer=0.0.0.0:15020");
+        network.Succeed(["install", "--backend", backend, .. Resolvers]);
+        foreach (var port in (int[])[15001, 15006]) Assert.StartsWith($"out {There}:{port}", network.Dial(There, port), StringComparison.Ordinal);
+        Assert.StartsWith("peer", network.Dial(There, 15020), StringComparison.Ordinal);
+        Assert.StartsWith($"in {Here}:15006 {Here}:15006", network.Dial(Here, 15006), StringComparison.Ordinal);
+        Assert.StartsWith("out 240.0.0.9:15020", network.Dial("240.0.0.9", 15020), StringComparison.Ordinal);
+        network.Succeed(["install", "--backend", backend, "--exclude-outbound-ports", "80,15020", "--exclude-outbound-cidrs", "240.0.0.0/8", .. Resolvers]);
+        Assert.StartsWith("out 240.0.0.9:80", network.Dial("240.0.0.9", 80), StringComparison.Ordinal);
     }
 
     [SkippableTheory]

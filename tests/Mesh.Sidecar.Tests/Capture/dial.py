@@ -21,7 +21,7 @@ if "from" in options:
     source, _, source_port = options["from"].partition("/")
     s.bind((source, int(source_port or 0)))
 try:
-    s.connect((address, port))
+    s.connect(socket.getaddrinfo(address, port, family, s.type)[0][4])
     if "udp" in options:
         s.send(b"?")
     print(s.recv(2000).decode() or "closed")
