@@ -55,12 +55,13 @@ internal sealed class DataPath : IAsyncDisposable
     public DataPath(Snapshots snapshots, BoundSockets sockets, DataPathSettings settings, TelemetrySink sink, TimeProvider time, Log log)
     {
         var random = new Randomness(settings.Seed);
-        Own = new OwnPorts(new LocalAddresses(time));
+        Own = new OwnPorts(new LocalAddresses(time), time);
         Verdicts = new Verdicts(time);
         sink.Own.Observe("mesh_sidecar_detection_verdicts", "Destinations of undeclared protocol whose servers are known to speak first.", grows: false, () => Verdicts.All.Count);
         sink.Own.Observe("mesh_sidecar_detection_verdicts_learned_total", "Destinations whose servers were heard to speak first and were not known to.", grows: true, () => Verdicts.Learned);
         sink.Own.Observe("mesh_sidecar_detection_verdicts_dropped_total", "Destinations whose servers were known to speak first and did not.", grows: true, () => Verdicts.Dropped);
-        var dialer = new Dialer(snapshots, settings.Security, Own, time, random, sink.Own);
+        Destinations = new DestinationVerdicts(settings.AskDestination, time);
+        var dialer = new Dialer(snapshots, settings.Security, Own, time, random, sink.Own) { Foreign = Destinations };
         upstreams = new UpstreamConnections(time, dialer, sink.Own);
         var attempts = new Attempts(upstreams, time, random, sink.Own);
         authorizations = new AuthorizationLog(sink.Own, time, log.For("authz"));
@@ -72,7 +73,6 @@ internal sealed class DataPath : IAsyncDisposable
         var feed = new ConnectionFeed();
         handOver = new HttpHandOver(feed, time);
         server = new HttpServer(http, feed, time, new KestrelLog(sink.Own, log.For("http")));
-        Destinations = new DestinationVerdicts(settings.AskDestination, time);
         var unknown = new UnknownDestinations(snapshots, tcp, dialer, Destinations, time, sink.Own)
         {
             ByHost = (connection, facts) => handOver.ServeAsync(connection, facts, http2: false),
@@ -88,7 +88,7 @@ internal sealed class DataPath : IAsyncDisposable
             Unknown = unknown.ServeAsync,
             Http = handOver.ServeAsync,
             SecuredHttp = handOver.ServeSecuredAsync,
-            Gate = new InboundGate(Own),
+            Gate = new CaptureGate(Own),
             Limits = ConnectionLimits.For(settings.MostConnections),
             Handshakes = new OngoingHandshakes(settings.MostHandshakes, time),
             Security = settings.Security,

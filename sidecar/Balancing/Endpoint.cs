@@ -24,6 +24,9 @@ public sealed class Endpoint
     /// <summary>The address it is called from, not one of this host's: a client's whom the application shall see. Null is our own.</summary>
     public IPAddress? ClientAddress { get; init; }
 
+    /// <summary>True where a request named it, not the configuration: whether it may be called in plaintext is asked when it is dialled.</summary>
+    public bool IsForeign { get; init; }
+
     /// <summary>The name it has below that of its service, in lower case; empty for none.</summary>
     public string Hostname { get; init; } = "";
 

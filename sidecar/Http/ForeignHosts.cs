@@ -41,6 +41,7 @@ internal sealed class ForeignHosts(TimeProvider time)
             Port = port,
             Authority = $"{host}:{port}",
             Address = address,
+            IsForeign = true,
             Peer = PeerLabels.Unknown,
             Stats = new EndpointStats { Passing = passing },
         };

@@ -14,6 +14,8 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
 {
     private static readonly TimeSpan PauseWhenFull = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan TimeOfHandshakes = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan LineWhenFullEvery = TimeSpan.FromMinutes(1);
+    private readonly Sparingly sayFull = new(LineWhenFullEvery, parts.Time);
     private readonly ServerFirst serverFirst = new(parts);
     private readonly SecureAccept secure = new(parts);
     private readonly CancellationTokenSource stop = new();
@@ -131,7 +133,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
             catch (SocketException e)
             {
                 // Out of descriptors, or the client was gone before it was accepted: neither may end the listener.
-                parts.Log.Warn("accept failed", ("listener", tenure.First.Name), ("error", e.Message));
+                if (sayFull.Now(out var others)) parts.Log.Warn("accept failed", ("listener", tenure.First.Name), ("error", e.Message), ("others_since", others));
                 await Task.Delay(PauseWhenFull, parts.Time, CancellationToken.None);
             }
         }
@@ -142,10 +144,10 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         var metrics = parts.Metrics;
         metrics.DownstreamConnections.Add();
         var limit = parts.Limits.Of(Direction);
-        if (!limit.TryEnter())
+        var client = ConnectionLimit.ClientOf(accepted.RemoteEndPoint);
+        if (!limit.TryEnter(client))
         {
-            metrics.ConnectionsOverLimit.Add();
-            accepted.Dispose();
+            RefuseOne(accepted, limit);
             return;
         }
 
@@ -171,8 +173,21 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
         {
             of.Open.TryRemove(connection, out _);
             metrics.DownstreamOpen.Add(-1);
-            limit.Leave();
+            limit.Leave(client);
         }
+    }
+
+    /// <summary>One too many: reset, since nothing of it was or will be served.</summary>
+    private void RefuseOne(Socket accepted, ConnectionLimit limit)
+    {
+        parts.Metrics.ConnectionsOverLimit.Add();
+        if (sayFull.Now(out var others))
+        {
+            parts.Log.Warn("as many connections are open as may be; more are reset", ("listener", tenure.First.Name), ("client", accepted.RemoteEndPoint?.ToString() ?? "unknown"),
+                ("most", limit.Most), ("most_of_one_client", limit.MostOfOne), ("others_since", others));
+        }
+
+        Transports.Reset(accepted);
     }
 
     private async Task HandOverAsync(OpenConnection connection, Tenure of)

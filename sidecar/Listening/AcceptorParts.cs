@@ -36,8 +36,8 @@ internal sealed record AcceptorParts
     /// <summary>Serves an HTTP connection whose TLS ended here to its end; whether it is HTTP/2, null when nobody knows yet.</summary>
     public required Func<OpenConnection, ConnectionFacts, bool?, TlsTransport, Task> SecuredHttp { get; init; }
 
-    /// <summary>What captured inbound connections may not do.</summary>
-    public required InboundGate Gate { get; init; }
+    /// <summary>What captured connections may not do.</summary>
+    public required CaptureGate Gate { get; init; }
 
     /// <summary>What handshakes need.</summary>
     public required Security Security { get; init; }

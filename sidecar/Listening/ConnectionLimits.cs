@@ -1,10 +1,12 @@
+using System.Net;
+using System.Net.Sockets;
 using Mesh.Sidecar.Config;
 
 namespace Mesh.Sidecar.Listening;
 
 /// <summary>
 /// Bounds the connections that are open at once, so that descriptors are left for upstreams. Each direction has its own bound: whoever floods
-/// the inbound ports from afar takes nothing from what the application calls. Immutable.
+/// the inbound ports from afar takes nothing from what the application calls, and one client there leaves some to the others. Immutable.
 /// </summary>
 internal sealed class ConnectionLimits
 {
@@ -12,7 +14,7 @@ internal sealed class ConnectionLimits
     private readonly ConnectionLimit outbound;
 
     /// <summary>For each direction that many.</summary>
-    public ConnectionLimits(int most) => (inbound, outbound) = (new(most), new(most));
+    public ConnectionLimits(int most) => (inbound, outbound) = (new(most, most - Math.Max(1, most / 8)), new(most, most));
 
     /// <summary>The bounds for this process: what is wanted, but at most a fifth of the descriptors it may have; a connection takes two.</summary>
     public static ConnectionLimits For(int wanted) => new(Math.Min(wanted, Math.Max(16, Descriptors() / 5)));
@@ -37,19 +39,49 @@ internal sealed class ConnectionLimits
     }
 }
 
-/// <summary>Bounds the connections of one direction. Thread safe.</summary>
-internal sealed class ConnectionLimit(int most)
+/// <summary>Bounds the connections of one direction, and those of each client's address (IPv6: of each /64, which is one client's to choose from). Thread safe.</summary>
+internal sealed class ConnectionLimit(int most, int mostOfOne)
 {
+    private const int NetworkBits = 64;
+    private readonly Lock gate = new();
+    private readonly Dictionary<Destination, int> clients = [];
     private int open;
 
-    /// <summary>True when one more may be open; each that entered must leave.</summary>
-    public bool TryEnter()
+    /// <summary>How many may be open.</summary>
+    public int Most => most;
+
+    /// <summary>How many of one client.</summary>
+    public int MostOfOne => mostOfOne;
+
+    /// <summary>Whom a connection counts for.</summary>
+    public static Destination ClientOf(EndPoint? remote)
     {
-        if (Interlocked.Increment(ref open) <= most) return true;
-        Interlocked.Decrement(ref open);
-        return false;
+        if (remote is not IPEndPoint { Address: var address }) return default;
+        var whole = Destination.Of(address, 0);
+        return address.AddressFamily == AddressFamily.InterNetwork || address.IsIPv4MappedToIPv6 ? whole : whole.First(NetworkBits);
     }
 
-    /// <summary>One has ended.</summary>
-    public void Leave() => Interlocked.Decrement(ref open);
+    /// <summary>True when one more of a client may be open; each that entered must leave.</summary>
+    public bool TryEnter(Destination client)
+    {
+        lock (gate)
+        {
+            var own = clients.GetValueOrDefault(client);
+            if (open >= most || own >= mostOfOne) return false;
+            open++;
+            clients[client] = own + 1;
+            return true;
+        }
+    }
+
+    /// <summary>One of a client has ended.</summary>
+    public void Leave(Destination client)
+    {
+        lock (gate)
+        {
+            open--;
+            if (clients[client] > 1) clients[client]--;
+            else clients.Remove(client);
+        }
+    }
 }

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
 using Google.Protobuf;
-using Mesh.Api.Grpc;
 using Mesh.Api.V1;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
@@ -22,11 +21,13 @@ internal sealed class DestinationVerdicts(AskDestination? ask, TimeProvider time
 {
     private const int MostKept = 10_000;
     private const int MostAsked = 100;
+    private const int MostWaiting = 2000;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan AskAgain = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan MostValid = TimeSpan.FromHours(1);
     private readonly ConcurrentDictionary<IPEndPoint, Kept> kept = new();
     private readonly ConcurrentDictionary<IPEndPoint, Task<Verdict>> asked = new();
+    private readonly SemaphoreSlim turns = new(MostAsked);
 
     /// <summary>Raised when an answer has come, on the thread that got it. Handlers must not block.</summary>
     public event Action? Changed;
@@ -42,6 +43,8 @@ internal sealed class DestinationVerdicts(AskDestination? ask, TimeProvider time
     public ValueTask<Verdict> OfAsync(MeshRanges? ranges, IPEndPoint destination)
     {
         if (ranges is null) return new(Verdict.Refused("no_ranges", "the control plane has not said yet which addresses are the mesh's own"));
+        // IPv4 written as IPv6 is the same place, and the control plane knows it by one name.
+        destination = OriginalDestination.Unmapped(destination);
         var kind = ranges.KindOf(destination);
         if (kind == RangeKind.Virtual) return new(Verdict.Refused("no_service", $"no service has the virtual address {destination}"));
         if (kind == RangeKind.None || ranges.ControlPlanePorts.Contains(destination.Port)) return new(Verdict.Pass);
@@ -68,7 +71,7 @@ internal sealed class DestinationVerdicts(AskDestination? ask, TimeProvider time
 
     private Task<Verdict> Ask(IPEndPoint destination)
     {
-        if (asked.Count >= MostAsked) return Task.FromResult(Unanswered(destination, "too many destinations are asked for at once"));
+        if (asked.Count >= MostWaiting) return Task.FromResult(Unanswered(destination, "too many destinations are asked for at once"));
         var begun = new TaskCompletionSource<Verdict>(TaskCreationOptions.RunContinuationsAsynchronously);
         if (!asked.TryAdd(destination, begun.Task)) return asked.TryGetValue(destination, out var running) ? running : Ask(destination);
         _ = AskAsync(destination, begun);
@@ -82,15 +85,30 @@ internal sealed class DestinationVerdicts(AskDestination? ask, TimeProvider time
         {
             if (ask is null) throw new InvalidOperationException("there is no control plane to ask");
             using var bound = new CancellationTokenSource(Patience, time);
-            verdict = Keep(destination, await ask(QueryOf(destination), bound.Token));
+            verdict = Keep(destination, await AskInTurnAsync(ask, destination, bound.Token));
         }
-        catch (Exception e) when (e is GrpcException or OperationCanceledException or InvalidOperationException or IOException or HttpRequestException)
+        catch (Exception e)
         {
+            // Whatever went wrong: somebody waits for the answer.
             verdict = Unanswered(destination, e is OperationCanceledException ? $"it did not answer within {Patience.TotalSeconds} s" : e.Message);
         }
 
         asked.TryRemove(destination, out _);
         done.SetResult(verdict);
+    }
+
+    /// <summary>Many at once wait for each other, within their time; whoever is asked has no longer than that, whether he heeds it or not.</summary>
+    private async Task<DestinationAnswer> AskInTurnAsync(AskDestination ask, IPEndPoint destination, CancellationToken bound)
+    {
+        await turns.WaitAsync(bound);
+        try
+        {
+            return await ask(QueryOf(destination), bound).WaitAsync(bound);
+        }
+        finally
+        {
+            turns.Release();
+        }
     }
 
     /// <summary>What was said last still holds while nobody can be asked; it is asked again in a few seconds.</summary>

@@ -9,9 +9,12 @@ namespace Mesh.Sidecar.Listening;
 /// The ports of this sidecar that are for nobody's traffic: its listeners by the newest snapshot, and the surfaces for people and machines.
 /// Tells which destinations would bring traffic back into it, or make it the way to what only its own host may reach. Thread safe.
 /// </summary>
-internal sealed class OwnPorts(LocalAddresses local)
+internal sealed class OwnPorts(LocalAddresses local, TimeProvider time)
 {
     private ImmutableArray<IPEndPoint> surfaces = [];
+
+    /// <summary>The connections that this sidecar has just begun.</summary>
+    public OwnDials Dials { get; } = new(time);
 
     /// <summary>This host's addresses.</summary>
     public LocalAddresses Local => local;

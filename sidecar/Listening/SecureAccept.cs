@@ -13,8 +13,7 @@ internal sealed class SecureAccept(AcceptorParts parts)
     private static readonly TimeSpan OneLineEvery = TimeSpan.FromSeconds(1);
     private static readonly byte[] NoApplicationProtocol = [21, 3, 3, 0, 2, 2, 120];
     private readonly Handshake handshake = new(parts.Security);
-    private long lastLine = long.MinValue;
-    private int unsaid;
+    private readonly Sparingly sparingly = new(OneLineEvery, parts.Time);
 
     /// <summary>The secured connection, or null: then it is closed.</summary>
     public async ValueTask<TlsTransport?> AcceptAsync(Socket accepted, DownstreamTls settings, Listener listener)
@@ -71,14 +70,6 @@ internal sealed class SecureAccept(AcceptorParts parts)
 
     private void Say(Listener listener, string remote, object reason, string text)
     {
-        var now = parts.Time.GetTimestamp();
-        var last = Volatile.Read(ref lastLine);
-        if ((last != long.MinValue && parts.Time.GetElapsedTime(last, now) < OneLineEvery) || Interlocked.CompareExchange(ref lastLine, now, last) != last)
-        {
-            Interlocked.Increment(ref unsaid);
-            return;
-        }
-
-        parts.Log.Warn("a client was refused", ("listener", listener.Name), ("client", remote), ("reason", reason), ("detail", text), ("others_since", Interlocked.Exchange(ref unsaid, 0)));
+        if (sparingly.Now(out var others)) parts.Log.Warn("a client was refused", ("listener", listener.Name), ("client", remote), ("reason", reason), ("detail", text), ("others_since", others));
     }
 }

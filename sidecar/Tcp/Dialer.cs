@@ -16,6 +16,9 @@ namespace Mesh.Sidecar.Tcp;
 /// </summary>
 internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts own, TimeProvider time, Randomness random, SidecarMetrics metrics)
 {
+    /// <summary>Says of destinations that requests name whether plaintext may go there; null where nobody has to be asked.</summary>
+    public DestinationVerdicts? Foreign { get; init; }
+
     /// <summary>The terms on which an endpoint is called now; null for one that is called in plaintext, or while we have no certificate.</summary>
     public DialTerms? TermsOf(Endpoint endpoint) => endpoint.Tls?.TermsNow(security.Own);
 
@@ -29,17 +32,18 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
     public async ValueTask<Dialled> ConnectAsync(Dial dial, CancellationToken cancel)
     {
         var endpoint = dial.Endpoint;
-        if (endpoint.Address is { } known && own.LeadsBack(snapshots.Current, known, dial.Direction)) return Loop(endpoint);
+        if (endpoint.Address is { } known && own.LeadsBack(snapshots.Current, known, dial.Direction)) return Loop(endpoint, dial.Direction);
         if (Lacks(endpoint, dial.Terms)) return new(null, Failure.TlsFailure, Uncertified(endpoint));
+        if (endpoint is { IsForeign: true, Address: { } named } && await InsteadAsync(dial, named, cancel) is { } otherwise) return otherwise;
         using var bound = new CancellationTokenSource(dial.Timeout, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancel);
         var (socket, failure, detail) = await TryConnectAsync(endpoint, CallsItself(dial), both.Token);
         ITransport? transport = null;
-        if (socket is not null && endpoint.Address is null && LeadsBack(socket, dial.Direction))
+        // A name is resolved by connecting: only then it is known where it leads.
+        if (socket is not null && endpoint.Address is null && await CheckAsync(socket, dial, cancel) is { } instead)
         {
-            // A name is resolved by connecting: only then it is known where it leads.
             socket.Dispose();
-            return Loop(endpoint);
+            return instead;
         }
 
         if (socket is not null) (transport, failure, detail) = await SecureAsync(socket, dial, both.Token);
@@ -57,10 +61,38 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
         return new(null, failure, detail);
     }
 
-    private static Dialled Loop(Endpoint endpoint) => new(null, Failure.Loop, $"{endpoint.Authority} is a port of this sidecar itself");
+    private Dialled Loop(Endpoint endpoint, Direction direction)
+    {
+        metrics.CaptureRefused.Add(direction == Direction.Inbound ? "inbound" : "outbound", "own_port");
+        return new(null, Failure.Loop, $"{endpoint.Authority} is a port of this sidecar itself");
+    }
 
-    private bool LeadsBack(Socket socket, Direction direction) =>
-        socket.RemoteEndPoint is IPEndPoint named && own.LeadsBack(snapshots.Current, named, direction);
+    /// <summary>What becomes of a call whose name led somewhere it may not go; null where it may.</summary>
+    private async ValueTask<Dialled?> CheckAsync(Socket socket, Dial dial, CancellationToken cancel)
+    {
+        if (socket.RemoteEndPoint is not IPEndPoint reached) return null;
+        if (own.LeadsBack(snapshots.Current, reached, dial.Direction)) return Loop(dial.Endpoint, dial.Direction);
+        return dial.Endpoint.IsForeign ? await InsteadAsync(dial, reached, cancel) : null;
+    }
+
+    /// <summary>
+    /// What becomes of a call to an address that a request named, where plaintext may not go: mutual TLS with whom the control plane says is there,
+    /// or a refusal; null where it may. Only a sidecar that captures is told the mesh's addresses.
+    /// </summary>
+    private async ValueTask<Dialled?> InsteadAsync(Dial dial, IPEndPoint to, CancellationToken cancel)
+    {
+        var snapshot = snapshots.Current;
+        if (Foreign is null || dial.Direction == Direction.Inbound || (snapshot.Ranges is null && !CapturesOutbound(snapshot))) return null;
+        var verdict = await Foreign.OfAsync(snapshot.Ranges, to);
+        if (verdict.Refusal is { } refusal)
+        {
+            metrics.CaptureRefused.Add("outbound", refusal.Reason);
+            return new Dialled(null, Failure.UnknownDestination, refusal.Text);
+        }
+
+        if (verdict.Meshed is not { Endpoints: [var there] }) return null;
+        return await ConnectAsync(dial with { Endpoint = there, Terms = TermsOf(there) }, cancel);
+    }
 
     /// <summary>True when an outbound call leads to this workload, whose inbound traffic is captured: it has to arrive like anybody's.</summary>
     private bool CallsItself(in Dial dial)
@@ -86,7 +118,7 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
                 : new Socket(SocketType.Stream, ProtocolType.Tcp);
             socket.NoDelay = true;
             if (callsItself) SourceAddress.BindSelfCall(socket);
-            if (endpoint.Address is not null) await socket.ConnectAsync(endpoint.Address, cancel);
+            if (endpoint.Address is { } target) await ConnectAsync(socket, target, cancel);
             else await socket.ConnectAsync(endpoint.Host, endpoint.Port, cancel);
             return new(socket, Failure.None, "");
         }
@@ -100,6 +132,24 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
             socket?.Dispose();
             return new(null, Failure.ConnectFailure, $"connecting to {endpoint.Authority}: {e.Message}");
         }
+    }
+
+    /// <summary>Connects, and where rules capture what goes out remembers that it was us: its own port is known as soon as it has begun.</summary>
+    private ValueTask ConnectAsync(Socket socket, IPEndPoint to, CancellationToken cancel)
+    {
+        var connecting = socket.ConnectAsync(to, cancel);
+        if (!IPAddress.IsLoopback(to.Address) && CapturesOutbound(snapshots.Current) && LocalEnd.Of(socket) is { } from) own.Dials.Add(from, to);
+        return connecting;
+    }
+
+    private static bool CapturesOutbound(Snapshot snapshot)
+    {
+        foreach (var listener in snapshot.Listeners)
+        {
+            if (listener is { Direction: Direction.Outbound, IsCaptured: true }) return true;
+        }
+
+        return false;
     }
 
     private async ValueTask<Dialled> SecureAsync(Socket socket, Dial dial, CancellationToken bound)

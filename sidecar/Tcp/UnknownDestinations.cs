@@ -43,7 +43,11 @@ internal sealed class UnknownDestinations(Snapshots snapshots, TcpProxy tcp, Dia
         var reached = await reaching;
         await decided.CancelAsync();
         await Task.WhenAll(said, heard).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (reached.Transport is { } upstream) await tcp.CarryAsync(new SocketTransport(connection.Socket), upstream, facts, rest.IdleTimeout);
+        if (reached.Transport is { } upstream)
+        {
+            if (Broke(said) || Broke(heard)) Break(connection.Socket, upstream, facts, Broke(said));
+            else await tcp.CarryAsync(new SocketTransport(connection.Socket), upstream, facts, rest.IdleTimeout);
+        }
         else await RefuseAsync(connection.Socket, facts, reached, host);
     }
 
@@ -78,6 +82,17 @@ internal sealed class UnknownDestinations(Snapshots snapshots, TcpProxy tcp, Dia
         await upstream.ReceiveAsync(new byte[1], SocketFlags.Peek, decided);
     }
 
+    /// <summary>Whether a side reset its connection while it was looked at. The kernel says so once; after that it would look like an end in good order.</summary>
+    private static bool Broke(Task look) => look.Exception?.InnerException is { } e && Transports.IsBreak(e);
+
+    private void Break(Socket client, ITransport upstream, TcpFacts facts, bool byClient)
+    {
+        Transports.Reset(client);
+        upstream.Reset();
+        if (byClient) tcp.Close(facts, Failure.ClientGone, "the client reset the connection");
+        else tcp.Close(facts, Failure.UpstreamClosed, "the instance reset the connection");
+    }
+
     /// <summary>The cluster that lets everything out; null where the outbound policy lets nothing out.</summary>
     private Cluster? PassthroughOf(TcpProxyConfig rest) =>
         snapshots.Current.Ranges is not { RegistryOnly: true } && rest.Clusters is [{ Cluster: { Kind: ClusterKind.Passthrough } passthrough }, ..] ? passthrough : null;
@@ -97,7 +112,6 @@ internal sealed class UnknownDestinations(Snapshots snapshots, TcpProxy tcp, Dia
     private async Task RefuseAsync(Socket client, TcpFacts facts, Reached reached, FirstHost host)
     {
         if (reached.Reason is { } reason) metrics.CaptureRefused.Add("outbound", reason);
-        else if (reached.Failure == Failure.Loop) metrics.CaptureRefused.Add("outbound", "own_port");
         tcp.Close(facts, reached.Failure, reached.Detail);
         // Who gets no connection to his server sees that by a reset; HTTP has words for what is refused here.
         if (host == FirstHost.Foreign && reached.Failure is Failure.UnknownDestination or Failure.Loop) await PlainRefusal.AnswerAsync(client, reached.Failure, reached.Detail, time);

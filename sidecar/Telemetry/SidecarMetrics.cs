@@ -132,7 +132,7 @@ internal sealed class SidecarMetrics
 
     /// <summary>Captured connections that were not served.</summary>
     public CounterFamily CaptureRefused { get; } = new("mesh_sidecar_capture_refused_total",
-        "Captured connections that were refused, by reason.", "direction", "reason");
+        "Captured connections, and calls that lead back into this sidecar, that were refused, by reason.", "direction", "reason");
 
     /// <summary>Connections whose clients were silent at first, on ports of undeclared protocol.</summary>
     public CounterFamily Detections { get; } = new("mesh_sidecar_detection_races_total",

@@ -29,6 +29,13 @@ internal sealed class CapturedHost : IAsyncDisposable
     /// <summary>What the sidecar logged.</summary>
     public string Output => process?.Output ?? "";
 
+    /// <summary>Descriptors that the sidecar has open.</summary>
+    public int Descriptors => Directory.GetFileSystemEntries($"/proc/{process!.Id}/fd").Length;
+
+    /// <summary>What the sidecar has in memory.</summary>
+    public int ResidentMegabytes => int.Parse(
+        File.ReadLines($"/proc/{process!.Id}/status").First(l => l.StartsWith("VmRSS:", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], System.Globalization.CultureInfo.InvariantCulture) / 1024;
+
     public static async Task<CapturedHost> StartAsync(string yaml, string rules = Redirect, params string[] arguments)
     {
         var made = new CapturedHost();

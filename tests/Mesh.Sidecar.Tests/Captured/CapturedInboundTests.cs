@@ -132,7 +132,7 @@ public sealed class CapturedInboundTests
     [InlineData("0.0.0.0", "10.77.0.1", "foreign_address")]
     public void LoopbackIsForWhoIsThere(string? original, string? client, string? reason)
     {
-        var gate = new InboundGate(new OwnPorts(new LocalAddresses(TimeProvider.System)));
+        var gate = new CaptureGate(new OwnPorts(new LocalAddresses(TimeProvider.System), TimeProvider.System));
         var listener = Bed.TcpListener(new IPEndPoint(IPAddress.Any, 15006), Bed.Cluster()) with { Direction = Direction.Inbound, IsCaptured = true };
         Assert.Equal(reason, gate.Check(Bed.Snap(listener), listener, EndPoint(original, 9000), EndPoint(client, 40000))?.Reason);
         Assert.Null(gate.Check(Bed.Snap(listener), listener with { IsCaptured = false }, EndPoint(original, 9000), EndPoint(client, 40000)));

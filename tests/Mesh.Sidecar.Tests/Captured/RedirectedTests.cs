@@ -55,6 +55,37 @@ public sealed class RedirectedTests
         await Mesh.Tests.Eventually.TrueAsync(() => host.Output.Contains("PassthroughCluster", StringComparison.Ordinal), () => host.Output);
     }
 
+    /// <summary>Rules that capture the sidecar's own connections, too: somebody runs it as another user than the rules leave alone.</summary>
+    [SkippableTheory]
+    [InlineData("10.77.0.1", 7000)] // nobody's
+    [InlineData("fd77::1", 7000)]
+    [InlineData("10.96.0.20", 5432)] // a service's
+    public async Task AConnectionThatComesBackIsCutAndCounted(string address, int port)
+    {
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
+        await using var host = await CapturedHost.StartAsync(Static, CapturedHost.Redirect.Replace("meta skuid 1337 return; ", "", StringComparison.Ordinal));
+        using var server = host.Serve(address.Contains(':', StringComparison.Ordinal) ? address : "10.77.0.1", port);
+        for (var i = 0; i < 5; i++)
+        {
+            try
+            {
+                using var socket = await host.DialAsync(address, port);
+                Assert.Fail($"it was served: \"{await CapturedHost.TalkAsync(socket, "", "\n")}\"\n{host.Output}");
+            }
+            catch (System.Net.Sockets.SocketException)
+            {
+                // Cut.
+            }
+        }
+
+        var metrics = await host.MetricsAsync();
+        Assert.Contains("mesh_sidecar_capture_refused_total{direction=\"outbound\",reason=\"loop\"} ", metrics, StringComparison.Ordinal);
+        // Each was cut within a turn or two.
+        var taken = System.Text.RegularExpressions.Regex.Match(metrics, @"mesh_sidecar_downstream_connections_total (\d+)");
+        Assert.InRange(int.Parse(taken.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture), 10, 40);
+        Assert.Contains("--proxy-uid", host.Output, StringComparison.Ordinal);
+    }
+
     [SkippableTheory]
     [InlineData("127.0.0.1")]
     [InlineData("::1")]

@@ -99,6 +99,35 @@ public sealed class UnknownDestinationTests
     }
 
     [SkippableFact]
+    public async Task AResetBeforeAnybodySpokeIsAReset()
+    {
+        Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
+        await using var host = await CapturedHost.StartAsync(Static("PassthroughCluster"));
+        using var listener = host.World.Socket(AddressFamily.InterNetwork);
+        listener.Bind(new System.Net.IPEndPoint(System.Net.IPAddress.Parse("10.77.0.1"), 7000));
+        listener.Listen(16);
+        for (var i = 0; i < 5; i++)
+        {
+            // By the server.
+            using var client = await host.DialAsync("10.77.0.1", 7000);
+            Reset(await listener.AcceptAsync());
+            Assert.Equal(SocketError.ConnectionReset, (await Assert.ThrowsAsync<SocketException>(() => CapturedHost.TalkAsync(client, ""))).SocketErrorCode);
+
+            // By the client.
+            var other = await host.DialAsync("10.77.0.1", 7000);
+            using var server = await listener.AcceptAsync();
+            Reset(other);
+            Assert.Equal(SocketError.ConnectionReset, (await Assert.ThrowsAsync<SocketException>(() => CapturedHost.TalkAsync(server, ""))).SocketErrorCode);
+        }
+
+        static void Reset(Socket socket)
+        {
+            socket.LingerState = new LingerOption(true, 0);
+            socket.Dispose();
+        }
+    }
+
+    [SkippableFact]
     public async Task WhereOnlyTheRegistryCountsTheRestIsRefusedInWords()
     {
         Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);

@@ -94,7 +94,8 @@ public sealed class TcpAuthorizationTests
         bed.Snapshots.Publish(Guarded.Detecting(bed.Port, app.Address, [], [Rules("DENY", Policy("no", Anything))]));
         await client.SendAsync("\0secret");
         Assert.Equal("", await client.ReadToEndAsync());
-        Assert.Empty(app.Connections);
+        // Where the client takes his time, its server may have been dialled before the policy came; it gets nothing.
+        Assert.Equal("", app.AllBytes);
         Assert.Equal(1, bed.Sink.Own.AccessDenied.ValueOf("in", "no"));
     }
 

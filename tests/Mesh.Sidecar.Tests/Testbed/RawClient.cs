@@ -28,9 +28,10 @@ internal sealed class RawClient : IDisposable
 
     public Socket Socket => socket;
 
-    public static async Task<RawClient> ConnectAsync(IPEndPoint to)
+    public static async Task<RawClient> ConnectAsync(IPEndPoint to, IPAddress? from = null)
     {
         var connected = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        if (from is not null) connected.Bind(new IPEndPoint(from, 0));
         await connected.ConnectAsync(to);
         return new RawClient(connected);
     }
