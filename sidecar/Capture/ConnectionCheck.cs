@@ -22,6 +22,7 @@ internal sealed class ConnectionCheck(CaptureOptions options)
             yield break;
         }
 
+        if (options.OnlyUids.Length > 0 && options.Cgroup is { } cgroup) yield return Finding.Note($"outbound is tried as the user, not in the cgroup {cgroup}");
         var queries = new QueryCheck(options.DnsTo, sender);
         foreach (var family in Families())
         {

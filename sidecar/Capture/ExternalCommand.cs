@@ -14,7 +14,20 @@ internal static class ExternalCommand
     /// <summary>Where a program is, or null. Looks where administrators' programs are even when PATH does not.</summary>
     public static string? Find(string program) =>
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries).Concat(["/usr/sbin", "/sbin", "/usr/bin"])
-        .Select(d => Path.Combine(d, program)).FirstOrDefault(File.Exists);
+        .Select(d => Path.Combine(d, program)).FirstOrDefault(CanRun);
+
+    private static bool CanRun(string file)
+    {
+        try
+        {
+            return File.Exists(file) && (File.GetUnixFileMode(file) & (UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute)) != UnixFileMode.None;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A link to nowhere.
+            return false;
+        }
+    }
 
     /// <summary>Runs it; <see cref="CaptureException"/> when it cannot be started or does not end.</summary>
     public static CommandResult Run(string program, IEnumerable<string> arguments, string input = "")

@@ -92,7 +92,7 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
         try
         {
             Routing.Add(plan, routes);
-            if (backend.Read()?.Listing == backend.Listing(plan)) return false;
+            if (backend.Read()?.Listing == backend.Listing(plan) && !IsAboutTheMoment(backend, plan)) return false;
             backend.Apply(plan);
             return true;
         }
@@ -103,6 +103,9 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
             throw;
         }
     }
+
+    /// <summary>iptables lists a cgroup by the name it had: one that was made anew under that name is not told apart.</summary>
+    private static bool IsAboutTheMoment(ICaptureBackend backend, CapturePlan plan) => backend is IptablesBackend && plan.Options.Cgroup is not null;
 
     /// <summary>Throws, in words, when this process may not change rules.</summary>
     public static void MustAdminister()

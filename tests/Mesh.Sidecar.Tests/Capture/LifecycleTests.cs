@@ -87,6 +87,45 @@ public class LifecycleTests
     }
 
     [SkippableFact]
+    public async Task Without_nft_it_is_iptables_and_without_both_it_says_so()
+    {
+        await using var network = await StartAsync("nft", "iptables", "unshare");
+        string[] nft = ["nft"], iptables = [.. ((string[])["", "-nft", "-legacy"]).SelectMany(v => (string[])[$"iptables{v}-save", $"iptables{v}-restore"])];
+        Assert.Contains("capture installed (iptables)", Without(nft, "install", "--resolvers", There).Said, StringComparison.Ordinal);
+        Assert.Equal(0, Without(nft, "check").ExitCode);
+        Assert.Contains("capture removed (iptables)", Without(nft, "remove").Said, StringComparison.Ordinal);
+        var (code, said) = Without([.. nft, .. iptables], "install");
+        Assert.Equal(3, code);
+        Assert.Contains("nft is not installed, and iptables is not installed: one of nftables and iptables is needed", said, StringComparison.Ordinal);
+        (code, said) = Without(["ip"], "install");
+        Assert.Equal(3, code);
+        Assert.Contains("ip is not installed", said, StringComparison.Ordinal);
+        Assert.DoesNotContain("133", network.Workload.Ip("route show table all"), StringComparison.Ordinal);
+
+        // Nothing that can be run is to be found under these names.
+        (int ExitCode, string Said) Without(string[] programs, params string[] command)
+        {
+            var hide = string.Join("; ", programs.Select(p => $"for f in /usr/sbin/{p} /sbin/{p} /usr/bin/{p} /bin/{p}; do [ -e $f ] && mount --bind /dev/null $(readlink -f $f); done"));
+            var (code, output, error) = network.Workload.Try("", "unshare", ["-m", "sh", "-c", $"{hide}; exec {SidecarProgram} capture \"$@\"", "capture", .. command]);
+            return (code, output + error);
+        }
+    }
+
+    [SkippableFact]
+    public async Task Without_ip6tables_IPv6_is_not_left_out_silently()
+    {
+        await using var network = await StartAsync("iptables", "unshare");
+        const string Link = "/etc/alternatives/ip6tables-restore";
+        Skip.IfNot(File.Exists(Link), "the system's iptables are no alternatives of each other");
+        string Without(string options) => $"mount -t tmpfs none /mnt; cp -a /etc/alternatives/. /mnt; rm /mnt/ip6tables-restore; mount --bind /mnt /etc/alternatives; exec {SidecarProgram} capture install --backend iptables --resolvers {There} {options}";
+        var (code, _, said) = network.Workload.Try("", "unshare", "-m", "sh", "-c", Without(""));
+        Assert.Equal(3, code);
+        Assert.Contains("ip6tables-restore is not installed, and this machine has IPv6: --ipv6 off", said, StringComparison.Ordinal);
+        Assert.DoesNotContain("MESH_", network.Workload.Must("iptables-save"), StringComparison.Ordinal);
+        network.Workload.Must("unshare", "-m", "sh", "-c", Without("--ipv6 off"));
+    }
+
+    [SkippableFact]
     public async Task Without_privileges_or_programs_it_says_what_is_needed()
     {
         await using var network = await StartAsync("nft", "setpriv");

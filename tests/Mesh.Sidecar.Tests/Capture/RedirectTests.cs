@@ -210,10 +210,13 @@ public class RedirectTests
             {SidecarProgram} capture install --backend {backend} --cgroup {name}/app && {SidecarProgram} capture check | grep -c '^works  outbound'
             {DialCommand} {There} 80
             sh -c 'echo 0 > /sys/fs/cgroup/{name}/app/cgroup.procs; exec {DialCommand} {There} 80'
+            rmdir /sys/fs/cgroup/{name}/app && mkdir /sys/fs/cgroup/{name}/app
+            {SidecarProgram} capture check > /dev/null; echo $?
+            {SidecarProgram} capture install --backend {backend} --cgroup {name}/app && {SidecarProgram} capture check | grep -c '^works  outbound'
             {SidecarProgram} capture remove
             rmdir /sys/fs/cgroup/{name}/app /sys/fs/cgroup/{name}
             """);
         Skip.If(code == 77, $"no cgroups of version 2 here: {error}");
-        Assert.Matches(@"(?s)^capture installed.*\n2\npeer[^\n]*\nout[^\n]*\ncapture removed", output);
+        Assert.Matches(@"(?s)^capture installed.*\n2\npeer[^\n]*\nout[^\n]*\n1\ncapture installed.*\n2\ncapture removed", output);
     }
 }
