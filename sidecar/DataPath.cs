@@ -119,6 +119,9 @@ internal sealed class DataPath : IAsyncDisposable
         acceptors.Start();
     }
 
+    /// <summary>Client connections that are open.</summary>
+    public int Open => acceptors.Open;
+
     /// <summary>Lets inbound connections end (no new ones, GOAWAY, <c>Connection: close</c>) while outbound ones go on; the task ends when all have, or at the bound.</summary>
     public Task DrainInboundAsync(TimeSpan bound) => acceptors.DrainInboundAsync(bound);
 

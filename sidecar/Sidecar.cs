@@ -119,7 +119,7 @@ internal sealed class Sidecar : IAsyncDisposable
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
 
         // 4. Whom to listen to.
-        List<Task> loops = [.. Follow(workload, data.Destinations), new MemoryTrim(time).RunAsync(stop.Token)];
+        List<Task> loops = [.. Follow(workload, data.Destinations), new MemoryTrim(time, () => data.Open, () => GC.CollectionCount(0)).RunAsync(stop.Token)];
         await using var edges = new EdgeReporter(identity is null ? null : CertifiedChannelAsync(), traffic, workload.NodeId, time, random, log.For("telemetry"));
         log.Info("started", ("version", Program.Version), ("workload", workload.Id), ("outbound", workload.Outbound), ("admin", admin.Bound.Admin));
 

@@ -62,6 +62,7 @@ internal sealed class Handshake(Security security)
         try
         {
             await authenticate(tls);
+            RecordBuffers.ReleaseWhenEmpty(tls);
             var transport = new TlsTransport(tls, wire, socket, check.Peer!);
             security.Connections.Add(transport);
             return new HandshakeResult(transport, HandshakeProblem.None, "");

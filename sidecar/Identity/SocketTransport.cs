@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 
 namespace Mesh.Sidecar.Identity;
 
@@ -10,6 +11,18 @@ internal sealed class SocketTransport(Socket socket) : ITransport
 
     /// <inheritdoc/>
     public PeerIdentity? Peer => null;
+
+    /// <inheritdoc/>
+    public ValueTask WaitAsync()
+    {
+        var arrival = socket.ReceiveAsync(Memory<byte>.Empty, SocketFlags.None);
+        if (!arrival.IsCompletedSuccessfully) return Await(arrival);
+        _ = arrival.Result;
+        return default;
+
+        [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+        static async ValueTask Await(ValueTask<int> arriving) => await arriving;
+    }
 
     /// <inheritdoc/>
     public ValueTask<int> ReceiveAsync(Memory<byte> into) => socket.ReceiveAsync(into, SocketFlags.None);

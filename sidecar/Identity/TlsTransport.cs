@@ -1,5 +1,6 @@
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 
 namespace Mesh.Sidecar.Identity;
 
@@ -35,6 +36,18 @@ internal sealed class TlsTransport : ITransport
 
     /// <summary>The stream, for a user that wants one: disposing it closes the connection.</summary>
     public SslStream Stream => tls;
+
+    /// <inheritdoc/>
+    public ValueTask WaitAsync()
+    {
+        var arrival = tls.ReadAsync(Memory<byte>.Empty);
+        if (!arrival.IsCompletedSuccessfully) return Await(arrival);
+        _ = arrival.Result;
+        return default;
+
+        [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+        static async ValueTask Await(ValueTask<int> arriving) => await arriving;
+    }
 
     /// <inheritdoc/>
     public ValueTask<int> ReceiveAsync(Memory<byte> into) => tls.ReadAsync(into);

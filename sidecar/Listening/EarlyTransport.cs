@@ -52,6 +52,9 @@ internal sealed class EarlyTransport(ITransport inner) : ITransport
     }
 
     /// <inheritdoc/>
+    public ValueTask WaitAsync() => isHandedOn && pending is null && from == to ? inner.WaitAsync() : WaitHeardAsync();
+
+    /// <inheritdoc/>
     public ValueTask<int> ReceiveAsync(Memory<byte> into) =>
         isHandedOn && pending is null && from == to ? inner.ReceiveAsync(into) : ReceiveHeardAsync(into);
 
@@ -66,6 +69,14 @@ internal sealed class EarlyTransport(ITransport inner) : ITransport
 
     /// <inheritdoc/>
     public void Dispose() => inner.Dispose();
+
+    private async ValueTask WaitHeardAsync()
+    {
+        lock (gate) isHandedOn = true;
+        if (from != to) return;
+        if (pending is null) await inner.WaitAsync();
+        else await pending; // whoever receives next has what it brings
+    }
 
     private async ValueTask<int> ReceiveHeardAsync(Memory<byte> into)
     {

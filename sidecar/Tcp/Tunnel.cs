@@ -39,21 +39,38 @@ internal sealed class Tunnel(ITransport client, ITransport upstream, TcpFacts fa
         return Describe();
     }
 
+    /// <summary>While nothing comes nothing is held: a buffer is rented when there is something to receive, and given back when it was sent on.</summary>
     private async Task CopyAsync(ITransport from, ITransport to, bool isUp)
     {
-        var buffer = ArrayPool<byte>.Shared.Rent(SmallBuffer);
+        var size = SmallBuffer;
         var sending = false;
+        byte[]? buffer = null;
         try
         {
+            var arrival = from.WaitAsync();
             while (true)
             {
                 sending = false;
-                var count = await from.ReceiveAsync(buffer);
+                await arrival;
+                buffer = ArrayPool<byte>.Shared.Rent(size);
+                var count = 0;
+                bool ended;
+                do
+                {
+                    var received = await from.ReceiveAsync(buffer.AsMemory(count));
+                    ended = received == 0;
+                    count += received;
+                    if (!ended) arrival = from.WaitAsync();
+                }
+                while (!ended && arrival.IsCompletedSuccessfully && count < buffer.Length); // What is here already goes in one piece.
+
                 sending = true;
-                if (count == 0) break;
-                await to.SendAsync(buffer.AsMemory(0, count));
+                if (count > 0) await to.SendAsync(buffer.AsMemory(0, count));
                 Note(count, isUp);
-                Fit(ref buffer, count);
+                size = Fit(buffer.Length, count);
+                ArrayPool<byte>.Shared.Return(buffer);
+                buffer = null;
+                if (ended) break;
             }
 
             await to.EndSendingAsync();
@@ -67,18 +84,13 @@ internal sealed class Tunnel(ITransport client, ITransport upstream, TcpFacts fa
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(buffer);
+            if (buffer is not null) ArrayPool<byte>.Shared.Return(buffer);
         }
     }
 
-    /// <summary>Large buffers while bytes pour, a small one while they drip: memory follows traffic.</summary>
-    private static void Fit(ref byte[] buffer, int count)
-    {
-        var wanted = count == buffer.Length ? Math.Min(LargestBuffer, buffer.Length * 4) : count <= SmallBuffer / 4 ? SmallBuffer : buffer.Length;
-        if (wanted == buffer.Length) return;
-        ArrayPool<byte>.Shared.Return(buffer);
-        buffer = ArrayPool<byte>.Shared.Rent(wanted);
-    }
+    /// <summary>Large buffers while bytes pour, small ones while they drip.</summary>
+    private static int Fit(int size, int count) =>
+        count == size ? Math.Min(LargestBuffer, size * 4) : count <= SmallBuffer / 4 ? SmallBuffer : size;
 
     private void Note(int count, bool isUp)
     {
