@@ -1,5 +1,4 @@
 using Mesh.EndToEnd.Tests.Testbed.Network;
-using Mesh.Tests;
 using static Mesh.EndToEnd.Tests.Captured.ProtocolNetwork;
 
 namespace Mesh.EndToEnd.Tests.Captured;

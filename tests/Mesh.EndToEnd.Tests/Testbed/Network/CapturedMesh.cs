@@ -27,19 +27,24 @@ internal sealed class CapturedMesh : IAsyncDisposable
     /// <summary>Starts a network with a control plane; skips the test, with the reason, where that cannot be.</summary>
     public static async Task<CapturedMesh> StartAsync(params string[] controlPlaneFlags)
     {
-        ExternalProgram.Require("curl");
         var network = NetworkTestbed.Create();
         try
         {
-            var control = network.Add("control");
-            var plane = await ControlPlaneProcess.StartAsync(new ControlPlaneShape { Host = control, More = controlPlaneFlags });
-            return new CapturedMesh(network, control, plane);
+            return await StartAsync(network, new ControlPlaneShape { More = controlPlaneFlags });
         }
         catch
         {
             await network.DisposeAsync();
             throw;
         }
+    }
+
+    /// <summary>Starts a control plane on a machine of its own; the network ends with the mesh.</summary>
+    public static async Task<CapturedMesh> StartAsync(NetworkTestbed network, ControlPlaneShape shape)
+    {
+        ExternalProgram.Require("curl");
+        var control = network.Add("control");
+        return new CapturedMesh(network, control, await ControlPlaneProcess.StartAsync(shape with { Host = control }));
     }
 
     /// <summary>The captured machines.</summary>
