@@ -28,6 +28,9 @@ public sealed class ChainGroup
     /// <summary>The chain for what no other matches; null refuses it.</summary>
     public FilterChain? Otherwise { get; }
 
+    /// <summary>True when first bytes tell its chains apart whatever the listener says: it was made here, for an instance, and not configured.</summary>
+    public bool Detects { get; init; }
+
     /// <summary>True when some chain speaks HTTP in plaintext: an engine has to be chosen by the first bytes.</summary>
     public bool SpeaksHttp { get; }
 

@@ -47,7 +47,7 @@ internal sealed class Instance(Cluster service, AppProtocol protocol, Endpoint e
             ApplicationProtocols = protocol == AppProtocol.Unknown ? ["http/1.0", "http/1.1", "h2c"] : [],
             Http = new HttpConnectionManager { Routes = new RouteTable { Name = "instance", Hosts = [host], Any = 0 } },
         };
-        return protocol == AppProtocol.Unknown ? new ChainGroup([http, tcp], null) : new ChainGroup([http], null);
+        return protocol == AppProtocol.Unknown ? new ChainGroup([http, tcp], null) { Detects = true } : new ChainGroup([http], null);
     }
 
     /// <summary>With the same expectations as its cluster it shares that one's connections and standing; else it has its own.</summary>

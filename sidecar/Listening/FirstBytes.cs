@@ -38,6 +38,9 @@ internal readonly record struct FirstBytes(bool AsksForTls, bool SpeaksHttp, boo
     /// <summary>How long a client may take for what tells its protocol.</summary>
     public static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
 
+    /// <summary>How long, where nothing says how long and bytes are passed.</summary>
+    public static readonly TimeSpan UsualPatience = TimeSpan.FromSeconds(5);
+
     /// <summary>Bytes beyond which no more are waited for.</summary>
     public int Most => AsksForTls ? ClientHello.MostBytes : Detection.MostBytes;
 
@@ -51,8 +54,9 @@ internal readonly record struct FirstBytes(bool AsksForTls, bool SpeaksHttp, boo
     public static FirstBytes Of(Listener listener, ChainGroup group)
     {
         var asksForTls = listener.InspectsTls && group.AsksForTls;
-        var passesBytes = ChainMatch.Find(group, Spoken.Plain)?.Tcp is not null && (asksForTls ? listener.DetectTimeout > TimeSpan.Zero : listener.InspectsHttp);
-        var patience = passesBytes && listener.DetectTimeout > TimeSpan.Zero ? listener.DetectTimeout : group.TakesPlaintext ? HeadBound : Security.HandshakeBound;
+        var bound = group.Detects && listener.DetectTimeout == TimeSpan.Zero ? UsualPatience : listener.DetectTimeout;
+        var passesBytes = ChainMatch.Find(group, Spoken.Plain)?.Tcp is not null && (asksForTls ? bound > TimeSpan.Zero : listener.InspectsHttp || group.Detects);
+        var patience = passesBytes && bound > TimeSpan.Zero ? bound : group.TakesPlaintext ? HeadBound : Security.HandshakeBound;
         // A hello that got lost on its way must not turn mutual TLS into plaintext: it comes again within that time.
         if (passesBytes && group.TakesMutualTls && patience < Security.HandshakeBound) patience = Security.HandshakeBound;
         return new FirstBytes(asksForTls, group.SpeaksHttp, passesBytes, patience);

@@ -16,19 +16,24 @@ public sealed class InstanceTests(ITestOutputHelper output)
     private const string Answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     private const string Sds = "tls_certificate_sds_secret_configs: [{name: default, sds_config: {ads: {}, resource_api_version: V3}}]";
 
-    [SkippableFact]
-    public async Task AConnectionToAnInstanceStaysWithIt()
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)] // no service with an address has a port to detect, so the listener does not ask for it
+    public async Task AConnectionToAnInstanceStaysWithIt(bool inspects)
     {
         Skip.If(NetworkNamespace.Missing is not null, NetworkNamespace.Missing);
-        await using var host = await CapturedHost.StartAsync(CapturedYaml.File(
+        var file = CapturedYaml.File(
             Outbound("outbound", "127.0.0.1", HttpChain("127.0.0.1", 15001, VirtualHost("web", "web", "web"))) + ", " + Outbound("outbound6", "::1", HttpChain("::1", 15001, VirtualHost("web", "web", "web"))),
             string.Join(", ", Passthrough, Eds("web", "http"), Eds("db", "tcp"), Eds("odd", "")),
-            string.Join(", ", Assignment("web", Endpoint("10.77.0.1", 8080), Endpoint("10.77.0.1", 8081), Endpoint("fd77::1", 8081)), Assignment("db", Endpoint("10.77.0.1", 5432)), Assignment("odd", Endpoint("10.77.0.1", 7000)))));
+            string.Join(", ", Assignment("web", Endpoint("10.77.0.1", 8080), Endpoint("10.77.0.1", 8081), Endpoint("fd77::1", 8081)), Assignment("db", Endpoint("10.77.0.1", 5432)), Assignment("odd", Endpoint("10.77.0.1", 7000), Endpoint("10.77.0.1", 7001))));
+        if (!inspects) file = file.Replace($", {HttpInspector}", "", StringComparison.Ordinal).Replace("listener_filters_timeout: 5s, continue_on_listener_filters_timeout: true,", "", StringComparison.Ordinal);
+        await using var host = await CapturedHost.StartAsync(file);
         using var first = new Peer(host.World, "10.77.0.1", 8080, speaksFirst: false) { Answer = Answer };
         using var second = new Peer(host.World, "10.77.0.1", 8081, speaksFirst: false) { Answer = Answer };
         using var second6 = new Peer(host.World, "fd77::1", 8081, speaksFirst: false) { Answer = Answer };
         using var db = host.Serve("10.77.0.1", 5432);
         using var odd = host.Serve("10.77.0.1", 7000, speaksFirst: false);
+        using var oddFirst = host.Serve("10.77.0.1", 7001);
 
         foreach (var address in new[] { "10.77.0.1", "fd77::1" })
         {
@@ -40,6 +45,7 @@ public sealed class InstanceTests(ITestOutputHelper output)
         Assert.Equal(5, Assert.Single(second.Seen).Sent.ToString().Split("x-request-id").Length - 1);
         Assert.Single(second6.Seen);
         Assert.Contains("5432", await CapturedHost.TalkAsync(await host.DialAsync("10.77.0.1", 5432), "", "\n"), StringComparison.Ordinal);
+        Assert.Contains("7001", await CapturedHost.TalkAsync(await host.DialAsync("10.77.0.1", 7001), "", "\n"), StringComparison.Ordinal);
         Assert.Equal("PING", await CapturedHost.TalkAsync(await host.DialAsync("10.77.0.1", 7000), "PING", "PING"));
         Assert.Contains("x-request-id", await CapturedHost.TalkAsync(await host.DialAsync("10.77.0.1", 7000), "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n\r\n"), StringComparison.OrdinalIgnoreCase);
         // It is gone: the same instance is tried again, and no other.
