@@ -35,6 +35,9 @@ internal sealed record DataPathSettings
     /// <summary>Asks the control plane about destinations nobody knows; null when there is none.</summary>
     public AskDestination? AskDestination { get; init; }
 
+    /// <summary>Takes connections of <see cref="RulesWatch"/>.</summary>
+    public Func<System.Net.Sockets.Socket, bool> IsProbe { get; init; } = _ => false;
+
     /// <summary>Seed of balancing, jitter and identifiers.</summary>
     public ulong Seed { get; init; } = Randomness.NewSeed();
 }
@@ -89,6 +92,7 @@ internal sealed class DataPath : IAsyncDisposable
             Http = handOver.ServeAsync,
             SecuredHttp = handOver.ServeSecuredAsync,
             Gate = new CaptureGate(Own),
+            IsProbe = settings.IsProbe,
             Limits = ConnectionLimits.For(settings.MostConnections),
             Handshakes = new OngoingHandshakes(settings.MostHandshakes, time),
             Security = settings.Security,

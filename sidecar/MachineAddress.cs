@@ -18,12 +18,18 @@ internal static class MachineAddress
             if (SourceTowards(target) is { } source) return source;
         }
 
-        return NetworkInterface.GetAllNetworkInterfaces()
+        return OfInterfaces().OrderBy(address => address.AddressFamily == AddressFamily.InterNetworkV6).FirstOrDefault();
+    }
+
+    /// <summary>The same of one family.</summary>
+    public static IPAddress? Find(AddressFamily family) =>
+        SourceTowards(Anywhere.First(target => target.AddressFamily == family)) ?? OfInterfaces().FirstOrDefault(address => address.AddressFamily == family);
+
+    private static IEnumerable<IPAddress> OfInterfaces() =>
+        NetworkInterface.GetAllNetworkInterfaces()
             .Where(card => card.OperationalStatus != OperationalStatus.Down && card.NetworkInterfaceType != NetworkInterfaceType.Loopback)
             .SelectMany(card => card.GetIPProperties().UnicastAddresses).Select(unicast => unicast.Address)
-            .Where(address => !IPAddress.IsLoopback(address) && !address.IsIPv6LinkLocal)
-            .OrderBy(address => address.AddressFamily == AddressFamily.InterNetworkV6).FirstOrDefault();
-    }
+            .Where(address => !IPAddress.IsLoopback(address) && !address.IsIPv6LinkLocal);
 
     // A datagram socket that is connected has chosen its source address, and nothing was sent.
     private static IPAddress? SourceTowards(IPEndPoint target)

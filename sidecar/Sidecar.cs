@@ -12,6 +12,7 @@ using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Registration;
 using Mesh.Sidecar.Resilience;
+using Mesh.Sidecar.Tcp;
 using Mesh.Sidecar.Telemetry;
 using Mesh.Sidecar.Xds;
 
@@ -48,6 +49,7 @@ internal sealed class Sidecar : IAsyncDisposable
     private readonly LastGood? lastGood;
     private AdsClient? ads;
     private RegistrationClient? registration;
+    private Func<string> captureNote = () => "";
     private Task? left;
 
     public Sidecar(Flags flags, TimeProvider time, Log log)
@@ -105,7 +107,8 @@ internal sealed class Sidecar : IAsyncDisposable
         var sink = new TelemetrySink(own, traffic, instruments, accessLog);
 
         // 3. The surfaces for people and machines; readiness says why not yet.
-        await using var data = new DataPath(snapshots, sockets, new DataPathSettings { Self = self, DrainBound = flags.DrainTime, MaxTcpAge = flags.MaxConnectionAge, Security = security, AskDestination = identity is null ? null : AskAsync }, sink, time, log);
+        using var rules = workload.Capture is null ? null : new RulesWatch(MachineAddress.Find, TakesCaptured, time, log.For("capture"));
+        await using var data = new DataPath(snapshots, sockets, new DataPathSettings { IsProbe = rules is null ? _ => false : rules.Took, Self = self, DrainBound = flags.DrainTime, MaxTcpAge = flags.MaxConnectionAge, Security = security, AskDestination = identity is null ? null : AskAsync }, sink, time, log);
         await using var names = NameServer.Start(workload, sockets, snapshots, own, time, log.For("dns"));
         await using var admin = new AdminServer(new AdminAddresses(flags.Admin, flags.Metrics, flags.Readiness), Sources(workload, traffic, data) with { Dns = () => names });
         // Traffic first: who started the application waits for that.
@@ -119,7 +122,7 @@ internal sealed class Sidecar : IAsyncDisposable
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
 
         // 4. Whom to listen to.
-        List<Task> loops = [.. Follow(workload, data.Destinations), new MemoryTrim(time, () => data.Open, () => GC.CollectionCount(0)).RunAsync(stop.Token)];
+        List<Task> loops = [.. Follow(workload, data.Destinations), new MemoryTrim(time, () => data.Open, () => GC.CollectionCount(0)).RunAsync(stop.Token), .. Watch(rules)];
         await using var edges = new EdgeReporter(identity is null ? null : CertifiedChannelAsync(), traffic, workload.NodeId, time, random, log.For("telemetry"));
         log.Info("started", ("version", Program.Version), ("workload", workload.Id), ("outbound", workload.Outbound), ("admin", admin.Bound.Admin));
 
@@ -129,6 +132,19 @@ internal sealed class Sidecar : IAsyncDisposable
         await StopAsync(data, loops, ended == life.Ending ? await life.Ending : "fault");
         return ended.IsFaulted ? Failed : 0;
     }
+
+    /// <summary>The loop that looks whether rules bring traffic here, where it is captured.</summary>
+    private Task[] Watch(RulesWatch? rules)
+    {
+        if (rules is null) return [];
+        captureNote = () => rules.Note;
+        own.Observe("mesh_sidecar_capture_rules", "1 while rules of the kernel bring this workload's traffic here.", grows: false, () => rules.AreThere ? 1 : 0);
+        own.Observe("mesh_sidecar_capture_rules_lost_total", "Times that those rules were there and went.", grows: true, () => rules.Lost);
+        return [rules.RunAsync(stop.Token)];
+    }
+
+    /// <summary>Whether the inbound port is open for captured traffic: otherwise a refusal says nothing about rules.</summary>
+    private bool TakesCaptured() => Ready().IsReady && snapshots.Current.Listeners.Any(l => l is { Direction: Direction.Inbound } and ({ IsCaptured: true } or { IsTransparent: true }));
 
     private async Task StartAsync(AdminServer admin)
     {
@@ -257,7 +273,7 @@ internal sealed class Sidecar : IAsyncDisposable
     private Readiness Ready()
     {
         var readiness = life.Readiness(WaitingFor());
-        return readiness.IsReady && lastGood is not null ? readiness with { Note = lastGood.Note } : readiness;
+        return readiness.IsReady ? readiness with { Note = string.Join('\n', ((string?[])[lastGood?.Note, captureNote()]).Where(note => note is { Length: > 0 })) } : readiness;
     }
 
     private string WaitingFor()

@@ -11,10 +11,10 @@ internal sealed class CaptureRules : IDisposable
     /// <summary>The user and group of sidecars.</summary>
     public const uint SidecarUser = 1337;
 
-    private const string Groups = "/sys/fs/cgroup";
     private readonly CaptureTerms _terms;
     private readonly RunOptions _options;
     private readonly string _group = $"mesh-run-{Environment.ProcessId}";
+    private readonly RunRecord _record;
     private bool _installed;
 
     /// <summary>Sees to it that they can be set here; a <see cref="CliException"/> says why not.</summary>
@@ -25,11 +25,20 @@ internal sealed class CaptureRules : IDisposable
             throw new CliException("--capture needs root: it sets rules of the kernel");
         if (Programs.OnPath("setpriv") is null)
             throw new CliException("--capture needs setpriv (Debian package util-linux) to run the sidecar as its own user");
-        if (terms.IsShared && !ExternalProgram.Run(options.Sidecar, ["capture", "check"]).Said.Contains("no rules are installed", StringComparison.Ordinal))
-            throw new CliException($"traffic of this host is captured already (mesh-sidecar capture show): one run at a time, or each in a network namespace of its own (--capture netns)");
-        if (terms.Place == CapturePlace.Cgroup)
-            MakeGroup();
+        _record = RunRecord.Begin(options.Sidecar, terms.Place == CapturePlace.Cgroup ? _group : null);
+        try
+        {
+            Prepare();
+        }
+        catch
+        {
+            _record.Dispose();
+            throw;
+        }
     }
+
+    /// <summary>Adds a process to what the next run ends, should this one be killed.</summary>
+    public void Keep(int process) => _record.Add(process);
 
     /// <summary>Sets them; what goes out from now on goes through the sidecar.</summary>
     public void Install()
@@ -52,7 +61,7 @@ internal sealed class CaptureRules : IDisposable
     public IReadOnlyList<string> Captured(IReadOnlyList<string> command) => _terms.Place switch
     {
         CapturePlace.User => ["setpriv", "--reuid", $"{_terms.User}", "--regid", $"{_terms.User}", "--clear-groups", .. command],
-        CapturePlace.Cgroup => ["/bin/sh", "-c", "echo 0 >\"$0/cgroup.procs\" && exec \"$@\"", Path.Combine(Groups, _group), .. command],
+        CapturePlace.Cgroup => ["/bin/sh", "-c", "echo 0 >\"$0/cgroup.procs\" && exec \"$@\"", Cgroup.Folder(_group), .. command],
         _ => command,
     };
 
@@ -68,29 +77,16 @@ internal sealed class CaptureRules : IDisposable
     {
         if (_installed && ExternalProgram.Run(_options.Sidecar, ["capture", "remove"]) is { Code: not 0 } failed)
             Console.Error.WriteLine($"meshctl: the rules stay: {failed.Said.TrimEnd()}");
-        if (_terms.Place != CapturePlace.Cgroup)
-            return;
-        try
-        {
-            Directory.Delete(Path.Combine(Groups, _group));
-        }
-        catch (IOException e)
-        {
-            Console.Error.WriteLine($"meshctl: the cgroup stays, something runs in it: {e.Message}");
-        }
+        if (_terms.Place == CapturePlace.Cgroup)
+            Cgroup.Remove(_group, kill: false);
+        _record.Dispose();
     }
 
-    private void MakeGroup()
+    private void Prepare()
     {
-        if (!File.Exists(Path.Combine(Groups, "cgroup.controllers")))
-            throw new CliException($"--capture cgroup: there are no cgroups of version 2 at {Groups}");
-        try
-        {
-            Directory.CreateDirectory(Path.Combine(Groups, _group));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new CliException($"--capture cgroup: {e.Message}");
-        }
+        if (_terms.IsShared && !ExternalProgram.Run(_options.Sidecar, ["capture", "check"]).Said.Contains("no rules are installed", StringComparison.Ordinal))
+            throw new CliException("traffic of this host is captured already (mesh-sidecar capture show): one run at a time, or each in a network namespace of its own (--capture netns)");
+        if (_terms.Place == CapturePlace.Cgroup)
+            Cgroup.Make(_group);
     }
 }

@@ -10,15 +10,20 @@ internal sealed class Child : IDisposable
 
     private Child(Process process) => _process = process;
 
+    /// <summary>Number of its process.</summary>
+    public int Id => _process.Id;
+
     public static Child Start(RunOptions options, BoundPorts ports)
     {
         var start = new ProcessStartInfo(Programs.FindCommand(options.Command[0])) { UseShellExecute = false };
         foreach (var argument in options.Command.Skip(1))
             start.ArgumentList.Add(argument);
-        foreach (var secret in OperatorsToken.SecretVariables.Append(JoinTokens.Variable))
+        foreach (var secret in OperatorsToken.SecretVariables.Append(JoinTokens.Variable).Append(Supervisor.Variable))
             start.Environment.Remove(secret);
         foreach (var (name, value) in ChildEnvironment.Of(options, ports, Environment.GetEnvironmentVariable))
             start.Environment[name] = value;
+        if (options.Capture is not null)
+            start.Environment[RunRecord.Variable] = RunRecord.Name;
         try
         {
             return new Child(Process.Start(start)!);

@@ -11,6 +11,9 @@ namespace Mesh.Cli.Running;
 internal sealed class NamespaceRun(IReadOnlyList<string> arguments, string controlPlane)
 {
     private static readonly string[] Replaced = ["--control-plane", "--address", "--token-file"];
+    private readonly Lock _passing = new();
+    private readonly CancellationTokenSource _interrupted = new();
+    private Process? _inside;
 
     /// <summary>Runs it all; the program's exit code.</summary>
     /// <param name="join">How a workload with that address joins.</param>
@@ -21,12 +24,18 @@ internal sealed class NamespaceRun(IReadOnlyList<string> arguments, string contr
             throw new CliException("--capture needs root: it makes a network namespace and sets rules of the kernel");
         if (controlPlane.StartsWith("unix:", StringComparison.OrdinalIgnoreCase))
             throw new CliException("--capture: a network namespace needs a control plane with an address, not a Unix socket");
+        // From here to the end no signal ends this process where it stands: the namespace would be left.
+        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _interrupted.Token);
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, c => Pass(c, Signals.Interrupt));
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, c => Pass(c, Signals.Terminate));
+        using var quit = PosixSignalRegistration.Create(PosixSignal.SIGQUIT, c => Pass(c, Signals.Quit));
+        using var hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, c => Pass(c, Signals.Hangup));
         var number = RunNetwork.Join();
         try
         {
             using var relay = Relay.Loopback(controlPlane) is { } loopback ? new Relay(RunNetwork.HostAddress, loopback) : null;
             using var joining = join(RunNetwork.Address(number));
-            return await RunInsideAsync(number, relay is null ? controlPlane : Scheme + relay.Address, await joining.TokenAsync(again: false, cancellation));
+            return await RunInsideAsync(number, relay is null ? controlPlane : Scheme + relay.Address, await joining.TokenAsync(again: false, stopping.Token));
         }
         finally
         {
@@ -43,13 +52,13 @@ internal sealed class NamespaceRun(IReadOnlyList<string> arguments, string contr
             UseShellExecute = false,
         };
         start.Environment[JoinTokens.Variable] = joinToken; // Null removes it.
+        Supervisor.Is(start);
         using var inside = Process.Start(start) ?? throw new CliException("ip netns exec did not start");
-        // The terminal's signals reach it by themselves; it decides what they mean.
-        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, c => Pass(c, Signals.Interrupt, inside));
-        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, c => Pass(c, Signals.Terminate, inside));
-        using var quit = PosixSignalRegistration.Create(PosixSignal.SIGQUIT, c => Pass(c, Signals.Quit, inside));
-        using var hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, c => Pass(c, Signals.Hangup, inside));
+        lock (_passing) _inside = inside;
+        if (_interrupted.IsCancellationRequested)
+            Signals.Send(inside.Id, Signals.Terminate);
         await inside.WaitForExitAsync(CancellationToken.None);
+        lock (_passing) _inside = null;
         return inside.ExitCode;
     }
 
@@ -85,12 +94,16 @@ internal sealed class NamespaceRun(IReadOnlyList<string> arguments, string contr
         return kept;
     }
 
-    private static void Pass(PosixSignalContext context, int signal, Process inside)
+    /// <summary>The terminal's signals reach it by themselves; it decides what they mean.</summary>
+    private void Pass(PosixSignalContext context, int signal)
     {
         context.Cancel = true;
-        if (signal == Signals.Interrupt && Signals.TerminalReachesChild())
-            return;
-        if (!inside.HasExited)
+        lock (_passing)
+        {
+            _interrupted.Cancel();
+            if (_inside is not { HasExited: false } inside || (signal == Signals.Interrupt && Signals.TerminalReachesChild()))
+                return;
             Signals.Send(inside.Id, signal);
+        }
     }
 }

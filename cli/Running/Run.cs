@@ -10,21 +10,37 @@ internal sealed class Run(RunOptions options, TimeProvider time)
 {
     private const int MaxRestarts = 5;
     private static readonly TimeSpan RestartWindow = TimeSpan.FromMinutes(1);
+    private int _signals;
+    private volatile Func<int, Task> _onSignal = _ => Task.CompletedTask;
 
     /// <summary>Runs it all; the child's exit code.</summary>
     public async Task<int> ToEndAsync(CancellationToken cancellation)
     {
         Programs.FindCommand(options.Command[0]); // A mistyped command is told before anything starts.
+        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        // Before there is a child a signal ends the run. From here to the end none ends this process where it stands: something would be left.
+        _onSignal = _ => stopping.CancelAsync();
+        using var forwarding = Forward(signal =>
+        {
+            _signals++;
+            return _onSignal(signal);
+        });
+        using var supervisor = Supervisor.Watch(() => _onSignal(Signals.Terminate), time);
         using var rules = options.Capture is { } terms ? new CaptureRules(terms, options) : null;
         using var log = new SidecarLog(options.SidecarLog);
         using var sidecar = new Sidecar(options, log, time);
-        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        if (rules is not null)
+            sidecar.Launched += rules.Keep;
         try
         {
-            await StartSidecarAsync(sidecar, stopping);
+            await sidecar.StartAsync(stopping.Token);
             rules?.Install();
+            stopping.Token.ThrowIfCancellationRequested();
             using var child = Child.Start(rules is null ? options : options with { Command = rules.Captured(options.Command) }, sidecar.Ports);
-            using var forwarding = Forward(signal => SignalChildAsync(signal, sidecar, child));
+            rules?.Keep(child.Id);
+            _onSignal = signal => SignalChildAsync(signal, sidecar, child);
+            if (stopping.IsCancellationRequested)
+                child.Signal(Signals.Terminate); // A signal came in this moment.
             var guarding = GuardAsync(sidecar, child, log, stopping.Token);
             var exitCode = await child.WaitForExitAsync();
             await stopping.CancelAsync();
@@ -32,15 +48,15 @@ internal sealed class Run(RunOptions options, TimeProvider time)
         }
         finally
         {
+            // The program has ended: who asks once more does not wait for what the sidecar finishes.
+            _onSignal = _ =>
+            {
+                if (_signals > 1)
+                    sidecar.Kill();
+                return Task.CompletedTask;
+            };
             await sidecar.StopAsync();
         }
-    }
-
-    /// <summary>A signal before there is a child ends the run.</summary>
-    private static async Task StartSidecarAsync(Sidecar sidecar, CancellationTokenSource stopping)
-    {
-        using var interrupted = Forward(_ => stopping.CancelAsync());
-        await sidecar.StartAsync(stopping.Token);
     }
 
     /// <summary>Starts the sidecar again when it dies. False: it dies too often, and the child was told to end.</summary>

@@ -17,7 +17,11 @@ internal static class RunNetwork
     private const string Folder = "/run/mesh-run";
     private const string Forwarding = "/proc/sys/net/ipv4/ip_forward";
     private const int Most = 254;
+    private static readonly string ForwardingBefore = Path.Combine(Folder, $"ip_forward-{Here}");
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    /// <summary>The network namespace that this process is in, as the kernel numbers it: its files of /run may be others', too.</summary>
+    public static string Here => string.Concat(new FileInfo("/proc/self/ns/net").LinkTarget!.Where(char.IsAsciiDigit));
 
     /// <summary>Makes a namespace with a place in the network. Its number is its address's last part.</summary>
     public static int Join()
@@ -28,7 +32,7 @@ internal static class RunNetwork
         var number = Enumerable.Range(2, Most - 1).FirstOrDefault(n => !File.Exists(Member(n)));
         if (number == 0)
             throw new CliException($"all {Most - 1} addresses of captured runs are taken: {Folder}");
-        File.WriteAllText(Member(number), Environment.ProcessId.ToString(CultureInfo.InvariantCulture));
+        File.WriteAllLines(Member(number), [$"{ProcessMark.Of(Environment.ProcessId)}", Here]);
         try
         {
             Connect(number);
@@ -48,7 +52,7 @@ internal static class RunNetwork
         using var locked = Lock();
         Remove(number);
         RemoveDead();
-        if (!Members().Any())
+        if (!Members().Any(member => File.ReadLines(Member(member)).LastOrDefault() == Here))
             TakeUp();
     }
 
@@ -87,7 +91,8 @@ internal static class RunNetwork
 
     private static void Lay()
     {
-        if (Directory.Exists($"/sys/class/net/{Bridge}"))
+        // Not by /sys, which may be that of another network namespace.
+        if (ExternalProgram.Run("ip", ["link", "show", Bridge]).Code == 0)
             return;
         ExternalProgram.Must("ip", ["-batch", "-"], $"link add {Bridge} type bridge mcast_snooping 0\naddr add {HostAddress}/24 dev {Bridge}\nlink set {Bridge} up\n");
         ExternalProgram.Run("ip", ["addr", "add", $"{Prefix6}1/64", "dev", Bridge, "nodad"]);
@@ -99,7 +104,7 @@ internal static class RunNetwork
         }
 
         var before = File.ReadAllText(Forwarding).Trim();
-        File.WriteAllText(Path.Combine(Folder, "ip_forward"), before);
+        File.WriteAllText(ForwardingBefore, before);
         if (before == "0")
             File.WriteAllText(Forwarding, "1");
     }
@@ -108,18 +113,20 @@ internal static class RunNetwork
     {
         ExternalProgram.Run("ip", ["link", "del", Bridge]);
         ExternalProgram.Run("nft", ["delete", "table", "ip", "mesh-run"]);
-        var kept = Path.Combine(Folder, "ip_forward");
-        if (!File.Exists(kept))
+        if (!File.Exists(ForwardingBefore))
             return;
-        if (File.ReadAllText(kept) == "0")
+        if (File.ReadAllText(ForwardingBefore) == "0")
             File.WriteAllText(Forwarding, "0");
-        File.Delete(kept);
+        File.Delete(ForwardingBefore);
     }
 
     private static void Remove(int number)
     {
+        // What a killed run left running would keep the namespace, and nobody looks after it.
+        foreach (var left in ExternalProgram.Run("ip", ["netns", "pids", Name(number)]).Said.Split('\n').Select(line => int.TryParse(line, CultureInfo.InvariantCulture, out var id) ? id : 0).Where(id => id > 0))
+            Signals.Send(left, Signals.Kill);
         ExternalProgram.Run("ip", ["netns", "del", Name(number)]);
-        // A namespace lives as long as something runs in it; its cable need not.
+        // A namespace lives until the last process in it has gone; its cable need not.
         ExternalProgram.Run("ip", ["link", "del", $"mesh-run-{number}"]);
         if (Directory.Exists($"/etc/netns/{Name(number)}"))
             Directory.Delete($"/etc/netns/{Name(number)}", recursive: true);
@@ -135,7 +142,7 @@ internal static class RunNetwork
     private static IEnumerable<int> Members() =>
         Directory.EnumerateFiles(Folder, "run-*").Select(path => int.Parse(Path.GetFileName(path).AsSpan(4), CultureInfo.InvariantCulture));
 
-    private static bool IsAlive(int number) => Directory.Exists($"/proc/{File.ReadAllText(Member(number))}");
+    private static bool IsAlive(int number) => ProcessMark.Parse(File.ReadLines(Member(number)).FirstOrDefault() ?? "") is { IsAlive: true };
 
     private static string Member(int number) => Path.Combine(Folder, $"run-{number}");
 

@@ -20,6 +20,9 @@ internal sealed class Sidecar : IDisposable
 
     public Sidecar(RunOptions options, SidecarLog log, TimeProvider time) => (_options, _log, _time) = (options, log, time);
 
+    /// <summary>Told of each process that is started.</summary>
+    public event Action<int>? Launched;
+
     /// <summary>Where it listens; known once it has been ready.</summary>
     public BoundPorts Ports { get; private set; } = new();
 
@@ -88,6 +91,13 @@ internal sealed class Sidecar : IDisposable
         }
     }
 
+    /// <summary>Ends it at once.</summary>
+    public void Kill()
+    {
+        if (_process is { HasExited: false } process)
+            Signals.Send(process.Id, Signals.Kill);
+    }
+
     public void Dispose()
     {
         _http.Dispose();
@@ -152,12 +162,15 @@ internal sealed class Sidecar : IDisposable
             start.ArgumentList.Add(argument);
         foreach (var secret in OperatorsToken.SecretVariables)
             start.Environment.Remove(secret);
+        if (_options.Capture is not null)
+            start.Environment[RunRecord.Variable] = RunRecord.Name;
         start.Environment[JoinTokens.Variable] = joinToken; // Null removes it. On the command line everybody could read it.
 
         var process = new Process { StartInfo = start };
         process.OutputDataReceived += (_, line) => _log.Add(line.Data);
         process.ErrorDataReceived += (_, line) => _log.Add(line.Data);
         process.Start();
+        Launched?.Invoke(process.Id);
         process.StandardInput.Close();
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();

@@ -37,13 +37,9 @@ internal static class OutboundRules
     private static void Own(CaptureOptions o, ImmutableArray<CaptureRule>.Builder rules)
     {
         rules.Add(Leave("the sidecar talks to the application (and to DNS) over loopback", new Uids([o.ProxyUid]), new By(["lo"]), new To(Loopback)));
-        if (o.CapturesInbound)
-        {
-            rules.Add(new CaptureRule(
-                [new IsTcp(), new Uids([o.ProxyUid]), new By(["lo"]), new From([new IPNetwork(CapturePlan.SelfCallSource, 32), IPNetwork.Parse("::1/128")])],
-                Verdict.Redirect, (uint)o.InboundTo, "the sidecar calls a service that this workload serves itself: like anybody, through the inbound port"));
-        }
-
+        rules.Add(new CaptureRule(
+            [new IsTcp(), new Uids([o.ProxyUid]), new By(["lo"]), new From([new IPNetwork(CapturePlan.SelfCallSource, 32), IPNetwork.Parse("::1/128")])],
+            Verdict.Redirect, (uint)o.InboundTo, "the sidecar calls this workload's own service: by the inbound port, like anybody; so it sees, too, that these rules are there"));
         rules.Add(Leave("what the sidecar sends is on its way: captured again it would go in circles", new Uids([o.ProxyUid])));
         rules.Add(Leave("the same by group, for helpers of the sidecar under another user", new Gid(o.ProxyGid)));
     }

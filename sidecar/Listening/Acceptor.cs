@@ -141,6 +141,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
 
     private async Task ServeAsync(Socket accepted)
     {
+        if (Direction == Direction.Inbound && parts.IsProbe(accepted)) return;
         var metrics = parts.Metrics;
         metrics.DownstreamConnections.Add();
         var limit = parts.Limits.Of(Direction);

@@ -36,6 +36,9 @@ internal sealed record AcceptorParts
     /// <summary>Serves an HTTP connection whose TLS ended here to its end; whether it is HTTP/2, null when nobody knows yet.</summary>
     public required Func<OpenConnection, ConnectionFacts, bool?, TlsTransport, Task> SecuredHttp { get; init; }
 
+    /// <summary>Takes connections that this sidecar makes to itself to see whether they come back.</summary>
+    public Func<Socket, bool> IsProbe { get; init; } = _ => false;
+
     /// <summary>What captured connections may not do.</summary>
     public required CaptureGate Gate { get; init; }
 

@@ -26,11 +26,14 @@ internal static class SourceAddress
     /// </summary>
     private static readonly IPAddress SelfCallV4 = IPAddress.Parse("127.15.0.6");
 
+    /// <summary>The address that a call of this workload to itself has, by family.</summary>
+    public static IPAddress SelfCall(AddressFamily family) => family == AddressFamily.InterNetwork ? SelfCallV4 : IPAddress.IPv6Loopback;
+
     /// <summary>Binds a call of this workload to itself.</summary>
     public static void BindSelfCall(Socket socket)
     {
         socket.SetRawSocketOption(LevelV4, BindWithoutPort, BitConverter.GetBytes(1));
-        socket.Bind(new IPEndPoint(socket.AddressFamily == AddressFamily.InterNetwork ? SelfCallV4 : IPAddress.IPv6Loopback, 0));
+        socket.Bind(new IPEndPoint(SelfCall(socket.AddressFamily), 0));
     }
 
     /// <summary>Connects as <paramref name="client"/>, from a port that client does not use.</summary>

@@ -18,17 +18,44 @@ public sealed class CrashTests(CapturedShop shop)
     [Trait("Category", "Long")]
     public Task A_sidecar_killed_a_hundred_times_fails_what_is_open_and_lets_nothing_past() => KillAsync(100);
 
-    [SkippableFact]
-    public Task Rules_that_a_firewall_flushed_are_missed_and_set_again() => shop.RunAsync(async machines =>
+    [SkippableTheory]
+    [InlineData("customer", "nft flush ruleset")]
+    [InlineData("buyer", "printf '*nat\nCOMMIT\n*filter\nCOMMIT\n*mangle\nCOMMIT\n*raw\nCOMMIT\n' | iptables-restore && printf '*nat\nCOMMIT\n*filter\nCOMMIT\n*mangle\nCOMMIT\n*raw\nCOMMIT\n' | ip6tables-restore")]
+    public Task Rules_that_a_firewall_flushed_are_reported_missing_and_set_again(string who, string reload) => shop.RunAsync(async machines =>
     {
-        var customer = machines.Customer;
-        await customer.Host.MustAsync("nft", "flush", "ruleset");
-        var check = await customer.Host.RunAsync(0, "", Testbed.Programs.Sidecar, "capture", "check");
+        var caller = who == "customer" ? machines.Customer : machines.Buyer;
+        await Eventually.PassesAsync(async () => Assert.Equal(1, await caller.MetricAsync("mesh_sidecar_capture_rules ")), 30);
+        var lost = await caller.MetricAsync("mesh_sidecar_capture_rules_lost_total");
+        Assert.Equal("LIVE", (await caller.AdminAsync("/ready")).Trim());
+        await caller.Host.MustAsync("sh", "-c", reload);
+        var check = await caller.Host.RunAsync(0, "", Testbed.Programs.Sidecar, "capture", "check");
         Assert.Equal(1, check.Code);
         Assert.Contains("no rules are installed", check.Output, StringComparison.Ordinal);
-        await customer.InstallAsync();
-        await customer.CaptureAsync("check");
-        Assert.Contains("URI=spiffe://cluster.local/ns/default/sa/customer", (await customer.Host.CurlAsync("http://cart:8080/?headers")).Body, StringComparison.Ordinal);
+        // The sidecar itself, which may not read rules, notices.
+        await Eventually.PassesAsync(async () => Assert.Equal(0, await caller.MetricAsync("mesh_sidecar_capture_rules ")), 30);
+        Assert.True(await caller.MetricAsync("mesh_sidecar_capture_rules_lost_total") > lost, "it is counted");
+        Assert.Contains("LIVE\nthe capture rules are gone", await caller.AdminAsync("/ready"), StringComparison.Ordinal);
+        Assert.Contains("error capture the capture rules are gone", caller.Log, StringComparison.Ordinal);
+
+        await caller.InstallAsync();
+        await caller.CaptureAsync("check");
+        Assert.Contains($"URI=spiffe://cluster.local/ns/default/sa/{who}", (await caller.Host.CurlAsync("http://cart:8080/?headers")).Body, StringComparison.Ordinal);
+        await Eventually.PassesAsync(async () => Assert.Equal(1, await caller.MetricAsync("mesh_sidecar_capture_rules ")), 30);
+        Assert.Equal("LIVE", (await caller.AdminAsync("/ready")).Trim());
+    });
+
+    [SkippableTheory]
+    [InlineData("customer", "nft -f -", "table inet firewalld\ndelete table inet firewalld\ntable inet firewalld {\n chain in {\n type filter hook input priority 10; policy accept;\n }\n chain nat {\n type nat hook output priority -100; policy accept;\n }\n}\n")]
+    [InlineData("buyer", "iptables-restore --noflush", "*nat\n:THEIRS -\n-F THEIRS\n-A THEIRS -p tcp --dport 7777 -j RETURN\nCOMMIT\n")]
+    public Task Rules_survive_a_firewall_that_sets_its_own_again(string who, string program, string rules) => shop.RunAsync(async machines =>
+    {
+        var caller = who == "customer" ? machines.Customer : machines.Buyer;
+        await Eventually.PassesAsync(async () => Assert.Equal(1, await caller.MetricAsync("mesh_sidecar_capture_rules ")), 30);
+        var lost = await caller.MetricAsync("mesh_sidecar_capture_rules_lost_total");
+        for (var i = 0; i < 2; i++) Assert.Equal(0, (await caller.Host.RunAsync(0, rules, program.Split(' ')[0], program.Split(' ')[1..])).Code);
+        await caller.CaptureAsync("check");
+        Assert.Contains($"URI=spiffe://cluster.local/ns/default/sa/{who}", (await caller.Host.CurlAsync("http://cart:8080/?headers")).Body, StringComparison.Ordinal);
+        Assert.Equal((1, lost), (await caller.MetricAsync("mesh_sidecar_capture_rules "), await caller.MetricAsync("mesh_sidecar_capture_rules_lost_total")));
     });
 
     [SkippableTheory]
