@@ -14,10 +14,10 @@ internal sealed record Attempt(Socket? Socket, string Failure, IPEndPoint Local)
     /// <param name="expected">Where it should arrive.</param>
     /// <param name="connect">Tries it.</param>
     /// <param name="mustBeTaken">Arriving there is nothing special (TPROXY leaves the port as it is): that something takes it is the proof.</param>
-    public static Finding Judge(string what, IPEndPoint expected, Func<Attempt> connect, bool mustBeTaken = false)
+    public static Finding Judge(string what, IPEndPoint expected, Func<Witness?, Attempt> connect, bool mustBeTaken = false)
     {
         using var witness = Witness.Watch(expected.AddressFamily, ProtocolType.Tcp);
-        var attempt = connect();
+        var attempt = connect(witness);
         using var socket = attempt.Socket;
         var arrived = witness?.ArrivedAt(attempt.Local.Port) ?? SocketTable.ArrivedAt(attempt.Local, expected.Port)?.Port;
         var isAnswered = socket is not null;

@@ -30,7 +30,7 @@ internal sealed class ConnectionCheck(CaptureOptions options)
             var to = range is { } network ? new IPEndPoint(Last(network), 80) : null;
             yield return to is null
                 ? Finding.Note($"{Name(family)}: there is no virtual range, so no address to try outbound capture with")
-                : Attempt.Judge($"outbound {Name(family)}: a connection to {to}", new IPEndPoint(Loopback(family), options.OutboundTo), () => sender.As(() => Probe.Connect(to)));
+                : Attempt.Judge($"outbound {Name(family)}: a connection to {to}", new IPEndPoint(Loopback(family), options.OutboundTo), witness => sender.As(() => Probe.Connect(to, witness)));
             if (!options.Dns) continue;
             foreach (var server in (options.Resolvers ?? []).Where(r => r.AddressFamily == family)) yield return queries.Ask(server);
         }
@@ -63,7 +63,7 @@ internal sealed class ConnectionCheck(CaptureOptions options)
         var what = $"inbound {Name(family)}: a connection from elsewhere to port {to.Port}";
         if (options.Mode == CaptureMode.Tproxy && SocketTable.HasListener(to.Port, family)) return Finding.Note($"{what} is not tried: a program listens there itself, and it could be that one");
         var at = new IPEndPoint(to.Address, options.Mode == CaptureMode.Redirect ? options.InboundTo : to.Port);
-        return Attempt.Judge(what, at, () => outside(() => Probe.Connect(to)), options.Mode == CaptureMode.Tproxy);
+        return Attempt.Judge(what, at, witness => outside(() => Probe.Connect(to, witness)), options.Mode == CaptureMode.Tproxy);
     }
 
     /// <summary>A captured port, if possible one at which no program listens; null when every captured one is excluded, too.</summary>

@@ -13,10 +13,11 @@ internal static class Probe
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     /// <summary>Connects; from a port that is known also when nothing comes of it.</summary>
-    public static Attempt Connect(IPEndPoint to)
+    public static Attempt Connect(IPEndPoint to, Witness? witness)
     {
         var socket = new Socket(to.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         var local = Bind(socket);
+        witness?.Await(local.Port);
         try
         {
             using var limit = new CancellationTokenSource(Patience);
@@ -36,10 +37,11 @@ internal static class Probe
     }
 
     /// <summary>Asks a DNS server for a name that nobody has: null when something answers, else why nothing does; and the port it was asked from.</summary>
-    public static (string? Silence, int From) Ask(IPEndPoint server)
+    public static (string? Silence, int From) Ask(IPEndPoint server, Witness? witness)
     {
         using var socket = new Socket(server.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
         var from = Bind(socket).Port;
+        witness?.Await(from);
         try
         {
             using var limit = new CancellationTokenSource(Patience);

@@ -13,14 +13,14 @@ internal sealed class QueryCheck(int port, CapturedSender sender)
         var to = new IPEndPoint(server, 53);
         var udp = Datagram($"DNS: a query to {server}", to, at);
         if (udp.Grade == Grade.Broken) return udp;
-        var tcp = Attempt.Judge($"DNS: a query to {server} over TCP", at, () => sender.As(() => Probe.Connect(to)));
+        var tcp = Attempt.Judge($"DNS: a query to {server} over TCP", at, seeing => sender.As(() => Probe.Connect(to, seeing)));
         return tcp.Grade == Grade.Broken ? tcp : udp;
     }
 
     private Finding Datagram(string what, IPEndPoint to, IPEndPoint at)
     {
         using var witness = Witness.Watch(at.AddressFamily, ProtocolType.Udp);
-        var (silence, from) = sender.As(() => Probe.Ask(to));
+        var (silence, from) = sender.As(() => Probe.Ask(to, witness));
         var arrived = witness?.ArrivedAt(from);
         if (arrived is { } elsewhere && elsewhere != at.Port) return Finding.Broken($"{what} arrives at port {elsewhere} instead of {at}");
         if (witness is not null && arrived is null) return Finding.Broken($"{what} does not get to the sidecar's {at}: {silence ?? "a program elsewhere answers"}");

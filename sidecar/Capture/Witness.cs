@@ -12,7 +12,12 @@ internal sealed class Witness : IDisposable
     private const int Ipv4Header = 20;
     private readonly Socket socket;
 
-    private Witness(Socket socket) => this.socket = socket;
+    private Witness(Socket socket)
+    {
+        this.socket = socket;
+        // Whatever else this machine gets would fill the socket's buffer.
+        SocketFilter.Nothing.Attach(socket);
+    }
 
     /// <summary>One for TCP or UDP; null when this process may not have one (CAP_NET_RAW).</summary>
     public static Witness? Watch(AddressFamily family, ProtocolType protocol)
@@ -26,6 +31,9 @@ internal sealed class Witness : IDisposable
             return null;
         }
     }
+
+    /// <summary>From now on it sees what comes from this port, and nothing else.</summary>
+    public void Await(int from) => SocketFilter.FromPort(from, hasHeader: socket.AddressFamily == AddressFamily.InterNetwork).Attach(socket);
 
     /// <summary>
     /// The port at which the first packet from this port arrived; null when none did. Whoever has been answered has arrived before: nothing is waited for.
