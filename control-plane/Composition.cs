@@ -42,7 +42,7 @@ internal static class Composition
     }
 
     /// <summary>Discovery with Consul, or with the built-in registry at its address; a <see cref="StartException"/> says which file cannot be read.</summary>
-    public static Discovery StartDiscovery(Options options, Uri? registry, WorldStore store, Task rulesRead, SourceClock clock, Log log)
+    public static Discovery StartDiscovery(Options options, Uri? registry, (WorldStore Store, MeshIdentity Identity) mesh, Task rulesRead, SourceClock clock, Log log)
     {
         var consul = ConsulOf(options, registry);
         try
@@ -56,7 +56,8 @@ internal static class Composition
 
         try
         {
-            return new Discovery(new DiscoveryOptions(consul, options.ReplicaId) { Workloads = new WorkloadOptions { Grace = options.Grace }, RulesRead = rulesRead }, store, clock, log);
+            var settings = new DiscoveryOptions(consul, options.ReplicaId) { Workloads = new WorkloadOptions { Grace = options.Grace }, RulesRead = rulesRead, AddressKey = mesh.Identity.Tokens.AddressKey };
+            return new Discovery(settings, mesh.Store, clock, log);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

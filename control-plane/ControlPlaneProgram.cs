@@ -61,7 +61,7 @@ internal sealed class ControlPlaneProgram : IAsyncDisposable
         (this.options, this.registry, (store, identity), this.time, this.log) = (options, registry, begun, time, log);
         login = new OperatorsLogin(OperatorTokens.Open(options.Data), options.OperatorCertificates.ToFrozenDictionary(StringComparer.Ordinal));
         rules = options.Rules is { } folder ? new FileSource(folder, store, time, log.For("rules")) : null;
-        discovery = Composition.StartDiscovery(options, registry?.Url, store, rules?.FirstGood ?? Task.CompletedTask, new SourceClock(time, new Random()), log);
+        discovery = Composition.StartDiscovery(options, registry?.Url, (store, identity), rules?.FirstGood ?? Task.CompletedTask, new SourceClock(time, new Random()), log);
         discovery.Workloads.OnLeft = identity.Left;
         feed = new ConfigFeed(store, time, log.For("xds"));
         var captured = new CapturedNodes(options.Grace, time);

@@ -18,18 +18,29 @@ internal static class MachineAddress
             if (SourceTowards(target) is { } source) return source;
         }
 
-        return OfInterfaces().OrderBy(address => address.AddressFamily == AddressFamily.InterNetworkV6).FirstOrDefault();
+        return All().FirstOrDefault();
     }
 
     /// <summary>The same of one family.</summary>
     public static IPAddress? Find(AddressFamily family) =>
-        SourceTowards(Anywhere.First(target => target.AddressFamily == family)) ?? OfInterfaces().FirstOrDefault(address => address.AddressFamily == family);
+        SourceTowards(Anywhere.First(target => target.AddressFamily == family)) ?? All().FirstOrDefault(address => address.AddressFamily == family);
 
-    private static IEnumerable<IPAddress> OfInterfaces() =>
-        NetworkInterface.GetAllNetworkInterfaces()
-            .Where(card => card.OperationalStatus != OperationalStatus.Down && card.NetworkInterfaceType != NetworkInterfaceType.Loopback)
-            .SelectMany(card => card.GetIPProperties().UnicastAddresses).Select(unicast => unicast.Address)
-            .Where(address => !IPAddress.IsLoopback(address) && !address.IsIPv6LinkLocal);
+    /// <summary>The addresses of all interfaces that are up, IPv4 before IPv6, without those that mean something on one link or this machine only.</summary>
+    public static IReadOnlyCollection<IPAddress> All()
+    {
+        try
+        {
+            return [.. NetworkInterface.GetAllNetworkInterfaces()
+                .Where(card => card.OperationalStatus != OperationalStatus.Down && card.NetworkInterfaceType != NetworkInterfaceType.Loopback)
+                .SelectMany(card => card.GetIPProperties().UnicastAddresses).Select(unicast => unicast.Address)
+                .Where(address => !IPAddress.IsLoopback(address) && !address.IsIPv6LinkLocal && !address.IsIPv6Multicast)
+                .Distinct().OrderBy(address => address.AddressFamily == AddressFamily.InterNetworkV6)];
+        }
+        catch (NetworkInformationException)
+        {
+            return [];
+        }
+    }
 
     // A datagram socket that is connected has chosen its source address, and nothing was sent.
     private static IPAddress? SourceTowards(IPEndPoint target)

@@ -1,10 +1,12 @@
 using System.Globalization;
+using System.Net;
 using System.Net.Sockets;
 using Google.Protobuf;
 using Mesh.Api.Destinations;
 using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
 using Mesh.Api.V1;
+using Mesh.Api.Workloads;
 using Mesh.Api.Xds;
 using Mesh.Sidecar.Admin;
 using Mesh.Sidecar.Config;
@@ -189,12 +191,21 @@ internal sealed class Sidecar : IAsyncDisposable
             return [client.RunAsync(stop.Token)];
         }
 
-        registration = new RegistrationClient(channel!, workload, new RegistrationSettings(flags.HealthPath, time, random), log.For("registration"));
+        var addresses = workload.Capture is null ? null : new OwnAddresses(IPAddress.Parse(workload.Address), MachineAddress.All, ProveAsync, time, log.For("registration"));
+        var settings = new RegistrationSettings(flags.HealthPath, time, random) { MoreAddresses = () => addresses?.Current ?? [] };
+        registration = new RegistrationClient(channel!, workload, settings, log.For("registration"));
         var keeping = lastGood?.RunAsync(new KeptSources(NodeDescription.Of(workload, Program.Version), identity, publisher, snapshots, client, verdicts), stop.Token);
-        return [.. keeping is null ? Array.Empty<Task>() : [keeping], identity.RunAsync(stop.Token), OnceCertifiedAsync(() => client.RunAsync(stop.Token)), OnceCertifiedAsync(() => KeepRegisteredAsync(registration))];
+        return [.. keeping is null ? Array.Empty<Task>() : [keeping], identity.RunAsync(stop.Token), OnceCertifiedAsync(() => client.RunAsync(stop.Token)), OnceCertifiedAsync(() => KeepRegisteredAsync(registration)), .. addresses is null ? Array.Empty<Task>() : [OnceCertifiedAsync(() => addresses.RunAsync(stop.Token))]];
     }
 
     private Task<DestinationAnswer> AskAsync(DestinationQuery query, CancellationToken cancel) => channel!.UnaryAsync(DestinationMethods.Lookup, query, new CallOptions(), cancel);
+
+    /// <summary>A proof for an address, over a connection from it; that one is closed again.</summary>
+    private async Task<AddressProof> ProveAsync(IPAddress from, CancellationToken cancel)
+    {
+        using var thence = new GrpcChannel(flags.ControlPlaneUrl, identity!.ChannelOptions with { LocalAddress = from });
+        return await thence.UnaryAsync(WorkloadMethods.ProveAddress, new AddressQuery(), new CallOptions(), cancel);
+    }
 
     /// <summary>Begins what needs the control plane when there is a certificate to show it.</summary>
     private async Task OnceCertifiedAsync(Func<Task> begin)
@@ -243,7 +254,7 @@ internal sealed class Sidecar : IAsyncDisposable
     {
         var begun = time.GetTimestamp();
         life.Drain(reason);
-        if (registration is { Registered: true } registered)
+        if (registration is { Registered: true, IsClient: false } registered)
         {
             registered.Leave();
             await Task.Delay(flags.DrainTime < WordGetsAround ? flags.DrainTime : WordGetsAround, time, CancellationToken.None);

@@ -9,4 +9,8 @@ public static class WorkloadMethods
     /// <summary>Bidirectional: updates of one workload in, an answer to each out.</summary>
     public static GrpcMethod<WorkloadUpdate, WorkloadAck> Register { get; } =
         new("mesh.v1.WorkloadService", "Register", WorkloadUpdate.Parser, WorkloadAck.Parser);
+
+    /// <summary>Unary: a proof that the caller, who proved an identity, has the address that its connection comes from.</summary>
+    public static GrpcMethod<AddressQuery, AddressProof> ProveAddress { get; } =
+        new("mesh.v1.WorkloadService", "ProveAddress", AddressQuery.Parser, AddressProof.Parser);
 }

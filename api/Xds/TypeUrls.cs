@@ -1,3 +1,4 @@
+using System.Globalization;
 using Google.Protobuf;
 using Google.Protobuf.Reflection;
 
@@ -36,11 +37,17 @@ public static class TypeUrls
     /// <summary>The name of the one resource of type <see cref="NameTable"/>.</summary>
     public const string NamesName = "names";
 
-    /// <summary>The mesh's own addresses and the outbound policy: this mesh's own type, one resource named <see cref="RangesName"/>.</summary>
+    /// <summary>The mesh's own addresses and the outbound policy: this mesh's own type, resources named <see cref="RangesName"/> and <see cref="WorkloadsName"/>.</summary>
     public const string MeshRanges = Prefix + "mesh.v1.MeshRanges";
 
-    /// <summary>The name of the one resource of type <see cref="MeshRanges"/>.</summary>
+    /// <summary>The name of the resource of type <see cref="MeshRanges"/> that says what the operator said.</summary>
     public const string RangesName = "ranges";
+
+    /// <summary>How many resources of type <see cref="MeshRanges"/> hold the addresses of workloads.</summary>
+    public const int WorkloadsParts = 64;
+
+    /// <summary>The name of one of these.</summary>
+    public static string WorkloadsName(int part) => string.Create(CultureInfo.InvariantCulture, $"workloads/{part}");
 
     /// <summary>Key of <c>Cluster.typed_extension_protocol_options</c> for the HTTP options.</summary>
     public const string HttpProtocolOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -76,7 +83,7 @@ public static class TypeUrls
         Envoy.Extensions.TransportSockets.Tls.V3.Secret secret => secret.Name,
         V1.IdentityRevocations => RevocationsName,
         V1.NameTable => NamesName,
-        V1.MeshRanges => RangesName,
+        V1.MeshRanges ranges => ranges.Name.Length > 0 ? ranges.Name : RangesName,
         _ => null,
     };
 }

@@ -49,7 +49,7 @@ internal sealed class CompiledWorld
         oldRoutes = previous?.routes ?? routes;
         oldCaptured = previous?.captured ?? captured;
         oldNames = previous?.names ?? names;
-        Ranges = previous is not null && previous.World.Network.Equals(world.Network) ? previous.Ranges : RangesCompiler.Compile(world.Network, previous?.Ranges);
+        Ranges = previous is not null && previous.World.Network.Equals(world.Network) && ReferenceEquals(previous.World.Instances, world.Instances) ? previous.Ranges : RangesCompiler.Compile(world, previous?.Ranges);
         oldCapturedRoutes = previous?.capturedRoutes ?? capturedRoutes;
         oldGrpc = previous?.grpc ?? grpc;
         lastConfigs = previous?.lastConfigs ?? [];
@@ -77,7 +77,7 @@ internal sealed class CompiledWorld
     /// <summary>Roots and revocations.</summary>
     public CompiledTrust Trust { get; }
 
-    /// <summary>The mesh's own addresses.</summary>
+    /// <summary>The mesh's own addresses, those of its workloads included.</summary>
     public ResourceSet Ranges { get; }
 
     /// <summary>Prepares <paramref name="world"/>, taking unchanged pieces from <paramref name="previous"/>.</summary>

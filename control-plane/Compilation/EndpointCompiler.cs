@@ -65,7 +65,11 @@ internal static class EndpointCompiler
         var identity = mutual && security!.Identities.Contains(endpoint.Instance.Identity, StringComparer.Ordinal) ? endpoint.Instance.Identity : "";
         return new LbEndpoint
         {
-            Endpoint = new Endpoint { Address = SocketAddress(endpoint.Address, endpoint.Port) },
+            Endpoint = new Endpoint
+            {
+                Address = SocketAddress(endpoint.Address, endpoint.Port),
+                AdditionalAddresses = { endpoint.Instance.MoreAddresses.Select(more => new Endpoint.Types.AdditionalAddress { Address = SocketAddress(more, endpoint.Port) }) },
+            },
             LoadBalancingWeight = weight,
             Metadata = MeshMetadata.Of(endpoint.Instance, mutual, identity),
         };

@@ -13,7 +13,7 @@ internal sealed class DestinationIndex
     public DestinationIndex(World world)
     {
         World = world;
-        instances = Addressed(world.Instances.Values, instance => [instance.Address]);
+        instances = Addressed(world.Instances.Values, instance => [instance.Address, .. instance.MoreAddresses]);
         services = Addressed(world.Services.Values, service => world.AddressesOf(service));
     }
 

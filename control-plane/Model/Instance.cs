@@ -20,6 +20,9 @@ public sealed record Instance
     /// <summary>IP address (or, from foreign registries, host name) to connect to.</summary>
     public required string Address { get; init; }
 
+    /// <summary>Other addresses of its own that it is reached by, of a workload whose traffic is captured; none of them gets traffic by service.</summary>
+    public ImmutableArray<string> MoreAddresses { get; init; } = [];
+
     /// <summary>Its ports, at least one for something that can be called.</summary>
     public required ImmutableArray<InstancePort> Ports { get; init; }
 
@@ -66,6 +69,7 @@ public sealed record Instance
             && Namespace == other.Namespace
             && Service == other.Service
             && Address == other.Address
+            && Sequence.Same(MoreAddresses, other.MoreAddresses)
             && Sequence.Same(Ports, other.Ports)
             && Sequence.Same(Labels, other.Labels)
             && Workload == other.Workload

@@ -24,6 +24,8 @@ internal sealed class InstanceDirectory
         {
             if (instance.Service.Length > 0)
                 Append(byService, new ServiceName(instance.Namespace, instance.Service), instance);
+            // Workloads that only call others serve nothing, whatever their labels.
+            if (instance is { Meshed: true, Ports.IsEmpty: true }) continue;
             foreach (var key in keys)
             {
                 if (instance.Labels.TryGetValue(key, out var value)) Append(byLabel, (instance.Namespace, key, value), instance);

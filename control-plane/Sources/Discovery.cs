@@ -23,6 +23,9 @@ internal sealed record DiscoveryOptions(ConsulOptions Consul, string Replica)
     /// <summary>Done when the rules that say who may serve what were read.</summary>
     public Task RulesRead { get; init; } = Task.CompletedTask;
 
+    /// <summary>The key of proofs of addresses, which all control planes of the mesh share.</summary>
+    public ReadOnlyMemory<byte> AddressKey { get; init; } = RandomNumberGenerator.GetBytes(32);
+
     /// <summary>How registered workloads are kept.</summary>
     public WorkloadOptions Workloads { get; init; } = new();
 }
@@ -50,7 +53,7 @@ internal sealed class Discovery : IDisposable
         events = new KeeperEvents(registrations, log.For("registry"));
         var context = new WorkloadContext(options.Workloads, clock, log.For("registry"), events);
         registry = new WorkloadRegistry(client, Source, registrations, options.Owner, context);
-        gate = new RegistrationGate(store, options.RulesRead, log.For("workloads"));
+        gate = new RegistrationGate(store, new AddressProofs(options.AddressKey, clock.Time), options.RulesRead, log.For("workloads"));
         Workloads = new WorkloadEndpoint(registrations, gate, options.Workloads, options.Replica, clock.Time);
     }
 

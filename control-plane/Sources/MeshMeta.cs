@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using System.Net;
 using System.Text;
 using Mesh.ControlPlane.Model;
 
@@ -17,6 +18,7 @@ internal static class MeshMeta
     public const string Namespace = "mesh-namespace";
     public const string Workload = "mesh-workload";
     public const string Ports = "mesh-ports";
+    public const string Addresses = "mesh-addresses";
     public const string PortsDown = "mesh-ports-down";
     public const string Identity = "mesh-identity";
     public const string Capture = "mesh-capture";
@@ -26,6 +28,8 @@ internal static class MeshMeta
     public const string LabelPrefix = "mesh-label-";
     public const string NodePrefix = "mesh-";
     public const string ReplicaKeys = "mesh/replicas/";
+    /// <summary>Most addresses beside the first one.</summary>
+    public const int MaxAddresses = 7;
     public const int MaxKey = 128;
     public const int MaxValue = 512;
 
@@ -49,6 +53,7 @@ internal static class MeshMeta
             [Workload] = instance.Workload,
             [Ports] = WritePorts(instance.Ports),
         };
+        if (!instance.MoreAddresses.IsEmpty) meta[Addresses] = string.Join(',', instance.MoreAddresses);
         if (instance.Ports.Any(p => p.IsDown)) meta[PortsDown] = string.Join(',', instance.Ports.Where(p => p.IsDown).Select(p => p.AppPort));
         if (instance.Identity.Length > 0) meta[Identity] = instance.Identity;
         if (instance.Captured) meta[Capture] = Captured;
@@ -70,6 +75,11 @@ internal static class MeshMeta
         var down = text.Split(',').Select(word => TryPort(word, out var port) ? port : 0).ToHashSet();
         return [.. ports.Select(port => down.Contains(port.AppPort) ? port with { IsDown = true } : port)];
     }
+
+    /// <summary>The other addresses of a service record; what is no address, and what is more than a workload may have, is left out.</summary>
+    public static ImmutableArray<string> ReadAddresses(IReadOnlyDictionary<string, string> meta) =>
+        meta.GetValueOrDefault(Addresses) is not { Length: > 0 and <= MaxValue } text ? []
+            : [.. text.Split(',').Select(word => IPAddress.TryParse(word, out var address) ? address.ToString() : "").Where(word => word.Length > 0).Distinct(StringComparer.Ordinal).Take(MaxAddresses)];
 
     /// <summary>Reads what <see cref="WritePorts"/> wrote; null when it is something else.</summary>
     public static ImmutableArray<InstancePort>? ReadPorts(string? text)

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Net;
 using Mesh.Sidecar.Identity;
 
@@ -29,6 +30,9 @@ public sealed class Endpoint
 
     /// <summary>The name it has below that of its service, in lower case; empty for none.</summary>
     public string Hostname { get; init; } = "";
+
+    /// <summary>The same instance at other addresses of its own: for who dials those. Each with connections and a standing of its own.</summary>
+    public ImmutableArray<Endpoint> More { get; init; } = [];
 
     /// <summary>Relative weight, at least 1.</summary>
     public uint Weight { get; init; } = 1;

@@ -15,7 +15,9 @@ internal sealed record InstanceAddresses(byte[] V4, byte[] V6)
     /// <summary>Those of all endpoints, in their order.</summary>
     public static InstanceAddresses Of(IEnumerable<Endpoint> endpoints)
     {
-        var addresses = endpoints.Select(e => e.Address?.Address).OfType<IPAddress>()
+        // Of its other addresses the first of the other family: a name means one address of each.
+        var addresses = endpoints.SelectMany(e => e.More.Where(other => other.Address!.AddressFamily != e.Address?.AddressFamily).Take(1).Prepend(e))
+            .Select(e => e.Address?.Address).OfType<IPAddress>()
             .Select(a => a.IsIPv4MappedToIPv6 ? a.MapToIPv4() : a).Distinct().ToList();
         return new InstanceAddresses(Bytes(AddressFamily.InterNetwork), Bytes(AddressFamily.InterNetworkV6));
 

@@ -28,7 +28,20 @@ internal sealed record MeshRanges(ImmutableArray<MeshRange> Ranges, bool Registr
     /// <summary>No address is the mesh's: what a file says that has no control plane behind it.</summary>
     public static MeshRanges None { get; } = new([], false, []);
 
-    /// <summary>What the mesh says of an address.</summary>
+    /// <summary>Where the mesh's workloads are, whatever the ranges.</summary>
+    public WorkloadAddresses Workloads { get; init; } = WorkloadAddresses.None;
+
+    /// <summary>The part of the workloads' addresses that this resource holds and nothing else; null for the one with the ranges.</summary>
+    public WorkloadsPart? Part { get; init; }
+
+    /// <summary>What the resources of the mesh say together; null while the ranges have not come.</summary>
+    public static MeshRanges? Of(IEnumerable<MeshRanges> resources)
+    {
+        var all = resources.ToList();
+        return all.Find(one => one.Part is null) is { } ranges ? ranges with { Workloads = new WorkloadAddresses(all.Select(one => one.Part).OfType<WorkloadsPart>()) } : null;
+    }
+
+    /// <summary>What the mesh says of an address. That of a workload is one of an instance, whatever its range.</summary>
     public RangeKind KindOf(IPEndPoint endpoint) => KindOf(Destination.Of(endpoint));
 
     /// <summary>What the mesh says of an address; the port means nothing.</summary>
@@ -39,7 +52,7 @@ internal sealed record MeshRanges(ImmutableArray<MeshRange> Ranges, bool Registr
             if (range.Prefix.Holds(destination)) return range.Kind;
         }
 
-        return RangeKind.None;
+        return Workloads.Contains(destination) ? RangeKind.Pod : RangeKind.None;
     }
 }
 

@@ -32,7 +32,7 @@ internal sealed record ResourceSet
     /// <summary>The revoked identities, under the one name they have; none until they come.</summary>
     public ImmutableDictionary<string, Accepted<Revocations>> Revoked { get; init; } = ImmutableDictionary<string, Accepted<Revocations>>.Empty;
 
-    /// <summary>The mesh's own addresses, under the one name they have; none until they come.</summary>
+    /// <summary>The mesh's own addresses: what the operator said, and those of workloads in parts; none until they come.</summary>
     public ImmutableDictionary<string, Accepted<MeshRanges>> Ranges { get; init; } = ImmutableDictionary<string, Accepted<MeshRanges>>.Empty;
 
     /// <summary>True when the mesh's own addresses are asked for: nothing captured may be let out before they are known.</summary>
@@ -56,7 +56,7 @@ internal sealed record ResourceSet
     /// <summary>Names that are asked for and have not come.</summary>
     public IEnumerable<string> Missing() =>
         RoutesWanted.Where(n => !Routes.ContainsKey(n)).Concat(EndpointsWanted.Where(n => !Endpoints.ContainsKey(n)))
-            .Concat(RangesWanted && Ranges.IsEmpty ? [TypeUrls.RangesName] : [])
+            .Concat(RangesWanted && !Ranges.ContainsKey(TypeUrls.RangesName) ? [TypeUrls.RangesName] : [])
             .Concat(NamesWanted && Names.IsEmpty ? [TypeUrls.NamesName] : []);
 
     /// <summary>Every resource as it came, for the admin's dump.</summary>

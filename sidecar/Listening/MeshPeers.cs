@@ -7,7 +7,7 @@ using Mesh.Sidecar.Config;
 namespace Mesh.Sidecar.Listening;
 
 /// <summary>
-/// Says from which addresses clients come that may speak mutual TLS: those of the mesh's endpoints, and those from which somebody has proved an
+/// Says from which addresses clients come that may speak mutual TLS: those of the mesh's workloads, and those from which somebody has proved an
 /// identity here. Their hello is waited for. Thread safe; lives as long as the data path.
 /// </summary>
 internal sealed class MeshPeers
@@ -20,7 +20,7 @@ internal sealed class MeshPeers
     public bool MayBe(IPAddress address, Snapshot snapshot)
     {
         if (address.IsIPv4MappedToIPv6) address = address.MapToIPv4();
-        return proved.ContainsKey(address) || In(snapshot).Contains(address);
+        return proved.ContainsKey(address) || snapshot.Ranges?.Workloads.Contains(address) == true || In(snapshot).Contains(address);
     }
 
     /// <summary>Somebody there has proved who he is.</summary>
@@ -38,7 +38,7 @@ internal sealed class MeshPeers
         if (last.Of == snapshot.Clusters) return last.Addresses;
         var addresses = snapshot.Clusters
             .Where(cluster => cluster.Service != ServiceLabels.None)
-            .SelectMany(cluster => cluster.Endpoints).Select(endpoint => endpoint.Address?.Address).OfType<IPAddress>().ToFrozenSet();
+            .SelectMany(cluster => cluster.Endpoints).SelectMany(endpoint => endpoint.More.Prepend(endpoint)).Select(endpoint => endpoint.Address?.Address).OfType<IPAddress>().ToFrozenSet();
         Volatile.Write(ref known, new Known(snapshot.Clusters, addresses));
         return addresses;
     }

@@ -1,3 +1,4 @@
+using System.Net;
 using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
 using Mesh.Api.V1;
@@ -11,7 +12,11 @@ namespace Mesh.Sidecar.Registration;
 /// <param name="HealthPath">Path of the application's HTTP health check; null checks only which of its ports accept.</param>
 /// <param name="Time">Clock.</param>
 /// <param name="Random">Chance, for jitter.</param>
-internal sealed record RegistrationSettings(string? HealthPath, TimeProvider Time, Randomness Random);
+internal sealed record RegistrationSettings(string? HealthPath, TimeProvider Time, Randomness Random)
+{
+    /// <summary>What other addresses the workload has now; another object when that changed.</summary>
+    public Func<IReadOnlyList<OwnAddress>> MoreAddresses { get; init; } = () => [];
+}
 
 /// <summary>
 /// Keeps this workload registered while the process lives: says what it is once the application accepts on any port, and how it and its ports
@@ -33,6 +38,7 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
     private readonly HealthWatch watch = new([.. workload.Ports.Select(p => p.Port)], settings.HealthPath is not null);
     private int startingLooks = LooksWhileStarting;
     private readonly CancellationTokenSource leaving = new();
+    private IReadOnlyList<OwnAddress> told = [];
     private volatile string refusal = "";
     private volatile bool registered;
 
@@ -40,12 +46,16 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
     public bool Registered => registered;
 
     /// <summary>Why the control plane will not have this workload; empty when it will.</summary>
-    public string Refusal => refusal;
+    public string Refusal => IsClient ? "" : refusal;
+
+    /// <summary>True for a workload that serves nothing.</summary>
+    public bool IsClient => workload.Ports.IsEmpty;
 
     /// <summary>Runs until <see cref="Leave"/>, then says so to the control plane, within two seconds.</summary>
     public async Task RunAsync()
     {
-        if (workload.Ports.IsEmpty || !await AppIsThereAsync()) return;
+        // Who serves nothing is registered for where it calls from, if that is told from others on the machine.
+        if (IsClient ? workload.Capture is null && IPAddress.IsLoopback(IPAddress.Parse(workload.Address)) : !await AppIsThereAsync()) return;
         for (var failures = 0; !leaving.IsCancellationRequested;)
         {
             var end = await StayAsync();
@@ -92,7 +102,8 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
                 if (leaving.IsCancellationRequested || answers.IsCompleted) break;
                 // While some ports are to come, those are looked at often and the others as seldom as ever.
                 var all = !starting || --startingLooks % LooksWhileStartingPerLook == 0;
-                if (watch.Take(await LookAsync(i => all || watch.IsAwaited(i)))) await SayHealthAsync(call, end.Token);
+                if (!IsClient && watch.Take(await LookAsync(i => all || watch.IsAwaited(i)))) await SayHealthAsync(call, end.Token);
+                if (!ReferenceEquals(settings.MoreAddresses(), told)) await call.WriteAsync(new WorkloadUpdate { Register = Describe() }, end.Token);
             }
 
             if (leaving.IsCancellationRequested) await SayGoodbyeAsync(call, answers, end);
@@ -111,7 +122,7 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
     private async Task SayHealthAsync(GrpcCall<WorkloadUpdate, WorkloadAck> call, CancellationToken cancel)
     {
         var now = watch.State!;
-        var what = !now.Passing ? "the application is not healthy" : now.PortsDown.IsEmpty ? "the application is healthy again" : "the application is healthy, not all of its ports accept";
+        var what = !now.Passing ? "the application is not healthy" : now.PortsDown.IsEmpty ? "the application is healthy" : "the application is healthy, not all of its ports accept";
         log.Info(what, ("ports_down", string.Join(',', now.PortsDown)), ("detail", now.Detail));
         var health = new Health { State = StateOf(now), Detail = now.Detail };
         health.PortsDown.Add(now.PortsDown.Select(port => (uint)port));
@@ -160,11 +171,12 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
 
     private Mesh.Api.V1.Registration Describe()
     {
-        var state = watch.State!;
+        var state = watch.State ?? new AppState(true, [], "");
+        told = settings.MoreAddresses();
         var registration = new Mesh.Api.V1.Registration
         {
             Id = workload.Id,
-            Service = workload.Service,
+            Service = IsClient ? "" : workload.Service,
             Namespace = workload.Namespace,
             Address = workload.Address,
             Version = workload.Version,
@@ -175,7 +187,10 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
             HealthDetail = state.Detail,
         };
         registration.PortsDown.Add(state.PortsDown.Select(port => (uint)port));
+        registration.MoreAddresses.Add(told);
         registration.Labels.Add(workload.Labels);
+        // Policies select it by its service, though it serves nothing.
+        if (IsClient && workload.Service.Length > 0) registration.Labels.TryAdd("app", workload.Service);
         registration.Ports.Add(workload.Ports.Select(p => new Port
         {
             Name = p.Name,

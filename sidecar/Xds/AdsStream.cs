@@ -10,7 +10,7 @@ namespace Mesh.Sidecar.Xds;
 /// <summary>
 /// The state-of-the-world protocol of one ADS stream, without the stream: answers in, requests out. Knows the last nonce and the names
 /// asked for of each type. Pure but for that; one thread; thrown away with its stream.
-/// Roots and revocations are asked for on a stream that is <paramref name="secured"/>, the mesh's own addresses by one that <paramref name="captures"/>,
+/// Roots and revocations are asked for on a stream that is <paramref name="secured"/>, the mesh's own addresses by one that is secured or <paramref name="captures"/>,
 /// its names by one that <paramref name="resolves"/>.
 /// </summary>
 internal sealed class AdsStream(Node node, bool secured, bool captures = false, bool resolves = false)
@@ -18,7 +18,7 @@ internal sealed class AdsStream(Node node, bool secured, bool captures = false, 
     private const int InvalidArgument = 3;
     private static readonly string[] RootsNames = [TlsContexts.RootsName];
     private static readonly string[] RevocationsNames = [TypeUrls.RevocationsName];
-    private static readonly string[] RangesNames = [TypeUrls.RangesName];
+    private static readonly string[] RangesNames = [TypeUrls.RangesName, .. RangesBuilder.Names];
     private static readonly string[] NamesNames = [TypeUrls.NamesName];
 
     /// <summary>Make before break: what is referred to is asked for before what refers to it.</summary>
@@ -34,7 +34,7 @@ internal sealed class AdsStream(Node node, bool secured, bool captures = false, 
     public IReadOnlyList<DiscoveryRequest> Open(ResourceSet set)
     {
         var requests = new List<DiscoveryRequest>();
-        string[] own = [.. captures ? [TypeUrls.MeshRanges] : Array.Empty<string>(), .. resolves ? [TypeUrls.NameTable] : Array.Empty<string>()];
+        string[] own = [.. captures || secured ? [TypeUrls.MeshRanges] : Array.Empty<string>(), .. resolves ? [TypeUrls.NameTable] : Array.Empty<string>()];
         foreach (var type in own.Concat(secured ? SecuredOrder : Order))
         {
             var names = Wanted(set, type);

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Security;
 
 namespace Mesh.Api.Grpc;
@@ -22,6 +23,9 @@ public sealed record GrpcChannelOptions
     /// next one. Null: the system's roots and no certificate of our own.
     /// </summary>
     public Func<SslClientAuthenticationOptions>? Tls { get; init; }
+
+    /// <summary>The address of this machine that connections come from; null leaves it to the routes. Only for TLS.</summary>
+    public IPAddress? LocalAddress { get; init; }
 
     /// <summary>The clock deadlines run on.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;

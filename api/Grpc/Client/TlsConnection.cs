@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 
@@ -7,12 +8,14 @@ namespace Mesh.Api.Grpc;
 internal static class TlsConnection
 {
     public static async ValueTask<Stream> ConnectAsync(
-        SocketsHttpConnectionContext context, Func<SslClientAuthenticationOptions> tls, CancellationToken cancellation)
+        SocketsHttpConnectionContext context, Func<SslClientAuthenticationOptions> tls, IPAddress? from, CancellationToken cancellation)
     {
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        var socket = from is null ? new Socket(SocketType.Stream, ProtocolType.Tcp) : new Socket(from.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        socket.NoDelay = true;
         Stream? stream = null;
         try
         {
+            if (from is not null) socket.Bind(new IPEndPoint(from, 0));
             await socket.ConnectAsync(context.DnsEndPoint, cancellation);
             stream = new NetworkStream(socket, ownsSocket: true);
             if (context.InitialRequestMessage.RequestUri?.Scheme != Uri.UriSchemeHttps) return stream;

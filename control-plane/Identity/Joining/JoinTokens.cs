@@ -53,6 +53,9 @@ internal sealed class JoinTokens
             : throw new StoreException($"the entry {KeyEntry} in {store.Place} is no key of {KeyBytes} bytes: delete it, and new tokens have to be made");
     }
 
+    /// <summary>A key of the same mesh for proofs of addresses, from which none for tokens follows.</summary>
+    public ReadOnlyMemory<byte> AddressKey => HKDF.Expand(HashAlgorithmName.SHA256, signing.ToArray(), KeyBytes, "mesh address proofs"u8.ToArray());
+
     /// <summary>Makes a token. A <see cref="FormatException"/> says what cannot be in one.</summary>
     public JoinToken Create(SpiffeId identity, ImmutableArray<string> serves, ImmutableArray<string> addresses, TimeSpan life, string root)
     {

@@ -57,6 +57,7 @@ internal static class EntryMapping
             Namespace = ns,
             Service = name,
             Address = address,
+            MoreAddresses = MeshMeta.ReadAddresses(meta),
             Ports = ports,
             Labels = MeshMeta.ReadLabels(meta),
             Workload = meta.GetValueOrDefault(MeshMeta.Workload) is { Length: > 0 } workload ? workload : name,

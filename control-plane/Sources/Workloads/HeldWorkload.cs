@@ -31,8 +31,18 @@ internal sealed class HeldWorkload
     /// <summary>Ends the grace time; null while connected.</summary>
     public ITimer? Grace { get; set; }
 
+    /// <summary>Drops its other addresses; null while it has none that have to be proved again.</summary>
+    public ITimer? Proved { get; set; }
+
     public WriteProgress Progress { get; set; } = WriteProgress.None;
 
     /// <summary>Completes when <see cref="Progress"/> has changed; replaced each time.</summary>
     public TaskCompletionSource Progressed { get; set; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Ends both timers: it is gone.</summary>
+    public void EndTimers()
+    {
+        Grace?.Dispose();
+        Proved?.Dispose();
+    }
 }

@@ -24,7 +24,7 @@ internal static class RegistrationAuthority
             return new Refusal("revoked", $"the identity {identity} is revoked");
         if (caller.Namespace != instance.Namespace)
             return new Refusal("namespace", $"namespace '{instance.Namespace}' is not that of {identity}");
-        if (!world.Authority.MayServe(identity, service))
+        if (instance.Service.Length > 0 && !world.Authority.MayServe(identity, service))
         {
             return new Refusal("service", $"{identity} may not serve {service}, which {string.Join(", ", world.Authority.ServingIdentities(service))} may; "
                 + "write a ServiceIdentity, or make its join token with --serves " + instance.Service);

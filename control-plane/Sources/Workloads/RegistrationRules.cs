@@ -22,7 +22,7 @@ internal static class RegistrationRules
     {
         instance = null;
         var ns = registration.Namespace.Length == 0 ? ServiceName.DefaultNamespace : registration.Namespace;
-        var problem = CheckNames(registration, ns) ?? CheckAddress(registration.Address) ?? CheckPorts(registration) ?? CheckDown(registration.PortsDown) ?? CheckCaptured(registration) ?? CheckLabels(registration);
+        var problem = CheckNames(registration, ns) ?? CheckAddress(registration.Address) ?? CheckMore(registration) ?? CheckPorts(registration) ?? CheckDown(registration.PortsDown) ?? CheckCaptured(registration) ?? CheckLabels(registration);
         if (problem is not null) return problem;
         instance = new Instance
         {
@@ -30,9 +30,10 @@ internal static class RegistrationRules
             Namespace = ns,
             Service = registration.Service,
             Address = Canonical(registration.Address),
+            MoreAddresses = [.. registration.MoreAddresses.Select(more => Canonical(more.Address)).Where(more => more != Canonical(registration.Address)).Distinct(StringComparer.Ordinal)],
             Ports = WithDown([.. registration.Ports.Select(PortOf)], registration.PortsDown),
             Labels = Labels(registration),
-            Workload = registration.Workload.Length == 0 ? registration.Service : registration.Workload,
+            Workload = registration.Workload.Length > 0 ? registration.Workload : registration.Service.Length > 0 ? registration.Service : registration.Id,
             Version = registration.Version,
             Zone = registration.Zone,
             Health = HealthOf(registration.Health) ?? InstanceHealth.Passing,
@@ -76,7 +77,9 @@ internal static class RegistrationRules
     {
         if (r.Id.Length is 0 or > MaxId || !char.IsAsciiLetterOrDigit(r.Id[0]) || !r.Id.All(IsIdCharacter))
             return $"id '{Cut(r.Id)}': a workload id has 1 to {MaxId} letters, digits, '.', '_' or '-' and begins with a letter or digit";
-        if (!IsDnsLabel(r.Service)) return $"service '{Cut(r.Service)}' is not a DNS label (a-z, 0-9 and '-' inside, at most 63 characters)";
+        if (r is { Service.Length: 0, Ports.Count: > 0 }) return "service '' is empty: a workload with ports serves something";
+        if (r is { Service.Length: > 0, Ports.Count: 0 } && !IsDnsLabel(r.Service)) return $"service '{Cut(r.Service)}' is not a DNS label (a-z, 0-9 and '-' inside, at most 63 characters)";
+        if (r.Ports.Count > 0 && !IsDnsLabel(r.Service)) return $"service '{Cut(r.Service)}' is not a DNS label (a-z, 0-9 and '-' inside, at most 63 characters)";
         if (!IsDnsLabel(ns)) return $"namespace '{Cut(ns)}' is not a DNS label (a-z, 0-9 and '-' inside, at most 63 characters)";
         return CheckWord("version", r.Version) ?? CheckWord("zone", r.Zone) ?? CheckWord("workload", r.Workload);
     }
@@ -95,6 +98,20 @@ internal static class RegistrationRules
             return $"address '{Cut(text)}' has a scope, which means nothing to others";
         if (parsed.Equals(IPAddress.Any) || parsed.Equals(IPAddress.IPv6Any) || parsed.IsIPv6Multicast || IsMulticast(parsed))
             return $"address '{text}' is not one that others can connect to; give the workload's own";
+        return null;
+    }
+
+    private static string? CheckMore(Registration r)
+    {
+        if (r.MoreAddresses.Count > MeshMeta.MaxAddresses) return $"{r.MoreAddresses.Count} more_addresses: at most {MeshMeta.MaxAddresses} are taken";
+        if (r.MoreAddresses.Count > 0 && !r.Captured) return "more_addresses: who is not captured is reached at the address of its ports";
+        foreach (var more in r.MoreAddresses)
+        {
+            if (CheckAddress(more.Address) is { } problem) return $"more_addresses: {problem}";
+            if (IPAddress.Parse(more.Address) is var address && (IPAddress.IsLoopback(address) || address.IsIPv6LinkLocal))
+                return $"more_addresses: address '{more.Address}' is not one that others can connect to";
+        }
+
         return null;
     }
 
@@ -139,12 +156,13 @@ internal static class RegistrationRules
     {
         var labels = ImmutableSortedDictionary.CreateBuilder<string, string>(StringComparer.Ordinal);
         foreach (var (key, value) in r.Labels) labels[key] = value;
-        labels.TryAdd("app", r.Service);
+        if (r.Service.Length > 0) labels.TryAdd("app", r.Service);
         if (r.Version.Length > 0) labels["version"] = r.Version;
         return labels.ToImmutable();
     }
 
-    private static string Canonical(string address) => IPAddress.Parse(address).ToString();
+    /// <summary>The one form of an address; one of IPv4 is one, however it is wrapped.</summary>
+    public static string Canonical(string address) => IPAddress.Parse(address) is { IsIPv4MappedToIPv6: true } mapped ? mapped.MapToIPv4().ToString() : IPAddress.Parse(address).ToString();
 
     private static bool IsMulticast(IPAddress address) =>
         address.AddressFamily == AddressFamily.InterNetwork && address.GetAddressBytes()[0] >= 224;

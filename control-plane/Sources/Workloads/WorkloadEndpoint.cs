@@ -17,7 +17,11 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Regi
     public Action<HttpContext> OnLeft { get; set; } = _ => { };
 
     /// <summary>Adds the service to the application that serves xDS.</summary>
-    public void Map(IEndpointRouteBuilder endpoints) => endpoints.MapGrpcDuplex(WorkloadMethods.Register, ServeAsync);
+    public void Map(IEndpointRouteBuilder endpoints)
+    {
+        endpoints.MapGrpcDuplex(WorkloadMethods.Register, ServeAsync);
+        endpoints.MapGrpcUnary(WorkloadMethods.ProveAddress, (_, context) => Task.FromResult(gate.Prove(context)));
+    }
 
     /// <summary>One stream: read, apply, answer in order; at its end the workload has left or its grace time begins.</summary>
     public async Task ServeAsync(MessageReader<WorkloadUpdate> requests, MessageWriter<WorkloadAck> responses, ServerCallContext context)
@@ -84,8 +88,8 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Regi
     private async Task<Answer> RegisterAsync(WorkloadLease lease, Registration registration, ServerCallContext context)
     {
         if (RegistrationRules.Check(registration, out var said) is { } nonsense) return Answer.Refused(nonsense);
-        var (instance, problem) = await gate.PassAsync(said!, context);
-        if (instance is null) return Answer.Refused(problem!);
+        var (passed, words, until) = await gate.PassAsync(said!, registration, context);
+        if (passed is not { } instance) return Answer.Refused(words);
         if (registrations.IsTaken(instance))
         {
             var taken = $"workload id '{instance.Id}' is held by another identity";
@@ -93,7 +97,8 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Regi
             return Answer.Refused(taken);
         }
 
-        return Answer.Of(registrations.Register(lease, instance, RegistrationRules.Detail(registration.HealthDetail), out var registered), registered);
+        var refused = registrations.Register(lease, instance, RegistrationRules.Detail(registration.HealthDetail), out var registered, until);
+        return Answer.Of(refused, registered) with { Words = words };
     }
 
     /// <summary>Answers updates in order. What the registry has not taken in time is PENDING, and ACCEPTED by one more answer once it has.</summary>
@@ -112,7 +117,7 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Regi
             var failure = await FailureAsync(lease, answer.Generation, stop);
             if (failure is null)
             {
-                await SendAsync(responses, WorkloadAck.Types.Status.Accepted, "", stop);
+                await SendAsync(responses, WorkloadAck.Types.Status.Accepted, answer.Words, stop);
                 continue;
             }
 
@@ -158,6 +163,9 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Regi
     /// <summary>An answer to be: a refusal, or ACCEPTED once the registry has the generation.</summary>
     private readonly record struct Answer(string? Problem, long Generation)
     {
+        /// <summary>What its maker should know all the same.</summary>
+        public string Words { get; init; } = "";
+
         public static Answer Refused(string problem) => new(problem, 0);
 
         public static Answer Of(string? problem, long generation) => new(problem, generation);

@@ -81,9 +81,11 @@ internal sealed class WorkloadRegistrations : IDisposable
     /// The generation that comes out is what to wait for with <see cref="WaitAsync"/>.
     /// </summary>
     /// <returns>Null, or why it is refused.</returns>
-    public string? Register(WorkloadLease lease, Instance instance, string detail, out long generation)
+    public string? Register(WorkloadLease lease, Instance instance, string detail, out long generation, DateTimeOffset? provedUntil = null)
     {
         Action? cancel = null;
+        // Who serves nothing is nobody's to find in the registry.
+        var isServing = instance.Service.Length > 0;
         lock (gate)
         {
             generation = 0;
@@ -109,13 +111,16 @@ internal sealed class WorkloadRegistrations : IDisposable
             held.Grace?.Dispose();
             held.Grace = null;
             lease.WorkloadId = instance.Id;
+            isServing |= held.Desired.Instance.Service.Length > 0;
             generation = Update(held, instance, detail);
+            held.Proved?.Dispose();
+            held.Proved = provedUntil is { } end ? time.CreateTimer(_ => Unproved(instance.Id, held), null, Left(end), Timeout.InfiniteTimeSpan) : null;
         }
 
         withdrawn.Remove(instance.Id);
         publish.Signal();
         cancel?.Invoke();
-        Changed?.Invoke(instance.Id);
+        if (isServing) Changed?.Invoke(instance.Id);
         return null;
     }
 
@@ -169,7 +174,7 @@ internal sealed class WorkloadRegistrations : IDisposable
         {
             if (!workloads.TryGetValue(id, out var held) || held.Desired.Lease != lease) return;
             workloads.Remove(id);
-            held.Grace?.Dispose();
+            held.EndTimers();
             cancel = held.Lease?.Lose(toAnotherIdentity ? $"workload id '{id}' is held by another identity, at replica '{to}'" : $"workload '{id}' registered again at replica '{to}'");
             if (toAnotherIdentity) log.Warn("a registration is refused", ("identity", held.Desired.Instance.Identity), ("workload", id), ("reason", "workload_id"), ("replica", to));
             else log.Info("workload is now held by another replica", ("workload", id), ("replica", to));
@@ -183,7 +188,7 @@ internal sealed class WorkloadRegistrations : IDisposable
     /// <summary>What the registry shall hold about a workload, or null when nothing.</summary>
     public DesiredEntry? Desired(string id)
     {
-        lock (gate) return workloads.GetValueOrDefault(id)?.Desired;
+        lock (gate) return workloads.GetValueOrDefault(id)?.Desired is { Instance.Service.Length: > 0 } desired ? desired : null;
     }
 
     /// <summary>Says how a write went.</summary>
@@ -212,7 +217,7 @@ internal sealed class WorkloadRegistrations : IDisposable
             Task next;
             lock (gate)
             {
-                if (Held(lease) is not { } held) return WriteProgress.None with { Written = generation };
+                if (Held(lease) is not { Desired.Instance.Service.Length: > 0 } held) return WriteProgress.None with { Written = generation };
                 (progress, next) = (held.Progress, held.Progressed.Task);
             }
 
@@ -229,7 +234,7 @@ internal sealed class WorkloadRegistrations : IDisposable
         {
             if (closed) return;
             closed = true;
-            foreach (var held in workloads.Values) held.Grace?.Dispose();
+            foreach (var held in workloads.Values) held.EndTimers();
             cancels = [.. leases.Select(l => l.Lose("the control plane is stopping", stopping: true))];
             leases.Clear();
         }
@@ -249,7 +254,7 @@ internal sealed class WorkloadRegistrations : IDisposable
         {
             if (closed || !workloads.TryGetValue(id, out var held) || !stillMeant(held)) return;
             workloads.Remove(id);
-            held.Grace?.Dispose();
+            held.EndTimers();
             if (held.Lease is { } lease) lease.WorkloadId = null;
             log.Info("workload withdrawn", ("workload", id), ("reason", reason));
         }
@@ -259,6 +264,22 @@ internal sealed class WorkloadRegistrations : IDisposable
         publish.Signal();
         Changed?.Invoke(id);
     }
+
+    // Whoever still has them has proved that again by then.
+    private void Unproved(string id, HeldWorkload held)
+    {
+        lock (gate)
+        {
+            if (closed || workloads.GetValueOrDefault(id) != held || held.Desired.Instance.MoreAddresses.IsEmpty) return;
+            log.Warn("addresses of a workload are dropped, since nobody proved them again", ("workload", id), ("addresses", string.Join(',', held.Desired.Instance.MoreAddresses)));
+            Update(held, held.Desired.Instance with { MoreAddresses = [] }, held.Desired.Detail);
+        }
+
+        publish.Signal();
+        Changed?.Invoke(id);
+    }
+
+    private TimeSpan Left(DateTimeOffset end) => end - time.GetUtcNow() is { Ticks: > 0 } left ? left : TimeSpan.Zero;
 
     private bool IsTakenLocked(Instance instance) =>
         workloads.TryGetValue(instance.Id, out var held) && held.Desired.Instance.Identity != instance.Identity && held.Desired.Instance.Identity.Length > 0;

@@ -64,12 +64,16 @@ internal sealed record EndpointSettings(string Host, int Port, string Authority,
     /// <summary>The name it has below that of its service, in lower case; empty for none.</summary>
     public string Hostname { get; init; } = "";
 
+    /// <summary>Where else it is reached: by who dials that very address, and by nobody else.</summary>
+    public ImmutableArray<IPEndPoint> More { get; init; } = [];
+
     /// <summary>The SPIFFE ID this very instance proves; empty when the control plane does not know it first-hand.</summary>
     public string Identity { get; init; } = "";
 
     /// <summary>Whether it says the same as another. (Equality would compare the arrays by reference.)</summary>
     public bool SaysTheSameAs(EndpointSettings other) =>
         Host == other.Host && Port == other.Port && Weight == other.Weight && Priority == other.Priority && Hostname == other.Hostname && Identity == other.Identity && Peer == other.Peer
+        && More.AsSpan().SequenceEqual(other.More.AsSpan())
         && SocketMatch.AsSpan().SequenceEqual(other.SocketMatch.AsSpan());
 }
 

@@ -58,7 +58,7 @@ internal static class EndpointsBuilder
     private static EndpointSettings? Endpoint(LbEndpoint proto, uint priority, Field field)
     {
         var settings = Address(proto.Endpoint?.Address, field.At("endpoint.address"));
-        field.Unsupported(proto.Endpoint?.AdditionalAddresses.Count > 0, "endpoint.additional_addresses");
+        var more = (proto.Endpoint?.AdditionalAddresses ?? []).Select((additional, i) => Address(additional.Address, field.At("endpoint.additional_addresses", i))).OfType<EndpointSettings>().ToList();
         if (proto.LoadBalancingWeight == 0) field.Error("load_balancing_weight", "must be at least 1");
         if (settings is null || proto.HealthStatus is not (HealthStatus.Unknown or HealthStatus.Healthy)) return null;
         return settings with
@@ -66,6 +66,7 @@ internal static class EndpointsBuilder
             Weight = proto.LoadBalancingWeight ?? 1,
             Priority = priority,
             Hostname = (proto.Endpoint?.Hostname ?? "").ToLowerInvariant(),
+            More = [.. more.Select(other => other.Address).OfType<IPEndPoint>().Distinct()],
             Peer = SourceText.Peer(proto.Metadata),
             Identity = SourceText.Identity(proto.Metadata),
             SocketMatch = SourceText.SocketMatch(proto.Metadata, field.At("metadata")),

@@ -26,10 +26,12 @@ internal sealed class Instances
         var now = new Known(settings, service, new Dictionary<Endpoint, Instance>(cluster.Endpoints.Length, ReferenceEqualityComparer.Instance));
         for (var i = 0; i < cluster.Endpoints.Length; i++)
         {
-            var endpoint = cluster.Endpoints[i];
-            if (endpoint.Address is not { } address || IPAddress.IsLoopback(address.Address)) continue;
-            if (before is not null && ReferenceEquals(before.Service, service) && before.Instances.Remove(endpoint, out var same)) now.Instances.Add(endpoint, same);
-            else now.Instances.Add(endpoint, Made(new Instance(service, settings.Spoken, endpoint, endpoints[i].Identity)));
+            foreach (var endpoint in cluster.Endpoints[i].More.Prepend(cluster.Endpoints[i]))
+            {
+                if (endpoint.Address is not { } address || IPAddress.IsLoopback(address.Address)) continue;
+                if (before is not null && ReferenceEquals(before.Service, service) && before.Instances.Remove(endpoint, out var same)) now.Instances.Add(endpoint, same);
+                else now.Instances.Add(endpoint, Made(new Instance(service, settings.Spoken, endpoint, endpoints[i].Identity)));
+            }
         }
 
         if (before is not null) gone.AddRange(before.Instances.Values);

@@ -18,6 +18,7 @@ internal sealed class Linker
     private Dictionary<string, Cluster> clusters = new(StringComparer.Ordinal);
     private Dictionary<string, RouteTable> tables = new(StringComparer.Ordinal);
     private Dictionary<string, (Listener Read, Listener Linked)> listeners = new(StringComparer.Ordinal);
+    private MeshRanges? ranges;
     private long number;
 
     /// <summary>The snapshot of a set. Missing route tables are empty, missing assignments have no endpoints.</summary>
@@ -27,6 +28,7 @@ internal sealed class Linker
         clusters = fresh;
         tables = LinkTables(set, changed);
         var linked = LinkListeners(set, changed);
+        if (!ReferenceEquals(linkedSet.Ranges, set.Ranges)) ranges = MeshRanges.Of(set.Ranges.Values.Select(accepted => accepted.Value));
         linkedSet = set;
         return new Snapshot
         {
@@ -34,7 +36,7 @@ internal sealed class Linker
             Listeners = linked,
             Instances = instances.Index,
             Names = set.Names.Values.FirstOrDefault()?.Value,
-            Ranges = set.Ranges.Values.FirstOrDefault()?.Value,
+            Ranges = ranges,
             Clusters = [.. clusters.Values.OrderBy(c => c.Name, StringComparer.Ordinal)],
             RouteTables = [.. tables.Values.OrderBy(t => t.Name, StringComparer.Ordinal)],
             Versions = set.Versions,
@@ -118,8 +120,13 @@ internal sealed class Linker
     private Endpoint LinkEndpoint(EndpointSettings settings, ClusterSettings cluster, (EndpointSettings Read, Endpoint Linked) before, bool sameCluster) =>
         sameCluster && before.Linked is not null && before.Read.SaysTheSameAs(settings) ? before.Linked : MakeEndpoint(settings, cluster, before.Linked?.Stats);
 
-    private Endpoint MakeEndpoint(EndpointSettings settings, ClusterSettings cluster, EndpointStats? stats) => new()
+    private Endpoint MakeEndpoint(EndpointSettings settings, ClusterSettings cluster, EndpointStats? stats) => MakeEndpoint(
+        settings, cluster, stats,
+        [.. settings.More.Select(other => MakeEndpoint(settings with { Host = other.Address.ToString(), Port = other.Port, Authority = other.ToString(), Address = other }, cluster, null, []))]);
+
+    private Endpoint MakeEndpoint(EndpointSettings settings, ClusterSettings cluster, EndpointStats? stats, ImmutableArray<Endpoint> more) => new()
     {
+        More = more,
         Host = settings.Host,
         Port = settings.Port,
         Authority = settings.Authority,

@@ -25,7 +25,7 @@ internal static class ResourceSetBuilder
             TypeUrls.ClusterLoadAssignment => set with { Endpoints = Merge(set.Endpoints, Assignments.Read(resources, set.Endpoints, errors), set.EndpointsWanted) },
             TypeUrls.Secret => set with { Roots = Roots.Read(resources, set.Roots, errors) },
             TypeUrls.IdentityRevocations => set with { Revoked = RevocationsReader.Read(resources, set.Revoked, errors) },
-            TypeUrls.MeshRanges => set with { Ranges = RangesReader.Read(resources, set.Ranges, errors) },
+            TypeUrls.MeshRanges => set with { Ranges = set.Ranges.SetItems(RangesReader.Read(resources, set.Ranges, errors)) },
             TypeUrls.NameTable => set with { Names = NamesReader.Read(resources, set.Names, errors) },
             _ => Unknown(set, typeUrl, errors),
         };
@@ -51,7 +51,7 @@ internal static class ResourceSetBuilder
         new("IdentityRevocations", TypeUrls.IdentityRevocations, Mesh.Api.V1.IdentityRevocations.Parser, _ => TypeUrls.RevocationsName, RevocationsBuilder.Build) { Strictly = true };
 
     private static readonly Reader<Mesh.Api.V1.MeshRanges, MeshRanges> RangesReader =
-        new("MeshRanges", TypeUrls.MeshRanges, Mesh.Api.V1.MeshRanges.Parser, _ => TypeUrls.RangesName, RangesBuilder.Build) { Strictly = true };
+        new("MeshRanges", TypeUrls.MeshRanges, Mesh.Api.V1.MeshRanges.Parser, p => TypeUrls.NameOf(p)!, RangesBuilder.Build) { Strictly = true };
 
     private static readonly Reader<Mesh.Api.V1.NameTable, NameTable> NamesReader =
         new("NameTable", TypeUrls.NameTable, Mesh.Api.V1.NameTable.Parser, _ => TypeUrls.NamesName, NamesBuilder.Build);

@@ -50,6 +50,23 @@ public sealed class CallingTests(CapturedShop shop)
     });
 
     [SkippableTheory]
+    [InlineData(0, false, true)]
+    [InlineData(1, true, true)]
+    [InlineData(2, false, false)]
+    [InlineData(3, true, false)]
+    public Task An_instance_is_called_by_its_address_of_the_other_family_under_mutual_tls_too(int number, bool clientIsSeen, bool isV6) => shop.RunAsync(async machines =>
+    {
+        var (instance, customer) = (machines.Instances[number].Host, machines.Customer.Host);
+        var (to, from, url) = isV6 ? (instance.Address6, customer.Address6, $"[{instance.Address6}]") : (instance.Address, customer.Address, instance.Address);
+        await Mesh.Tests.Eventually.PassesAsync(async () =>
+            Assert.Contains("URI=spiffe://cluster.local/ns/default/sa/customer", (await customer.CurlAsync($"http://{url}:8080/?headers")).Body, StringComparison.Ordinal));
+        var answer = await customer.CurlAsync($"http://{url}:8080/");
+        Assert.Equal($"{instance.Name} GET / from {(clientIsSeen ? from : to)} at {to} HTTP/1.1", answer.Body);
+        // A port that it did not register, too: whoever takes all traffic of an address is asked for a proof there.
+        Assert.NotEqual("200", (await customer.CurlAsync($"http://{url}:8099/")).Status);
+    });
+
+    [SkippableTheory]
     [InlineData("customer")]
     [InlineData("buyer")]
     public Task Who_is_in_no_mesh_is_called_untouched(string client) => shop.RunAsync(async machines =>

@@ -182,10 +182,48 @@ public sealed class DestinationVerdictTests
         Assert.Contains(errors.Texts, e => e.Contains("ranges[0].prefix: 33 is longer than the address", StringComparison.Ordinal));
     }
 
-    private static MeshRanges Read(Proto proto)
+    [Theory]
+    [InlineData("192.0.2.7", true)]
+    [InlineData("::ffff:192.0.2.7", true)]
+    [InlineData("192.0.2.71", true)]
+    [InlineData("2001:db8::7", true)]
+    [InlineData("192.0.2.8", false)]
+    [InlineData("2001:db8::47", false)]
+    public async Task AWorkloadsAddressIsAskedWhereverItIs(string address, bool isAsked)
+    {
+        var ranges = Read(new Proto(), Part(7, ["192.0.2.7", "192.0.2.71"], ["2001:db8::7"]), Part(8, [], []));
+        await Verdicts().OfAsync(ranges, At(address));
+        Assert.Equal(isAsked ? 1 : 0, asked.Count);
+        var peers = new MeshPeers();
+        Assert.Equal(isAsked, peers.MayBe(IPAddress.Parse(address), new Snapshot { Ranges = ranges }));
+    }
+
+    [Theory]
+    [InlineData("workloads/64", "192.0.2.7", "name: \"workloads/64\" is not known")]
+    [InlineData("workloads/7", "192.0.2.8", "workloads4: 192.0.2.8 is none of this part")]
+    [InlineData("workloads/7", "192.0.2.71 192.0.2.7", "workloads4: 192.0.2.7 is out of order")]
+    [InlineData("workloads/7", "192.0.2.7 192.0.2.7", "workloads4: 192.0.2.7 is out of order")]
+    [InlineData("workloads/7", "2001:db8::7 192.0.2.7 -", "workloads4: is of 19 bytes")]
+    public void PartsInWhichAddressesWouldNotBeFoundAreRefused(string name, string addresses, string error)
+    {
+        var bytes = addresses.Split(' ').SelectMany(text => text == "-" ? [] : IPAddress.Parse(text).GetAddressBytes()).ToArray();
+        var bad = new Proto { Name = name, Workloads4 = ByteString.CopyFrom(addresses.EndsWith('-') ? bytes[1..] : bytes) };
+        var errors = new ConfigErrors();
+        Assert.Same(ResourceSet.Empty, ResourceSetBuilder.With(ResourceSet.Empty, TypeUrls.MeshRanges, "1", [Any.Pack(bad)], errors));
+        Assert.Contains(errors.Texts, text => text.Contains(error, StringComparison.Ordinal));
+    }
+
+    private static Proto Part(int number, string[] v4, string[] v6) => new()
+    {
+        Name = $"workloads/{number}",
+        Workloads4 = ByteString.CopyFrom([.. v4.SelectMany(address => IPAddress.Parse(address).GetAddressBytes())]),
+        Workloads6 = ByteString.CopyFrom([.. v6.SelectMany(address => IPAddress.Parse(address).GetAddressBytes())]),
+    };
+
+    private static MeshRanges Read(params Proto[] protos)
     {
         var errors = new ConfigErrors();
-        var set = ResourceSetBuilder.With(ResourceSet.Empty with { RangesWanted = true }, TypeUrls.MeshRanges, "1", [Any.Pack(proto)], errors);
+        var set = ResourceSetBuilder.With(ResourceSet.Empty with { RangesWanted = true }, TypeUrls.MeshRanges, "1", [.. protos.Select(Any.Pack)], errors);
         Assert.Empty(errors.Texts);
         Assert.Empty(set.Missing());
         return new Linker().Link(set).Ranges!;

@@ -73,6 +73,28 @@ public sealed class InstanceTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void ItsOtherAddressesAreItToo()
+    {
+        const string Metadata = "metadata: {filter_metadata: {mesh.workload: {id: web-1, identity: 'spiffe://cluster.local/ns/default/sa/b'}}}";
+        var linker = new Linker();
+        var cluster = Secured("web", "spiffe://cluster.local/ns/default/sa/a", "spiffe://cluster.local/ns/default/sa/b");
+        string With(string more) => Assignment("web", Endpoint("10.0.0.1", 80, Metadata).Replace("port_value: 80}}", "port_value: 80}}" + more, StringComparison.Ordinal));
+        const string More = ", additional_addresses: [{address: {socket_address: {address: '2001:db8::1', port_value: 80}}}]";
+        var snapshot = Link(linker, cluster, With(More));
+        // It gets its share of the service's traffic once.
+        Assert.Equal("10.0.0.1:80", Assert.Single(snapshot.Clusters.Single(c => c.Name == "web").Endpoints).Authority);
+        var other = Pinned(snapshot)!.Endpoints.Single();
+        Assert.Equal(("[2001:db8::1]:80", "spiffe://cluster.local/ns/default/sa/b"), (other.Authority, Assert.Single(other.Tls!.Expected.Exact)));
+        Assert.Equal(IPAddress.Parse("2001:db8::1").GetAddressBytes(), snapshot.Clusters.Single(c => c.Name == "web").Addresses.V6);
+        Assert.True(new Mesh.Sidecar.Listening.MeshPeers().MayBe(IPAddress.Parse("2001:db8::1"), snapshot));
+        // Without the address it is not there.
+        Assert.Null(Link(linker, cluster, With("")).Instances.Find(At));
+        Cluster? Pinned(Snapshot of) => of.Instances.Find(At)?.Chains.Chains[0].Http!.Routes.Hosts[0].Routes[0].Clusters[0].Cluster;
+    }
+
+    private static readonly IPEndPoint At = new(IPAddress.Parse("2001:db8::1"), 80);
+
+    [Fact]
     public void TheOnlyIdentityOfAServiceIsSharedWithIt()
     {
         var snapshot = Link(new Linker(), Secured("web", "spiffe://cluster.local/ns/default/sa/a"), Assignment("web", Endpoint("10.0.0.1", 80, "metadata: {filter_metadata: {mesh.workload: {identity: 'spiffe://cluster.local/ns/default/sa/a'}}}")));

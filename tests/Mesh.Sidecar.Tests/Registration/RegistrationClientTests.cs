@@ -22,6 +22,7 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
     private readonly Channel<WorkloadUpdate> updates = Channel.CreateUnbounded<WorkloadUpdate>();
     private readonly ManualTimeProvider time = new();
     private readonly TcpListener app = new(IPAddress.Loopback, FreePorts.One());
+    private IReadOnlyList<OwnAddress> more = [];
     private WebApplication? plane;
     private Func<WorkloadUpdate, WorkloadAck> answer = _ => new WorkloadAck { Status = WorkloadAck.Types.Status.Accepted, RegisteredBy = "cp-1" };
     private TaskCompletionSource hangUp = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -127,6 +128,40 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
     }
 
     [Fact]
+    public async Task Says_again_what_it_is_when_its_addresses_change()
+    {
+        app.Start();
+        Start();
+        Assert.Empty((await NextAsync()).Register.MoreAddresses);
+        more = [new OwnAddress { Address = "2001:db8::1" }];
+        Assert.Equal("2001:db8::1", Assert.Single((await NextAsync(advance: true)).Register.MoreAddresses).Address);
+        more = [];
+        Assert.Empty((await NextAsync(advance: true)).Register.MoreAddresses);
+    }
+
+    [Theory]
+    [InlineData("10.0.0.1", true)]
+    [InlineData("127.0.0.1", false)]
+    public async Task Who_serves_nothing_says_where_it_calls_from(string address, bool registers)
+    {
+        StartClient(address);
+        if (!registers)
+        {
+            await running.WaitAsync(TimeSpan.FromSeconds(20));
+            return;
+        }
+
+        var said = (await NextAsync()).Register;
+        Assert.Equal(("", 0, "10.0.0.1", "web", Health.Types.State.Passing), (said.Service, said.Ports.Count, said.Address, said.Labels["app"], said.Health));
+        // Nobody waits for what it may not.
+        answer = _ => new WorkloadAck { Status = WorkloadAck.Types.Status.Refused, Message = "no" };
+        more = [new OwnAddress { Address = "2001:db8::1" }];
+        await NextAsync(advance: true);
+        await Eventually.TrueAsync(() => !client!.Registered);
+        Assert.Equal("", client!.Refusal);
+    }
+
+    [Fact]
     public async Task Comes_back_when_the_stream_breaks()
     {
         app.Start();
@@ -195,6 +230,15 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
 
     Task IAsyncLifetime.DisposeAsync() => DisposeAsync().AsTask();
 
+    private void StartClient(string address) => Begin(new Workload { Id = "web-1", Service = "web", Namespace = "shop", Address = address });
+
+    private void Begin(Workload workload)
+    {
+        channel = new GrpcChannel(new Uri(plane!.Urls.First()).Authority);
+        client = new RegistrationClient(channel, workload, new RegistrationSettings(null, time, new Randomness(1)) { MoreAddresses = () => more }, Log.Silent);
+        running = client.RunAsync();
+    }
+
     private int Start(int? port = null, int? more = null)
     {
         var number = port ?? ((IPEndPoint)app.LocalEndpoint).Port;
@@ -209,9 +253,7 @@ public sealed class RegistrationClientTests : IAsyncLifetime, IAsyncDisposable
             Labels = new Dictionary<string, string> { ["a"] = "b" }.ToImmutableSorted(),
             Ports = [new WorkloadPort(number, "http", "http", new IPEndPoint(IPAddress.Loopback, 41000)), .. more is { } second ? [new WorkloadPort(second, "more", "", new IPEndPoint(IPAddress.Loopback, 41001))] : Array.Empty<WorkloadPort>()],
         };
-        channel = new GrpcChannel(new Uri(plane!.Urls.First()).Authority);
-        client = new RegistrationClient(channel, workload, new RegistrationSettings(null, time, new Randomness(1)), Log.Silent);
-        running = client.RunAsync();
+        Begin(workload);
         return number;
     }
 

@@ -260,7 +260,7 @@ public sealed class AdsClientTests : IAsyncDisposable
         await using var plane = await ScriptedControlPlane.StartAsync();
         Start(plane.Address, captures: true);
         var stream = await plane.NextStreamAsync();
-        Assert.Equal([TypeUrls.RangesName], (await stream.RequestAsync(TypeUrls.MeshRanges)).ResourceNames);
+        Assert.Equal([TypeUrls.RangesName, .. Enumerable.Range(0, 64).Select(i => $"workloads/{i}")], (await stream.RequestAsync(TypeUrls.MeshRanges)).ResourceNames);
         await stream.RequestAsync(TypeUrls.Cluster);
         await stream.RequestAsync(TypeUrls.Listener);
         await stream.SendAsync(TypeUrls.Cluster, "c1");
@@ -272,6 +272,17 @@ public sealed class AdsClientTests : IAsyncDisposable
         await stream.RequestAsync(TypeUrls.MeshRanges);
         await Mesh.Tests.Eventually.TrueAsync(() => snapshots.Current.Number == 1);
         Assert.NotNull(snapshots.Current.Ranges);
+
+        // Where workloads are comes in parts; a part that comes again replaces that part and nothing else.
+        await stream.SendAsync(TypeUrls.MeshRanges, "r2", Part(5, "10.0.0.5"), Part(6, "10.0.0.6"));
+        await stream.RequestAsync(TypeUrls.MeshRanges);
+        await stream.SendAsync(TypeUrls.MeshRanges, "r3", Part(5, "10.0.1.5"));
+        await stream.RequestAsync(TypeUrls.MeshRanges);
+        await Mesh.Tests.Eventually.TrueAsync(() => Knows("10.0.1.5"));
+        Assert.True(Knows("10.0.0.6") && !Knows("10.0.0.5"));
+        bool Knows(string address) => snapshots.Current.Ranges!.Workloads.Contains(System.Net.IPAddress.Parse(address));
+        Mesh.Api.V1.MeshRanges Part(int number, string address) =>
+            new() { Name = $"workloads/{number}", Workloads4 = Google.Protobuf.ByteString.CopyFrom(System.Net.IPAddress.Parse(address).GetAddressBytes()) };
     }
 
     [Fact]

@@ -87,6 +87,7 @@ public sealed class EntryMappingTests
             Identity = "spiffe://cluster.local/ns/shop/sa/web",
             Meshed = true,
             Captured = true,
+            MoreAddresses = ["2001:db8::7", "10.1.9.9"],
             Source = MeshMeta.Source("web", "shop"),
         };
         var meta = MeshMeta.Write(instance, "r1");
@@ -99,6 +100,13 @@ public sealed class EntryMappingTests
         Assert.Equal(instance, entry.Instance);
         Assert.Equal(("r1", 12UL), (entry.Owner, entry.ModifyIndex));
     }
+
+    [Theory]
+    [InlineData("2001:db8::7,10.1.9.9", "2001:db8::7 10.1.9.9")]
+    [InlineData("2001:DB8:0::7,,web,2001:db8::7", "2001:db8::7")]
+    [InlineData("1.0.0.1,1.0.0.2,1.0.0.3,1.0.0.4,1.0.0.5,1.0.0.6,1.0.0.7,1.0.0.8", "1.0.0.1 1.0.0.2 1.0.0.3 1.0.0.4 1.0.0.5 1.0.0.6 1.0.0.7")]
+    public void More_addresses_are_what_is_an_address_and_not_too_many(string said, string read) =>
+        Assert.Equal(read, string.Join(' ', MeshMeta.ReadAddresses(new Dictionary<string, string> { ["mesh-addresses"] = said })));
 
     [Theory]
     [InlineData("mesh:web-1", "warning", "9090", InstanceHealth.Passing)]

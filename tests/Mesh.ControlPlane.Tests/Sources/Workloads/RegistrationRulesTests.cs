@@ -13,7 +13,6 @@ public sealed class RegistrationRulesTests
         { "id 'a~b'", r => r.Id = "a~b" },
         { "id '-a'", r => r.Id = "-a" },
         { "id 'xxxx", r => r.Id = new string('x', 101) },
-        { "service ''", r => r.Service = "" },
         { "service 'Web'", r => r.Service = "Web" },
         { "service 'web.shop'", r => r.Service = "web.shop" },
         { "service 'xxxx", r => r.Service = new string('x', 64) },
@@ -43,6 +42,14 @@ public sealed class RegistrationRulesTests
         { "port 8080 is named twice", r => r.Ports.Add(new Port { Port_ = 8080, ListenPort = 1 }) },
         { "two ports are named 'http'", r => r.Ports.Add(new Port { Port_ = 8081, ListenPort = 1, Name = "http" }) },
         { "13 ports", r => r.Ports.Add(Enumerable.Range(1, 12).Select(i => new Port { Port_ = (uint)i, ListenPort = 1 })) },
+        { "8 more_addresses", r => More(r, [.. Enumerable.Range(1, 8).Select(i => $"10.0.0.{i}")]) },
+        { "more_addresses: address 'web'", r => More(r, "web") },
+        { "more_addresses: address '127.0.0.2'", r => More(r, "127.0.0.2") },
+        { "more_addresses: address 'fe80::2'", r => More(r, "fe80::2") },
+        { "more_addresses: address '::'", r => More(r, "::") },
+        { "more_addresses: who is not captured", r => r.MoreAddresses.Add(new OwnAddress { Address = "10.0.0.2" }) },
+        { "service '' is empty", r => r.Service = "" },
+        { "service 'a.b'", r => (r.Service, r.Ports[0].Name) = ("a.b", "") },
         { "13 ports_down", r => r.PortsDown.Add(Enumerable.Range(1, 13).Select(i => (uint)i)) },
         { "33 labels", r => Many(r, 33) },
         { "label ''", r => r.Labels[""] = "x" },
@@ -99,10 +106,18 @@ public sealed class RegistrationRulesTests
         for (uint i = 0; i < RegistrationRules.MaxPorts; i++) registration.Ports.Add(new Port { Name = $"fifteen-chars{i:00}", Port_ = 65000 + i, ListenPort = 65100 + i, Protocol = "http2" });
         registration.Labels.Clear();
         Many(registration, RegistrationRules.MaxLabels);
+        registration.PortsDown.Add(registration.Ports.Select(port => port.Port_));
         Assert.Null(RegistrationRules.Check(registration, out var instance));
-        var meta = MeshMeta.Write(instance!, "r1");
+        var meta = MeshMeta.Write(instance! with { MoreAddresses = [.. Enumerable.Range(1, MeshMeta.MaxAddresses).Select(i => $"2001:db8:1111:2222:3333:4444:5555:{i:x4}")] }, "r1");
         Assert.True(meta.Count <= 64);
         Assert.All(meta, pair => Assert.True(pair.Key.Length <= MeshMeta.MaxKey && pair.Value.Length <= MeshMeta.MaxValue, pair.Key));
+    }
+
+    private static void More(Registration registration, params string[] addresses)
+    {
+        registration.Captured = true;
+        registration.Ports[0].ListenPort = registration.Ports[0].Port_;
+        registration.MoreAddresses.Add(addresses.Select(address => new OwnAddress { Address = address }));
     }
 
     private static void Many(Registration registration, int labels)
