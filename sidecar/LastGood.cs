@@ -92,10 +92,11 @@ internal sealed class LastGood
 
     private KeptConfiguration? Take(bool changed)
     {
-        // What is older than the kept one, or only that, is kept already.
-        if (sources is not { Ads.Status: { HeardAt: { } heard } status } from || from.Identity.Id is not { } id) return null;
-        if ((!changed && !status.Connected) || from.Publisher.Serving == ResourceSet.Empty) return null;
-        var next = KeptResources.Of(new KeptOwner(from.Node, id), from.Publisher.Good, status.Connected ? time.GetUtcNow() : heard);
+        if (sources is not { Ads.Status: var status } from || from.Identity.Id is not { } id) return null;
+        // News of roots alone does not make the rest of a kept one any younger.
+        if ((status.Confirms ? time.GetUtcNow() : status.ConfirmedAt ?? kept?.Confirmed.ToDateTimeOffset()) is not { } confirmed) return null;
+        if ((!changed && !status.Confirms) || from.Publisher.Serving == ResourceSet.Empty) return null;
+        var next = KeptResources.Of(new KeptOwner(from.Node, id), from.Publisher.Good, confirmed);
         next.Destinations.AddRange(from.Verdicts.Answers);
         return next;
     }

@@ -291,7 +291,7 @@ internal sealed class Sidecar : IAsyncDisposable
     {
         if (registration is { Refusal.Length: > 0 } refused) return $"the control plane refuses this workload: {refused.Refusal}";
         if (identity is { WaitingFor.Length: > 0 } uncertified) return uncertified.WaitingFor;
-        if (snapshots.Current.Number > 0) return "";
+        if (snapshots.Current.Number > 0) return publisher.Serving.Lacks;
         return ads?.Status.Trouble ?? "starting";
     }
 

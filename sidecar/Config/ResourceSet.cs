@@ -59,6 +59,15 @@ internal sealed record ResourceSet
             .Concat(RangesWanted && !Ranges.ContainsKey(TypeUrls.RangesName) ? [TypeUrls.RangesName] : [])
             .Concat(NamesWanted && Names.IsEmpty ? [TypeUrls.NamesName] : []);
 
+    /// <summary>
+    /// What an application that is captured must not be let go without, in words; empty when it is all there. It serves without it, when it does not come in time:
+    /// who runs already has more of that than of nothing.
+    /// </summary>
+    public string Lacks =>
+        RangesWanted && Ranges.IsEmpty ? "waiting for the mesh's own addresses (MeshRanges)"
+        : NamesWanted && Names.IsEmpty ? "waiting for the names of the mesh (NameTable)"
+        : "";
+
     /// <summary>Every resource as it came, for the admin's dump.</summary>
     public IEnumerable<Any> Raw() =>
         (Clusters?.Values.Select(a => a.Raw) ?? [])

@@ -27,6 +27,7 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
 
     private readonly Warming warming = new(clock.Time);
     private readonly HashSet<string> come = new(StringComparer.Ordinal);
+    private readonly HashSet<string> said = new(StringComparer.Ordinal); // on this stream
     private ResourceSet set = ResourceSet.Empty;
     private bool unpublished;
 
@@ -66,7 +67,8 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
         {
             var before = Status.Accepted;
             var end = await FollowAsync(stop);
-            if (Status.Connected) Status.Heard(clock.Time.GetUtcNow());
+            if (Status.Confirms) Status.Confirm(clock.Time.GetUtcNow());
+            Status.SetConfirms(false);
             Status.SetConnected(false);
             if (stop.IsCancellationRequested) return;
             failures = Status.Accepted > before ? 1 : failures + 1;
@@ -85,6 +87,7 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
         {
             var protocol = new AdsStream(node, IsSecured, Captures, Resolves);
             warming.Restart();
+            said.Clear();
             await using var call = channel.Open(AdsMethods.Stream, new CallOptions { MaxReceiveMessageSize = LargestAnswer }, stop);
             foreach (var request in protocol.Open(set)) await call.WriteAsync(request, stop);
             Status.Opened();
@@ -142,8 +145,10 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
     private void Accept(ResourceSet next, DiscoveryResponse response)
     {
         Status.CountAccepted();
-        Status.Heard(clock.Time.GetUtcNow());
         come.Add(response.TypeUrl);
+        said.Add(response.TypeUrl);
+        Status.SetConfirms(IsWhole(said));
+        if (Status.Confirms) Status.Confirm(clock.Time.GetUtcNow());
         (set, unpublished) = (next, true);
         log.Debug("accepted", ("type", TypeUrls.ShortName(response.TypeUrl)), ("version", response.VersionInfo), ("resources", response.Resources.Count));
         publisher.TellTrust(set);
@@ -164,10 +169,13 @@ internal sealed class AdsClient(GrpcChannel channel, Node node, SnapshotPublishe
         if (!unpublished) return;
         unpublished = false;
         publisher.Publish(set);
-        if (Status.IsFresh || !come.Contains(TypeUrls.Cluster) || !come.Contains(TypeUrls.Listener)) return;
+        if (Status.IsFresh || !IsWhole(come)) return;
         Status.SetFresh();
         log.Info("the control plane's configuration serves", ("address", channel.Address));
     }
+
+    /// <summary>True when a control plane has said what there is: the rest hangs on these.</summary>
+    private static bool IsWhole(HashSet<string> types) => types.Contains(TypeUrls.Cluster) && types.Contains(TypeUrls.Listener);
 
     private void Refuse(AdsStep step, DiscoveryResponse response)
     {

@@ -8,7 +8,8 @@ internal sealed class AdsStatus
     private long connects;
     private volatile bool connected;
     private volatile bool fresh;
-    private long heardAt;
+    private volatile bool confirms;
+    private long confirmedAt;
     private volatile string trouble = "not connected to the control plane yet";
 
     /// <summary>Answers accepted.</summary>
@@ -26,8 +27,11 @@ internal sealed class AdsStatus
     /// <summary>True once what serves has come from a control plane, not from what was kept: clusters and listeners have.</summary>
     public bool IsFresh => fresh;
 
-    /// <summary>When a control plane was last known to stand behind what it said; null before the first answer.</summary>
-    public DateTimeOffset? HeardAt => Volatile.Read(ref heardAt) is > 0 and var ticks ? new DateTimeOffset(ticks, TimeSpan.Zero) : null;
+    /// <summary>True while a stream is open that has brought clusters and listeners: a control plane stands behind all that serves. (One that has not read its registry yet says less.)</summary>
+    public bool Confirms => confirms;
+
+    /// <summary>When a control plane was last heard that stood behind what serves; null before the first.</summary>
+    public DateTimeOffset? ConfirmedAt => Volatile.Read(ref confirmedAt) is > 0 and var ticks ? new DateTimeOffset(ticks, TimeSpan.Zero) : null;
 
     /// <summary>Why there is no first configuration yet, or why the newest one is not served; empty when all is well.</summary>
     public string Trouble
@@ -46,5 +50,7 @@ internal sealed class AdsStatus
 
     internal void SetFresh() => fresh = true;
 
-    internal void Heard(DateTimeOffset now) => Volatile.Write(ref heardAt, now.UtcTicks);
+    internal void SetConfirms(bool now) => confirms = now;
+
+    internal void Confirm(DateTimeOffset now) => Volatile.Write(ref confirmedAt, now.UtcTicks);
 }

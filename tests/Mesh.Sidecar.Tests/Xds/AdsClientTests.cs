@@ -286,6 +286,58 @@ public sealed class AdsClientTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Without_names_it_serves_when_they_do_not_come_and_says_that_they_are_lacking()
+    {
+        await using var plane = await ScriptedControlPlane.StartAsync();
+        Start(plane.Address, begin: AdsClient.Wanted(captures: true, resolves: true));
+        var stream = await plane.NextStreamAsync();
+        foreach (var type in new[] { TypeUrls.MeshRanges, TypeUrls.NameTable, TypeUrls.Cluster, TypeUrls.Listener }) await stream.RequestAsync(type);
+        await stream.SendAsync(TypeUrls.MeshRanges, "r1", new Mesh.Api.V1.MeshRanges());
+        await stream.SendAsync(TypeUrls.Cluster, "c1");
+        await stream.SendAsync(TypeUrls.Listener, "l1");
+        foreach (var type in new[] { TypeUrls.MeshRanges, TypeUrls.Cluster, TypeUrls.Listener }) await stream.RequestAsync(type);
+        await WaitForTimerAsync();
+        time.Advance(Warming.Patience);
+        await PublishedAsync();
+        Assert.Contains("names of the mesh", publisher!.Serving.Lacks, StringComparison.Ordinal);
+        await stream.SendAsync(TypeUrls.NameTable, "n1", new Mesh.Api.V1.NameTable { ClusterDomain = "cluster.local" });
+        await PublishedAsync();
+        Assert.Equal("", publisher.Serving.Lacks);
+        Assert.NotNull(snapshots.Current.Names);
+    }
+
+    [Fact]
+    public async Task Only_clusters_and_listeners_of_one_stream_confirm_what_serves()
+    {
+        DateTimeOffset end;
+        await using (var first = await ScriptedControlPlane.StartAsync())
+        {
+            Start(first.Address);
+            var stream = await first.NextStreamAsync();
+            await stream.RequestAsync(TypeUrls.Cluster);
+            await stream.RequestAsync(TypeUrls.Listener);
+            await stream.SendAsync(TypeUrls.Cluster, "c1");
+            await stream.RequestAsync(TypeUrls.Cluster);
+            Assert.Equal((true, false, null), (client!.Status.Connected, client.Status.Confirms, client.Status.ConfirmedAt));
+            await stream.SendAsync(TypeUrls.Listener, "l1");
+            await stream.RequestAsync(TypeUrls.Listener);
+            Assert.Equal((true, time.GetUtcNow()), (client.Status.Confirms, client.Status.ConfirmedAt));
+            time.Advance(TimeSpan.FromHours(3));
+            end = time.GetUtcNow();
+        }
+
+        await Mesh.Tests.Eventually.TrueAsync(() => !client.Status.Connected);
+        Assert.Equal((false, end), (client.Status.Confirms, client.Status.ConfirmedAt));
+        await using var again = await ScriptedControlPlane.StartAsync(int.Parse(channel!.Address.Split(':')[1]));
+        var next = await ReconnectAsync(again);
+        await next.RequestAsync(TypeUrls.Cluster);
+        await next.RequestAsync(TypeUrls.Listener);
+        await next.SendAsync(TypeUrls.Cluster, "c1");
+        await next.RequestAsync(TypeUrls.Cluster);
+        Assert.Equal((true, false, end), (client.Status.Connected, client.Status.Confirms, client.Status.ConfirmedAt));
+    }
+
+    [Fact]
     public async Task What_was_kept_serves_until_the_first_full_answer_and_what_is_gone_by_then_goes()
     {
         Restored? kept;
@@ -339,10 +391,10 @@ public sealed class AdsClientTests : IAsyncDisposable
 
     private static (string, string) VersionAndNonce(Envoy.Service.Discovery.V3.DiscoveryRequest request) => (request.VersionInfo, request.ResponseNonce);
 
-    private void Start(string address, bool captures = false)
+    private void Start(string address, bool captures = false, ResourceSet? begin = null)
     {
         channel = new GrpcChannel(address);
-        client = new AdsClient(channel, new Node { Id = "sidecar~test" }, publisher = new SnapshotPublisher(snapshots, time), new AdsClock(time, new Randomness(1)), Log.Silent) { Captures = captures };
+        client = new AdsClient(channel, new Node { Id = "sidecar~test" }, publisher = new SnapshotPublisher(snapshots, time), new AdsClock(time, new Randomness(1)), Log.Silent) { Captures = captures, Begin = begin };
         running = client.RunAsync(stop.Token);
     }
 
