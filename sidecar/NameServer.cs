@@ -36,7 +36,9 @@ internal static class NameServer
         ImmutableArray<Socket> taken = [.. addresses.SelectMany(a => new[] { sockets.TakeDatagrams("--dns", a), sockets.Take("--dns", a) })];
         var file = new ResolverFile(ResolvConf, time, log);
         _ = file.Current; // what is wrong with it is said at the start
-        var server = new DnsServer(taken, snapshots, file, time, new Randomness(Randomness.NewSeed()));
+        var ports = new QueryPorts(File.Exists(QueryPorts.KernelsRange) ? File.ReadAllText(QueryPorts.KernelsRange) : "");
+        if (ports.AreTooFew) log.Warn("nearly all ports are the kernel's to give: where rules capture queries, some go astray, since this program's cannot be told from others'", ("file", QueryPorts.KernelsRange), ("do", "leave 1,024 ports beside that range"));
+        var server = new DnsServer(taken, snapshots, file, ports, time, new Randomness(Randomness.NewSeed()));
         foreach (var (outcome, name, help) in Numbers) own.Observe($"mesh_sidecar_dns_{name}_total", help, grows: true, () => server.Counters[outcome]);
         own.Observe("mesh_sidecar_dns_in_flight", "DNS queries that wait for the machine's resolvers.", grows: false, () => server.Counters.InFlight);
         server.Start();

@@ -7,7 +7,7 @@ namespace Mesh.Sidecar.Dns;
 /// <summary>
 /// One resolver that one query was sent to, over a socket for this alone. Owned by the query's task; disposing it waits until nothing listens any more.
 /// </summary>
-internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> message, DnsQuery query, OwnQueries own, DnsCounters counters, CancellationToken cancel) : IAsyncDisposable
+internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> message, DnsQuery query, (OwnQueries Own, QueryPorts Ports) ours, DnsCounters counters, CancellationToken cancel) : IAsyncDisposable
 {
     private const int UsualAnswer = 4096;
     private const int MostAnswer = 65534; // with its length 64 KiB
@@ -49,7 +49,7 @@ internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> messag
         {
             socket.Dispose();
             await Hearing;
-            own.Done(tcp: false, from);
+            ours.Own.Done(tcp: false, from);
         }
 
         answer?.Dispose();
@@ -58,8 +58,9 @@ internal sealed class AskedServer(IPEndPoint server, ReadOnlyMemory<byte> messag
     private void Open()
     {
         socket = new Socket(server.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
+        ours.Ports.Bind(socket);
         socket.Connect(server);
-        from = own.Leave(tcp: false, socket.LocalEndPoint!);
+        from = ours.Own.Leave(tcp: false, socket.LocalEndPoint!);
         Hearing = HearAsync(socket);
     }
 

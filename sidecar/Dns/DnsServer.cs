@@ -29,12 +29,12 @@ internal sealed class DnsServer : IAsyncDisposable
     private Task running = Task.CompletedTask;
 
     /// <summary>A server on these sockets, datagrams and listening ones; it owns them.</summary>
-    public DnsServer(ImmutableArray<Socket> sockets, Snapshots snapshots, ResolverFile file, TimeProvider time, Randomness random)
+    public DnsServer(ImmutableArray<Socket> sockets, Snapshots snapshots, ResolverFile file, QueryPorts ports, TimeProvider time, Randomness random)
     {
         (this.sockets, this.snapshots, File) = (sockets, snapshots, file);
         var own = new OwnQueries();
         var responder = new Responder(new MeshAnswers(snapshots, new Ipv6Routes(time), random), own, Counters);
-        var (udp, tcp) = (new UdpForwarder(file, own, Counters, time), new TcpForwarder(file, own, Counters, time));
+        var (udp, tcp) = (new UdpForwarder(file, own, ports, Counters, time), new TcpForwarder(file, own, Counters, time));
         servers =
         [
             .. sockets.Select<Socket, Func<CancellationToken, Task>>(s => s.SocketType == SocketType.Dgram

@@ -13,17 +13,12 @@ internal sealed class OwnQueries
     private readonly ConcurrentDictionary<ushort, byte> identifiers = new();
     private readonly ConcurrentDictionary<(bool Tcp, Destination From), byte> leaving = new();
 
-    /// <summary>
-    /// An identifier nobody guesses, and no other query of ours has. Of a Guid's random bytes: a generator for secrets would load OpenSSL, 3 MB that a
-    /// sidecar without TLS never needs.
-    /// </summary>
+    /// <summary>An identifier nobody guesses, and no other query of ours has.</summary>
     public ushort Take()
     {
-        Span<byte> bytes = stackalloc byte[16];
         while (true)
         {
-            Guid.NewGuid().TryWriteBytes(bytes);
-            var id = BitConverter.ToUInt16(bytes);
+            var id = (ushort)Unguessable.Number();
             if (identifiers.TryAdd(id, 0)) return id;
         }
     }

@@ -5,9 +5,9 @@ namespace Mesh.Sidecar.Dns;
 /// <summary>
 /// Asks the machine's resolvers over UDP, in their order and as often as resolv.conf says, all of it within the time a client waits: the next one
 /// is asked when one is silent for its share of the time, and whoever answers first is heard, also late. The message goes as it came but for its identifier;
-/// each server of each query has a socket of its own, connected, with a port the kernel draws. Thread safe.
+/// each server of each query has a socket of its own, connected, with a port drawn for it. Thread safe.
 /// </summary>
-internal sealed class UdpForwarder(ResolverFile file, OwnQueries own, DnsCounters counters, TimeProvider time)
+internal sealed class UdpForwarder(ResolverFile file, OwnQueries own, QueryPorts ports, DnsCounters counters, TimeProvider time)
 {
     /// <summary>What is left of a client's timeout for the way to it and back.</summary>
     private const double ShareOfTimeout = 0.9;
@@ -25,7 +25,7 @@ internal sealed class UdpForwarder(ResolverFile file, OwnQueries own, DnsCounter
         var id = own.Take();
         ResolverAnswers.SetId(message.Span, id);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        var asked = servers.Select(s => new AskedServer(s, message, query, own, counters, over.Token)).ToArray();
+        var asked = servers.Select(s => new AskedServer(s, message, query, (own, ports), counters, over.Token)).ToArray();
         try
         {
             var best = await HearAsync(asked, resolvers, over.Token);

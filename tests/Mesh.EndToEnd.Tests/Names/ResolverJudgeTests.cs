@@ -84,6 +84,19 @@ public sealed class ResolverJudgeTests(ITestOutputHelper output)
         }
     }
 
+    [SkippableTheory]
+    [InlineData(NamesLab.Beside)]
+    [InlineData(NamesLab.Stub)]
+    public async Task Ports_that_come_again_mislead_no_query(string resolver)
+    {
+        await using var lab = await NamesLab.StartAsync(resolver);
+        // So few ports for programs that each one comes again and again, and connection tracking knows them all from before.
+        lab.Machine.Must("sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40063");
+        var said = lab.Run("/usr/bin/python3", "-c", AskOften, resolver).Output;
+        Assert.Equal("www 300 cart 300", said);
+        Assert.Contains("Loop: 0", lab.Admin("/dns"), StringComparison.Ordinal);
+    }
+
     [SkippableFact]
     public async Task Instances_come_whole_and_nothing_changes_in_an_outage()
     {
@@ -134,6 +147,23 @@ public sealed class ResolverJudgeTests(ITestOutputHelper output)
         Assert.StartsWith("24", lab.Dig("cart"), StringComparison.Ordinal);
         Assert.Contains("Loop: 2", lab.Admin("/dns"), StringComparison.Ordinal);
     }
+
+    /// <summary>Asks for a foreign name and one of the mesh in turn, each time from another socket; says how many were answered with an address.</summary>
+    private const string AskOften = """
+        import socket, struct, sys
+        def ask(name):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.settimeout(5)
+                s.connect((sys.argv[1], 53))
+                s.send(struct.pack('!6H', 7, 0x100, 1, 0, 0, 0) + b''.join(bytes([len(l)]) + l.encode() for l in name.split('.')) + b'\0\0\1\0\1')
+                head = struct.unpack('!6H', s.recv(4096)[:12])
+                return 1 if head[1] & 15 == 0 and head[3] > 0 else 0
+        counts = [0, 0]
+        for i in range(300):
+            counts[0] += ask('www.example.test')
+            counts[1] += ask('cart.default.svc.cluster.local')
+        print('www', counts[0], 'cart', counts[1])
+        """;
 
     private static IEnumerable<(string Judge, Func<string, string>? Resolve)> Judges(NamesLab lab)
     {

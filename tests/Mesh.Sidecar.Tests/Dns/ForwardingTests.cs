@@ -37,6 +37,25 @@ public sealed class ForwardingTests
         for (var i = 0; i < 40; i++) await test.AskAsync(Foreign);
         Assert.InRange(resolver.Seen.Select(s => (s.Message[0] << 8) | s.Message[1]).Distinct().Count(), 37, 40);
         Assert.InRange(resolver.Seen.Select(s => s.Port).Distinct().Count(), 35, 40);
+        // None that an application's socket has: to connection tracking both would be one.
+        Assert.All(resolver.Seen, s => Assert.False(s.Port is >= 32768 and <= 60999, $"{s.Port}"));
+    }
+
+    [Theory]
+    [InlineData("32768\t60999\n", 22768 + 4536, false)]
+    [InlineData("1024 65535", 0, true)]
+    [InlineData("10000 65000", 535, true)]
+    [InlineData("10000 60999", 4536, false)]
+    [InlineData("5000 9000", 55536, false)]
+    [InlineData("", 22768 + 4536, false)]
+    [InlineData("99999 x", 22768 + 4536, false)]
+    public void PortsAreThoseThatTheKernelGivesToNobody(string range, int count, bool tooFew)
+    {
+        var ports = new QueryPorts(range);
+        Assert.Equal((count, tooFew), (ports.Count, ports.AreTooFew));
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
+        ports.Bind(socket);
+        Assert.Equal(!tooFew, socket.IsBound);
     }
 
     [Fact]

@@ -24,7 +24,7 @@ internal sealed class ResolverTest : IAsyncDisposable
         address = (IPEndPoint)udp.LocalEndPoint!;
         tcp.Bind(address);
         tcp.Listen();
-        Server = new DnsServer([udp, tcp], snapshots ?? Given.With(Given.Shop), new ResolverFile(folder["resolv.conf"], TimeProvider.System, Log.Silent, port), TimeProvider.System, new Randomness(1));
+        Server = new DnsServer([udp, tcp], snapshots ?? Given.With(Given.Shop), new ResolverFile(folder["resolv.conf"], TimeProvider.System, Log.Silent, port), new QueryPorts("32768 60999"), TimeProvider.System, new Randomness(1));
         Server.Start();
     }
 
