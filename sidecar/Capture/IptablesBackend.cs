@@ -160,7 +160,10 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
         var number = int.Parse(at.Groups["line"].ValueSpan, System.Globalization.CultureInfo.InvariantCulture);
         if (number < 1 || number > lines.Length) return said;
         var line = lines[number - 1];
-        return $"{said} (at \"{line}\"){(KernelParts.Missing(line) is { } missing && line != "COMMIT" ? $": {missing}" : "")}";
+        // Some tell only that the table as a whole was not taken.
+        if (line == "COMMIT") line = string.Join('\n', lines[Array.FindLastIndex(lines, number - 1, l => l.StartsWith('*'))..(number - 1)]);
+        var missing = KernelParts.Missing(line) is { } part ? $": perhaps {part}" : "";
+        return line.Contains('\n', StringComparison.Ordinal) ? said + missing : $"{said} (at \"{line}\"){missing}";
     }
 
     /// <summary>Without counters and without what else differs from one listing to the next.</summary>

@@ -86,7 +86,7 @@ internal sealed partial class NftBackend : ICaptureBackend
         if (number < 1 || number > lines.Length) return said.ToString();
         var line = lines[number - 1].Trim();
         said.Append($" (at \"{line}\")");
-        if (error.Contains("No such file or directory", StringComparison.Ordinal) && KernelParts.Missing(line) is { } missing) said.Append($": {missing}");
+        if (error.Contains("No such file or directory", StringComparison.Ordinal) && KernelParts.Missing(line) is { } missing) said.Append($": perhaps {missing}");
         return said.ToString();
     }
 

@@ -11,6 +11,7 @@ namespace Mesh.Sidecar.Capture;
 internal static class Routing
 {
     private const int Metric = 1337;
+    private const int Priority = 1337;
     private static readonly string Mine = CapturePlan.RoutingTable.ToString(System.Globalization.CultureInfo.InvariantCulture);
     private static readonly string[] ByLoopback = ["dev", "lo", "proto", Mine, "metric", $"{Metric}"];
     private static readonly string Mark = $"0x{CapturePlan.TransparentMark:x}";
@@ -79,7 +80,8 @@ internal static class Routing
         }
 
         Must(family, ["route", "replace", "local", "default", "dev", "lo", "table", Mine, "proto", Mine]);
-        Must(family, ["rule", "add", "fwmark", Mark, "lookup", Mine, "protocol", Mine]);
+        // In front of what VPNs add later, which is for all packets but their own.
+        Must(family, ["rule", "add", "priority", $"{Priority}", "fwmark", Mark, "lookup", Mine, "protocol", Mine]);
     }
 
     private static void Delete(CaptureRoute route)

@@ -42,6 +42,22 @@ public class LifecycleTests
         Assert.Equal(before, Everything(network));
     }
 
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public async Task Whatever_the_options_are_they_are_recognized(string backend)
+    {
+        await using var network = await StartAsync(backend);
+        // They look a cgroup up, which is not there.
+        foreach (var options in PlanTests.Variety.Where(v => !v.Contains("cgroup", StringComparison.Ordinal)))
+        {
+            string[] install = ["install", "--backend", backend, "--resolv-conf", "/etc/hosts", .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)];
+            Assert.Contains("capture installed", network.Succeed(install), StringComparison.Ordinal);
+            Assert.Contains("nothing changed", network.Succeed(install), StringComparison.Ordinal);
+            Assert.Contains($"works  rules are as installed ({backend})", network.Capture("check").Said, StringComparison.Ordinal);
+        }
+    }
+
     [SkippableFact]
     public async Task One_program_takes_over_from_the_other()
     {

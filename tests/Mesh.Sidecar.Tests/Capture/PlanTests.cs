@@ -8,7 +8,7 @@ namespace Mesh.Sidecar.Tests.Capture;
 /// <summary>From arguments to rules, in both languages.</summary>
 public class PlanTests
 {
-    private static readonly string[] Variety =
+    internal static readonly string[] Variety =
     [
         "", "--mode tproxy", "--dns off", "--ipv6 off", "--mode tproxy --ipv6 off --resolvers 10.0.0.2", "--virtual-range none --resolvers ::1", "--only-uids 7,8 --resolvers 1.1.1.1",
         "--cgroup a/b.slice --inbound-ports 80,90-99", "--inbound-ports none --outbound-ports none",
@@ -150,6 +150,19 @@ public class PlanTests
         Assert.Equal(servers.Split(' ').Select(IPAddress.Parse), found);
         Assert.Contains(complaint, string.Join('\n', complaints), StringComparison.Ordinal);
         Assert.Equal(complaint.Length > 0, complaints.Length > 0);
+    }
+
+    [Theory]
+    [InlineData("tcp dport 80 tproxy to :15006 counter accept comment \"no redirect here\"", "no TPROXY")]
+    [InlineData("*mangle\n-A MESH_INBOUND_TPROXY -p tcp -j TPROXY --on-port 15006", "no TPROXY")]
+    [InlineData("type nat hook output priority -110; policy accept;", "no NAT")]
+    [InlineData("tcp dport 80 counter redirect to :15001 comment \"x\"", "no NAT by redirection")]
+    [InlineData("-A MESH_OUTBOUND -p tcp -j REDIRECT --to-ports 15001", "no NAT by redirection")]
+    [InlineData("ip daddr 10.0.0.0/8 return comment \"redirect, tproxy, cgroup\"", null)]
+    public void What_a_kernel_does_not_have_is_named(string line, string? missing)
+    {
+        if (missing is null) Assert.Null(KernelParts.Missing(line));
+        else Assert.Contains(missing, KernelParts.Missing(line), StringComparison.Ordinal);
     }
 
     [Fact]
