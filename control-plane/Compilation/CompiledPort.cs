@@ -20,14 +20,14 @@ internal sealed class CompiledPort
         (this.service, Port, this.security) = (service, port, security);
         HasNames = EndpointCompiler.HasNames(port.Endpoints);
         var sameEndpoints = previous is not null && Sequence.Same(previous.Port.Endpoints, port.Endpoints) && previous.security.SameModes(security)
-            && previous.security.SameIdentities(security);
+            && previous.security.SameIdentities(security) && previous.service.Headless == service.Headless;
         var sameCluster = previous is not null && (sameEndpoints || (!previous.HasNames && !HasNames));
         if (sameCluster) sidecar = previous!.sidecar;
         if (sameCluster && previous!.security.SameIdentities(security)) secured = previous.secured;
         if (sameEndpoints) grpcSecured = previous!.grpcSecured;
         grpc = previous?.grpc;
         Endpoints = sameEndpoints ? previous!.Endpoints
-            : Resource.Of(Name, EndpointCompiler.Compile(Name, EndpointCompiler.Addresses(port.Endpoints), security));
+            : Resource.Of(Name, EndpointCompiler.Compile(Name, EndpointCompiler.Addresses(port.Endpoints), security, service.Headless));
     }
 
     /// <summary>What it was compiled from.</summary>

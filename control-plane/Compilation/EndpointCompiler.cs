@@ -2,6 +2,8 @@ using System.Collections.Immutable;
 using System.Net;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Endpoint.V3;
+using Mesh.ControlPlane.Model;
+using Endpoint = Envoy.Config.Endpoint.V3.Endpoint;
 using ModelEndpoint = Mesh.ControlPlane.Model.Endpoint;
 
 namespace Mesh.ControlPlane.Compilation;
@@ -20,7 +22,8 @@ internal static class EndpointCompiler
     /// <param name="cluster">The cluster's name.</param>
     /// <param name="endpoints">The endpoints.</param>
     /// <param name="security">Says which endpoints take mutual TLS, and whose proof counts; null for none.</param>
-    public static ClusterLoadAssignment Compile(string cluster, IEnumerable<ModelEndpoint> endpoints, ServiceSecurity? security = null)
+    /// <param name="named">True for a headless service, whose instances have names below its own.</param>
+    public static ClusterLoadAssignment Compile(string cluster, IEnumerable<ModelEndpoint> endpoints, ServiceSecurity? security = null, bool named = false)
     {
         var assignment = new ClusterLoadAssignment { ClusterName = cluster };
         ModelEndpoint[] all = [.. endpoints];
@@ -33,7 +36,7 @@ internal static class EndpointCompiler
             {
                 var weight = (uint)Math.Max(1, Weight(endpoint) / divisor);
                 sum += weight;
-                locality.LbEndpoints.Add(Compile(endpoint, weight, security));
+                locality.LbEndpoints.Add(Compile(endpoint, weight, security, named));
             }
 
             // gRPC drops a locality without locality message or without weight.
@@ -58,7 +61,7 @@ internal static class EndpointCompiler
 
     private static long Weight(ModelEndpoint endpoint) => Math.Clamp(endpoint.Instance.Weight, 1, MostWeight);
 
-    private static LbEndpoint Compile(ModelEndpoint endpoint, uint weight, ServiceSecurity? security)
+    private static LbEndpoint Compile(ModelEndpoint endpoint, uint weight, ServiceSecurity? security, bool named)
     {
         var mutual = security is not null && endpoint.TakesTls(security.Policies);
         // Only an identity that clients accept of the service anyway: it narrows what they expect of this one endpoint, and never widens it.
@@ -68,12 +71,17 @@ internal static class EndpointCompiler
             Endpoint = new Endpoint
             {
                 Address = SocketAddress(endpoint.Address, endpoint.Port),
+                Hostname = named ? HostnameOf(endpoint.Instance) : "",
                 AdditionalAddresses = { endpoint.Instance.MoreAddresses.Select(more => new Endpoint.Types.AdditionalAddress { Address = SocketAddress(more, endpoint.Port) }) },
             },
             LoadBalancingWeight = weight,
             Metadata = MeshMetadata.Of(endpoint.Instance, mutual, identity),
         };
     }
+
+    // A workload's id is what it is told apart by; where it can be a name, it is one.
+    private static string HostnameOf(Instance instance) =>
+        instance.Hostname.Length > 0 ? instance.Hostname : instance.Meshed && ServiceName.IsValid(instance.Id) && !instance.Id.Contains('_') ? instance.Id : "";
 
     private static bool IsAddress(ModelEndpoint endpoint) => IPAddress.TryParse(endpoint.Address, out _);
 }

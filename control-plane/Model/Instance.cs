@@ -20,6 +20,9 @@ public sealed record Instance
     /// <summary>IP address (or, from foreign registries, host name) to connect to.</summary>
     public required string Address { get; init; }
 
+    /// <summary>The name it has below that of a headless service, a DNS label; empty for none.</summary>
+    public string Hostname { get; init; } = "";
+
     /// <summary>Other addresses of its own that it is reached by, of a workload whose traffic is captured; none of them gets traffic by service.</summary>
     public ImmutableArray<string> MoreAddresses { get; init; } = [];
 
@@ -69,6 +72,7 @@ public sealed record Instance
             && Namespace == other.Namespace
             && Service == other.Service
             && Address == other.Address
+            && Hostname == other.Hostname
             && Sequence.Same(MoreAddresses, other.MoreAddresses)
             && Sequence.Same(Ports, other.Ports)
             && Sequence.Same(Labels, other.Labels)

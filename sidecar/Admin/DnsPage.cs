@@ -1,5 +1,3 @@
-using System.Collections.Immutable;
-using System.Net;
 using System.Text;
 using Mesh.Sidecar.Dns;
 using Microsoft.AspNetCore.Http;
@@ -7,8 +5,8 @@ using Microsoft.AspNetCore.Http;
 namespace Mesh.Sidecar.Admin;
 
 /// <summary>
-/// GET /dns: the names this sidecar answers with their addresses, whom it asks for everything else, and what became of queries. <c>?name=</c> shows the names
-/// that hold a text. As text or JSON.
+/// GET /dns: the names this sidecar answers with their addresses, whom it asks for everything else, and what became of queries. <c>?name=</c> shows what a
+/// query of that name is answered, and the names that hold it. As text or JSON.
 /// </summary>
 internal static class DnsPage
 {
@@ -17,12 +15,11 @@ internal static class DnsPage
     {
         if (sources.Dns() is not { } server) return context.TextAsync(StatusCodes.Status200OK, "names are not resolved here (--dns off, or no --capture)\n");
         var filter = context.Request.Query["name"].ToString();
-        var names = (server.Names?.All() ?? []).Where(n => n.Name.Contains(filter, StringComparison.OrdinalIgnoreCase))
-            .Select(n => new Shown(n.Name, n.Bare, Addresses(sources, n.Addresses, n.InstancesOf), n.InstancesOf));
+        var names = NameSearch.In(sources.Snapshots.Current, filter);
         return context.Request.WantsJson() ? JsonAsync(context, server, names) : context.TextAsync(StatusCodes.Status200OK, Text(server, names));
     }
 
-    private static string Text(DnsServer server, IEnumerable<Shown> names)
+    private static string Text(DnsServer server, IEnumerable<ListedName> names)
     {
         var (text, resolvers) = (new StringBuilder(), server.File.Current);
         text.Append($"names of the mesh: {(server.Names is { } table ? $"{table.Services} services, {table.Externals} others" : "not known yet")}\n");
@@ -35,7 +32,7 @@ internal static class DnsPage
         return text.ToString();
     }
 
-    private static Task JsonAsync(HttpContext context, DnsServer server, IEnumerable<Shown> names) => context.JsonAsync(json =>
+    private static Task JsonAsync(HttpContext context, DnsServer server, IEnumerable<ListedName> names) => context.JsonAsync(json =>
     {
         var resolvers = server.File.Current;
         json.WriteStartObject();
@@ -63,9 +60,4 @@ internal static class DnsPage
         json.WriteEndArray();
         json.WriteEndObject();
     });
-
-    private static IEnumerable<IPAddress> Addresses(AdminSources sources, ImmutableArray<IPAddress> own, string instancesOf) =>
-        instancesOf.Length == 0 ? own : sources.Snapshots.Current.ClusterOf(instancesOf)?.Endpoints.Select(e => e.Address?.Address).OfType<IPAddress>().Distinct() ?? [];
-
-    private sealed record Shown(string Name, bool Bare, IEnumerable<IPAddress> Addresses, string InstancesOf);
 }

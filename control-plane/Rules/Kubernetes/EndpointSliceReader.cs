@@ -61,13 +61,15 @@ internal static class EndpointSliceReader
         var health = ReadHealth(item);
         var zone = item.Text("zone") ?? "";
         var workload = item.Object("targetRef")?.Text("name") ?? "";
-        item.Done("hostname", "nodeName", "hints", "deprecatedTopology");
+        var hostname = item.Label("hostname") ?? "";
+        item.Done("nodeName", "hints", "deprecatedTopology");
         if (addresses.Count == 0) return null;
         return new Instance
         {
             Id = string.Create(CultureInfo.InvariantCulture, $"endpointslice/{slice.Namespace}/{slice.Name}/{index}"),
             Namespace = slice.Namespace,
             Service = "",
+            Hostname = hostname,
             Address = addresses[0].Text,
             Ports = [],
             Workload = workload,

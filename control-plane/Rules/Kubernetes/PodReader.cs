@@ -16,6 +16,7 @@ internal static class PodReader
         var meta = ObjectMeta.Read(document, nameIsLabel: false);
         var spec = document.Object("spec");
         var ports = spec is null ? [] : ReadPorts(spec);
+        var hostname = spec?.Label("hostname") ?? "";
         var account = spec?.Text("serviceAccountName") ?? "";
         if (account.Length > 0 && PolicyFormats.IdentityProblem($"{meta.Namespace}/{account}") is not null) spec!.Error("serviceAccountName", $"must be the name of a service account, is \"{account}\"");
         var status = document.Required("status", "a pod in a file needs status.podIP, the address to call");
@@ -31,6 +32,7 @@ internal static class PodReader
             Id = $"pod/{meta.Namespace}/{meta.Name}",
             Namespace = meta.Namespace,
             Service = "",
+            Hostname = hostname,
             Address = address,
             Ports = ports,
             Labels = meta.Labels,

@@ -3,6 +3,8 @@ using Envoy.Config.Endpoint.V3;
 using Mesh.Api.V1;
 using Mesh.Api.Xds;
 using Mesh.ControlPlane.Compilation;
+using Mesh.ControlPlane.Model;
+using Endpoint = Envoy.Config.Endpoint.V3.Endpoint;
 using Mesh.ControlPlane.Tests.Model;
 
 namespace Mesh.ControlPlane.Tests.Compilation;
@@ -50,6 +52,45 @@ public sealed class WorkloadAddressesTests
         Assert.Equal("10.0.0.7", endpoint.Address.SocketAddress.Address);
         var more = Assert.Single<Endpoint.Types.AdditionalAddress>(endpoint.AdditionalAddresses).Address.SocketAddress;
         Assert.Equal(("2001:db8::7", endpoint.Address.SocketAddress.PortValue), (more.Address, more.PortValue));
+    }
+
+    [Theory]
+    // Instances of a headless service have names below its own: what the document says, else a workload's id where it can be a name.
+    [InlineData(true, "db-0", "", "db-0")]
+    [InlineData(true, "DB.0", "", "")]
+    [InlineData(true, "db_0", "", "")]
+    [InlineData(true, "pod/shop/db-0", "db-0", "db-0")]
+    [InlineData(true, "db-0", "first", "first")]
+    [InlineData(false, "db-0", "first", "")]
+    public void Instances_of_headless_services_have_names(bool headless, string id, string said, string hostname)
+    {
+        var rules = new RuleSet { Services = [Given.Service("db", new ServicePort(5432, "", AppProtocol.Tcp, "")) with { Headless = headless }] };
+        var before = CompiledWorld.From(Given.World([Given.Workload(id, "db", "5432:tcp") with { Hostname = said }], rules with { Services = [rules.Services[0] with { Headless = !headless }] }), null);
+        var world = CompiledWorld.From(Given.World([Given.Workload(id, "db", "5432:tcp") with { Hostname = said }], rules, before.World), before);
+        Assert.True(world.Endpoints.TryGet("outbound|5432||db.default.svc.cluster.local", out var endpoints));
+        Assert.Equal(hostname, endpoints.Body.Unpack<ClusterLoadAssignment>().Endpoints.Single().LbEndpoints.Single().Endpoint.Hostname);
+    }
+
+    [Fact]
+    public void Hostnames_come_from_pods_and_slices()
+    {
+        const string Yaml = """
+            apiVersion: v1
+            kind: Pod
+            metadata: {name: db-0, namespace: shop, labels: {app: db}}
+            spec: {hostname: db-0, subdomain: db, containers: [{name: c, image: i, ports: [{containerPort: 5432}]}]}
+            status: {podIP: 10.0.0.1, phase: Running}
+            ---
+            apiVersion: discovery.k8s.io/v1
+            kind: EndpointSlice
+            metadata: {name: other-1, namespace: shop, labels: {kubernetes.io/service-name: other}}
+            addressType: IPv4
+            ports: [{port: 80}]
+            endpoints: [{addresses: [10.0.0.2], hostname: other-7}]
+            """;
+        var parsed = Mesh.ControlPlane.Rules.RuleReader.Read([new Mesh.ControlPlane.Rules.RuleFile("a.yaml", System.Text.Encoding.UTF8.GetBytes(Yaml))]);
+        Assert.Empty(parsed.Errors);
+        Assert.Equal(("db-0", "other-7"), (parsed.Rules.Pods.Single().Hostname, parsed.Rules.EndpointSlices.Single().Endpoints.Single().Hostname));
     }
 
     private static MeshRanges Part(ResourceSet set, int number) =>
