@@ -188,6 +188,25 @@ public class LifecycleTests
     }
 
     [SkippableFact]
+    public async Task Killed_at_any_moment_it_can_be_done_again_and_removed()
+    {
+        await using var network = await StartAsync("nft", "iptables", "timeout");
+        Foreign(network);
+        var before = Everything(network);
+        string[][] commands = [["install", "--mode", "tproxy"], ["install", "--backend", "iptables"], ["install", "--exclude-outbound-ports", "22"], ["check"], ["remove"]];
+        for (var i = 0; i < 30; i++)
+        {
+            network.Workload.Try("", "timeout", ["-s", "KILL", $"0.{5 + 3 * i % 60:00}", SidecarProgram, "capture", .. commands[i % commands.Length]]);
+        }
+
+        network.Succeed("install", "--resolvers", There);
+        network.Succeed("check");
+        network.Succeed("remove");
+        Assert.Equal(before, Everything(network));
+        Assert.DoesNotContain("mc", network.Workload.Ip("-br link"), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
     public async Task What_others_call_like_ours_is_theirs()
     {
         await using var network = await StartAsync("nft", "iptables");
