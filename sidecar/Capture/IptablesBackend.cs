@@ -11,6 +11,9 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
     /// <inheritdoc/>
     public string Name => $"iptables{variant}";
 
+    /// <summary>Whether its rules are those of the older kind, which are beside nftables, not in it.</summary>
+    public bool IsLegacy => ExternalCommand.Run($"iptables{variant}-save", ["--version"]).Output.Contains("legacy", StringComparison.Ordinal);
+
     /// <summary>Whether iptables is there and this kernel answers it; else why not.</summary>
     public static string? WhyNot(string variant = "")
     {

@@ -85,6 +85,24 @@ public class LifecycleTests
     }
 
     [SkippableTheory]
+    [InlineData("nft", false)]
+    [InlineData("iptables", true)]
+    public async Task Both_kinds_of_iptables_may_be_there(string backend, bool isDoubtful)
+    {
+        await using var network = await StartAsync(backend, "nft", "iptables-legacy");
+        await network.StartSidecarAsync();
+        var foreign = network.Workload.Try("*nat\n-A OUTPUT -p tcp --dport 81 -j REDIRECT --to-ports 8080\nCOMMIT\n", "iptables-legacy-restore");
+        Skip.If(foreign.ExitCode != 0, $"no legacy iptables in this kernel: {foreign.Error.Trim()}");
+        network.Succeed("install", "--backend", backend, "--resolvers", There);
+        Assert.StartsWith("out", network.Dial(There, 80), StringComparison.Ordinal);
+        if (!isDoubtful) Assert.StartsWith("out", network.Dial(There, 81), StringComparison.Ordinal);
+        Assert.Equal(isDoubtful, network.Succeed("check").Contains("iptables-legacy, \"-A OUTPUT -p tcp -m tcp --dport 81 -j REDIRECT --to-ports 8080\"", StringComparison.Ordinal));
+        network.Succeed("remove");
+        Assert.StartsWith("app", network.Dial(There, 81), StringComparison.Ordinal);
+        Assert.Contains("--dport 81", network.Workload.Must("iptables-legacy-save", "-t", "nat"), StringComparison.Ordinal);
+    }
+
+    [SkippableTheory]
     [InlineData("nft")]
     [InlineData("iptables")]
     public async Task What_cannot_be_set_leaves_everything_as_it_was(string backend)
