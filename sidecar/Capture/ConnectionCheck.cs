@@ -81,7 +81,7 @@ internal sealed class ConnectionCheck(CaptureOptions options)
         return captured.Where(p => !SocketTable.HasListener(p, AddressFamily.InterNetwork)).Concat(captured).Select(p => (int?)p).FirstOrDefault();
     }
 
-    private IEnumerable<AddressFamily> Families() => options.Ipv6 ? [AddressFamily.InterNetwork, AddressFamily.InterNetworkV6] : [AddressFamily.InterNetwork];
+    private IEnumerable<AddressFamily> Families() => options.Ipv6 && CaptureSystem.HasIpv6 ? [AddressFamily.InterNetwork, AddressFamily.InterNetworkV6] : [AddressFamily.InterNetwork];
 
     private static bool Named(CaptureOptions o, int port) =>
         o.SidecarPorts.Concat(o.ExcludeInboundPorts).Any(r => r.First <= port && port <= r.Last);

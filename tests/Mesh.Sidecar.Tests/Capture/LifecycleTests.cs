@@ -265,6 +265,26 @@ public class LifecycleTests
         Assert.DoesNotContain("133", network.Workload.Ip("-6 rule"), StringComparison.Ordinal);
     }
 
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public async Task IPv6_that_is_switched_on_later_is_no_way_past_the_sidecar(string backend)
+    {
+        await using var network = await StartAsync(backend, "sysctl");
+        string[] install = ["install", "--backend", backend, "--mode", "tproxy", "--resolvers", There];
+        network.Workload.Must("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1");
+        Assert.Contains("IPv6 is switched off here", network.Succeed(install), StringComparison.Ordinal);
+        Assert.Contains("nothing changed", network.Succeed(install), StringComparison.Ordinal);
+        Assert.DoesNotContain("IPv6:", network.Succeed("check"), StringComparison.Ordinal);
+        network.Workload.Must("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0");
+        network.Workload.Ip($"addr add {Here6}/64 dev e0 nodad");
+        Assert.Equal("ECONNREFUSED", network.Dial(There6, 80, "wait=2"));
+        Assert.Contains("BROKEN the route for virtual addresses fd6d:6573:6800::/48 is missing", network.Capture("check").Said, StringComparison.Ordinal);
+        network.Succeed(install);
+        network.Succeed("check");
+        network.Succeed("remove");
+    }
+
     [SkippableFact]
     public async Task IPv6_of_one_interface_is_IPv6()
     {
