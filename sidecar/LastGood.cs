@@ -21,6 +21,8 @@ internal sealed class LastGood
     private readonly SidecarMetrics own;
     private readonly Log log;
     private readonly StateKeeper keeper;
+    private readonly StateLock one;
+    private bool isOthers;
     private KeptConfiguration? kept;
     private KeptSources? sources;
 
@@ -29,7 +31,12 @@ internal sealed class LastGood
     {
         (folder, this.time, this.own, this.log) = (new StateFolder(path, time), time, own, log);
         keeper = new StateKeeper(folder, Take, time, log);
-        Try(() => kept = folder.Read());
+        one = new StateLock(path);
+        Try(() =>
+        {
+            isOthers = !one.TryTake();
+            kept = isOthers ? throw new StateRefusedException("in_use", $"another sidecar, which runs, keeps its own in {path}: each needs a folder of its own, and this one keeps nothing there") : folder.Read();
+        });
         own.Observe("mesh_sidecar_kept_configuration_serving", "1 while the configuration kept on disk serves, and no control plane has said more.", grows: false, () => Serving is null ? 0 : 1);
         own.Observe("mesh_sidecar_kept_configuration_age_seconds", "How long ago a control plane stood behind the kept configuration that serves; 0 when none does.", grows: false, () => Age.TotalSeconds);
         own.Observe("mesh_sidecar_kept_configuration_writes_total", "Times that the configuration was kept.", grows: true, () => keeper.Written);
@@ -92,6 +99,7 @@ internal sealed class LastGood
 
     private KeptConfiguration? Take(bool changed)
     {
+        if (isOthers && (isOthers = !one.TryTake())) return null;
         if (sources is not { Ads.Status: var status } from || from.Identity.Id is not { } id) return null;
         // News of roots alone does not make the rest of a kept one any younger.
         if ((status.Confirms ? time.GetUtcNow() : status.ConfirmedAt ?? kept?.Confirmed.ToDateTimeOffset()) is not { } confirmed) return null;

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using System.Net.Sockets;
+using Mesh.Api.Identity;
 
 namespace Mesh.Sidecar.Capture;
 
@@ -10,13 +11,16 @@ internal static class ResolvConf
     /// <summary>Servers beyond which a file is not a resolv.conf that anybody wrote; libraries ask three.</summary>
     private const int MostServers = 16;
 
+    private const int MostBytes = 1 << 20;
+
     /// <summary>Reads the servers, and says what is odd about the file.</summary>
     public static (ImmutableArray<IPAddress> Servers, ImmutableArray<string> Complaints) Read(string file)
     {
         string[] lines;
         try
         {
-            lines = File.ReadAllLines(file);
+            // Neither waits at a pipe nor reads a device to its end.
+            lines = RegularFiles.ReadText(file, MostBytes).Split('\n');
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -34,7 +34,7 @@ public sealed class CapturedShop : IAsyncLifetime
         var mesh = await CapturedMesh.StartAsync();
         try
         {
-            var customer = mesh.AddAsync("customer", "customer");
+            var customer = mesh.AddAsync("customer", "customer", new() { KeepsState = true });
             var buyer = mesh.AddAsync("buyer", "buyer", new() { Backend = "iptables" });
             var carts = new[]
             {

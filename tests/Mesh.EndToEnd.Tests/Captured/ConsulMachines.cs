@@ -69,7 +69,7 @@ internal sealed class ConsulMachines : IAsyncDisposable
             var mesh = await CapturedMesh.StartAsync(network, new ControlPlaneShape { Consul = new Uri($"http://{consul.Address}:8500") });
             await mesh.ControlPlane.WriteRuleAsync("pods.yaml", Headless);
             var pods = await Task.WhenAll(PodAsync(mesh, "pod-1", "redirect"), PodAsync(mesh, "pod-2", "tproxy"));
-            var caller = await mesh.AddAsync("caller", "caller");
+            var caller = await mesh.AddAsync("caller", "caller", new CaptureShape { KeepsState = true });
             await CapturedMesh.KnowsAsync(caller, pods);
             foreach (var service in (string[])["legacy", "legacy-web"]) await CapturedMesh.KnowsAsync(caller, service);
             return new ConsulMachines(mesh, consul, agent) { Legacy = legacy, Caller = caller, Pods = pods };
@@ -93,7 +93,7 @@ internal sealed class ConsulMachines : IAsyncDisposable
 
     private static async Task<CapturedWorkload> PodAsync(CapturedMesh mesh, string name, string mode)
     {
-        var pod = await mesh.AddAsync(name, "pods", new CaptureShape { Mode = mode, Ports = ["8080:http:http", "2525::mail"] });
+        var pod = await mesh.AddAsync(name, "pods", new CaptureShape { Mode = mode, Ports = ["8080:http:http", "2525::mail"], KeepsState = true });
         await pod.Host.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), name, "8080");
         pod.Host.Own(new Greeting(pod.Host, 2525, name));
         return pod;

@@ -173,6 +173,27 @@ public class PlanTests
         Assert.Contains("DNS is not captured", Assert.Single(complaints), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task What_is_no_file_is_no_resolv_conf_and_holds_nobody_up()
+    {
+        using var folder = new TemporaryFolder();
+        await using var made = ChildProcess.Start("mkfifo", [folder["pipe"]]);
+        await made.WaitAsync(10);
+        using (var large = File.Create(folder["large"])) large.SetLength(2 << 20);
+        foreach (var file in (string[])[folder["pipe"], folder.Path, folder["large"]])
+        {
+            var (found, complaints) = await Task.Run(() => ResolvConf.Read(file)).WaitAsync(TimeSpan.FromSeconds(30));
+            Assert.Empty(found);
+            Assert.Contains("DNS is not captured", Assert.Single(complaints), StringComparison.Ordinal);
+        }
+
+        Assert.Contains("names no server", Assert.Single(ResolvConf.Read("/dev/zero").Complaints), StringComparison.Ordinal);
+        var noise = new byte[5000];
+        new Random(1).NextBytes(noise);
+        File.WriteAllBytes(folder["noise"], noise);
+        Assert.Contains("names no server", string.Join('\n', ResolvConf.Read(folder["noise"]).Complaints), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("", "/etc/resolv.conf")]
     [InlineData("--resolvers 10.0.0.2", null)]

@@ -21,6 +21,9 @@ internal sealed record CaptureShape
     /// <summary>More options of <c>capture install</c>.</summary>
     public string[] Rules { get; init; } = [];
 
+    /// <summary>True when the sidecar keeps its last good configuration for its next start.</summary>
+    public bool KeepsState { get; init; }
+
     /// <summary>True when others reach it by its IPv6 address.</summary>
     public bool IsV6 { get; init; }
 

@@ -18,7 +18,7 @@ internal sealed class CapturedWorkload : IAsyncDisposable
     private CapturedWorkload(NetworkHost host, string service, CaptureShape shape, string token, IEnumerable<string> arguments)
     {
         (Host, Service, this.shape, this.token) = (host, service, shape, token);
-        this.arguments = [.. arguments, "--service", service, "--capture", shape.Mode, "--identity-dir", folder["identity"], .. shape.Ports.SelectMany(p => (string[])["--port", p]), .. shape.More];
+        this.arguments = [.. arguments, "--service", service, "--capture", shape.Mode, "--identity-dir", folder["identity"], .. shape.KeepsState ? (string[])["--state-dir", folder["state"]] : [], .. shape.Ports.SelectMany(p => (string[])["--port", p]), .. shape.More];
         using var owning = System.Diagnostics.Process.Start("chown", ["-R", $"{SidecarUser}", folder.Path]);
         owning.WaitForExit();
         process = Launch();
