@@ -12,12 +12,12 @@ internal sealed record Attempt(Socket? Socket, string Failure, IPEndPoint Local)
     /// <summary>Tries a connection and says whether it arrived where it should.</summary>
     /// <param name="what">The connection, for the reader.</param>
     /// <param name="expected">Where it should arrive.</param>
-    /// <param name="connect">Tries it.</param>
+    /// <param name="connect">Tries it, after telling what it is given the port from which.</param>
     /// <param name="mustBeTaken">Arriving there is nothing special (TPROXY leaves the port as it is): that something takes it is the proof.</param>
-    public static Finding Judge(string what, IPEndPoint expected, Func<Witness?, Attempt> connect, bool mustBeTaken = false)
+    public static Finding Judge(string what, IPEndPoint expected, Func<Action<int>?, Attempt> connect, bool mustBeTaken = false)
     {
         using var witness = Witness.Watch(expected.AddressFamily, ProtocolType.Tcp);
-        var attempt = connect(witness);
+        var attempt = connect(witness is null ? null : witness.Await);
         using var socket = attempt.Socket;
         var arrived = witness?.ArrivedAt(attempt.Local.Port) ?? SocketTable.ArrivedAt(attempt.Local, expected.Port)?.Port;
         var isAnswered = socket is not null;

@@ -32,7 +32,7 @@ internal static class Backends
         if (works)
         {
             yield return new IptablesBackend();
-            isLegacy = ExternalCommand.Run("iptables", ["--version"]).Output.Contains("legacy", StringComparison.Ordinal);
+            isLegacy = new IptablesBackend().IsLegacy;
         }
 
         if ((!works || isLegacy) && IptablesBackend.WhyNot("-nft") is null) yield return new IptablesBackend("-nft");
@@ -50,7 +50,7 @@ internal static class Backends
         return null;
     }
 
-    /// <summary>Asking the program for them would make them.</summary>
-    private static bool HasLegacyTables() =>
+    /// <summary>Whether there are tables of legacy iptables; asking the program for them would make them.</summary>
+    public static bool HasLegacyTables() =>
         new[] { "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names" }.Any(f => File.Exists(f) && File.ReadAllText(f).Length > 0);
 }

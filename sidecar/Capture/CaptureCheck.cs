@@ -50,6 +50,7 @@ internal sealed class CaptureCheck(Installer installer)
         }
 
         if (!plan.Options.Ipv6 && CaptureSystem.HasIpv6) yield return Finding.Note("IPv6 is not captured, and this machine has it: what goes by IPv6 passes the sidecar by");
+        if (plan.Options.Ipv6 && !CaptureSystem.HasIpv6) yield return Finding.Note("IPv6 is switched off here; should it be switched on, it is refused until install has run again");
         if (!plan.Options.Dns || plan.Options.Resolvers is not { } resolvers || plan.Options.ResolvConf is not { } file) yield break;
         var (named, _) = ResolvConf.Read(file);
         var missed = named.Except(resolvers).ToList();

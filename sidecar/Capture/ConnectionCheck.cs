@@ -30,7 +30,7 @@ internal sealed class ConnectionCheck(CaptureOptions options)
             var to = range is { } network ? new IPEndPoint(Last(network), 80) : null;
             yield return to is null
                 ? Finding.Note($"{Name(family)}: there is no virtual range, so no address to try outbound capture with")
-                : Attempt.Judge($"outbound {Name(family)}: a connection to {to}", new IPEndPoint(Loopback(family), options.OutboundTo), witness => sender.As(() => Probe.Connect(to, witness)));
+                : Attempt.Judge($"outbound {Name(family)}: a connection to {to}", new IPEndPoint(Loopback(family), options.OutboundTo), tell => sender.As(() => Probe.Connect(to, tell)));
             if (!options.Dns) continue;
             foreach (var server in (options.Resolvers ?? []).Where(r => r.AddressFamily == family)) yield return queries.Ask(server);
         }
@@ -48,7 +48,8 @@ internal sealed class ConnectionCheck(CaptureOptions options)
         var listeners = options.Mode == CaptureMode.Tproxy ? Families().Select(f => Probe.Listen(new IPEndPoint(Any(f), options.InboundTo))).ToList() : [];
         try
         {
-            var findings = new OutsideCable(Families().Contains(AddressFamily.InterNetworkV6)).FromOutside((outside, address) => FromElsewhere(outside, new IPEndPoint(address, port)));
+            var findings = new OutsideCable(Families().Contains(AddressFamily.InterNetworkV6)).FromOutside((outside, address) =>
+                FromElsewhere(outside, new IPEndPoint(address, port), listeners.Find(l => l?.AddressFamily == address.AddressFamily)));
             return [.. findings, .. listeners.Any(l => l is not null) ? [Finding.Note($"nothing listens on {options.InboundTo} yet: inbound connections are refused until the sidecar does")] : Array.Empty<Finding>()];
         }
         finally
@@ -57,13 +58,19 @@ internal sealed class ConnectionCheck(CaptureOptions options)
         }
     }
 
-    private Finding FromElsewhere(Func<Func<Attempt>, Attempt> outside, IPEndPoint to)
+    private Finding FromElsewhere(Func<Func<Attempt>, Attempt> outside, IPEndPoint to, Socket? standIn)
     {
         var family = to.AddressFamily;
         var what = $"inbound {Name(family)}: a connection from elsewhere to port {to.Port}";
         if (options.Mode == CaptureMode.Tproxy && SocketTable.HasListener(to.Port, family)) return Finding.Note($"{what} is not tried: a program listens there itself, and it could be that one");
         var at = new IPEndPoint(to.Address, options.Mode == CaptureMode.Redirect ? options.InboundTo : to.Port);
-        return Attempt.Judge(what, at, witness => outside(() => Probe.Connect(to, witness)), options.Mode == CaptureMode.Tproxy);
+        return Attempt.Judge(what, at, tell => outside(() => Probe.Connect(to, from => { tell?.Invoke(from); Admit(standIn, from); })), options.Mode == CaptureMode.Tproxy);
+    }
+
+    /// <summary>The check's own connection and nobody else's: those of clients wait, and find the sidecar or nobody a second later.</summary>
+    private static void Admit(Socket? standIn, int from)
+    {
+        if (standIn is not null) SocketFilter.FromPort(from, hasHeader: false).Attach(standIn);
     }
 
     /// <summary>A captured port, if possible one at which no program listens; null when every captured one is excluded, too.</summary>
@@ -74,7 +81,7 @@ internal sealed class ConnectionCheck(CaptureOptions options)
         return captured.Where(p => !SocketTable.HasListener(p, AddressFamily.InterNetwork)).Concat(captured).Select(p => (int?)p).FirstOrDefault();
     }
 
-    private IEnumerable<AddressFamily> Families() => options.Ipv6 ? [AddressFamily.InterNetwork, AddressFamily.InterNetworkV6] : [AddressFamily.InterNetwork];
+    private IEnumerable<AddressFamily> Families() => options.Ipv6 && CaptureSystem.HasIpv6 ? [AddressFamily.InterNetwork, AddressFamily.InterNetworkV6] : [AddressFamily.InterNetwork];
 
     private static bool Named(CaptureOptions o, int port) =>
         o.SidecarPorts.Concat(o.ExcludeInboundPorts).Any(r => r.First <= port && port <= r.Last);

@@ -10,8 +10,18 @@ internal static class EarlierNat
 {
     private const int IptablesPriority = -100;
 
-    /// <summary>The chains, for a reader; none where nft cannot say.</summary>
-    public static IEnumerable<string> Chains(ICaptureBackend backend)
+    /// <summary>The chains, for a reader.</summary>
+    public static IEnumerable<string> Chains(ICaptureBackend backend) => OfNft(backend).Concat(OfLegacy(backend));
+
+    /// <summary>Two kinds of iptables have the same priority; whoever came first is first, and the kernel does not say who.</summary>
+    private static IEnumerable<string> OfLegacy(ICaptureBackend backend) =>
+        backend is IptablesBackend { IsLegacy: false } && Backends.HasLegacyTables() && IptablesBackend.WhyNot("-legacy") is null
+            ? ExternalCommand.Run("iptables-legacy-save", ["-t", "nat"]).Output.Split('\n')
+                .Where(l => l.StartsWith("-A OUTPUT", StringComparison.Ordinal) || l.StartsWith("-A PREROUTING", StringComparison.Ordinal))
+                .Select(l => $"iptables-legacy, \"{l.Trim()}\" (perhaps; --backend nft comes before)")
+            : [];
+
+    private static IEnumerable<string> OfNft(ICaptureBackend backend)
     {
         if (NftBackend.WhyNot() is not null) return [];
         var answer = ExternalCommand.Run("nft", ["-j", "list", "chains"]);

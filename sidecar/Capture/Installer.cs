@@ -74,10 +74,15 @@ internal sealed class Installer(Action<string> say, Action<string> warn)
     /// <summary>Options with everything that this machine has to say: its DNS servers, whether it has IPv6.</summary>
     public CaptureOptions Resolve(CaptureOptions options)
     {
-        if (options.Ipv6 && !CaptureSystem.HasIpv6)
+        if (options.Ipv6 && !CaptureSystem.KnowsIpv6)
         {
-            warn("this machine has no IPv6: IPv4 only is captured");
+            warn("this kernel has no IPv6: IPv4 only is captured");
             options = options with { Ipv6 = false };
+        }
+        else if (options.Ipv6 && !CaptureSystem.HasIpv6)
+        {
+            // The rules all the same: what comes to be used later would go past the sidecar.
+            warn("IPv6 is switched off here; should it be switched on, it is refused until install has run again");
         }
 
         if (!options.Dns || options.Resolvers is not null || options.ResolvConf is not { } file) return options;

@@ -11,6 +11,9 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
     /// <inheritdoc/>
     public string Name => $"iptables{variant}";
 
+    /// <summary>Whether its rules are those of the older kind, which are beside nftables, not in it.</summary>
+    public bool IsLegacy => ExternalCommand.Run($"iptables{variant}-save", ["--version"]).Output.Contains("legacy", StringComparison.Ordinal);
+
     /// <summary>Whether iptables is there and this kernel answers it; else why not.</summary>
     public static string? WhyNot(string variant = "")
     {
@@ -54,7 +57,7 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
     /// <inheritdoc/>
     public void Apply(CapturePlan plan)
     {
-        if (plan.Options.Ipv6 && !HasIp6tables()) throw new CaptureException($"{Program(AddressFamily.InterNetworkV6, "restore")} is not installed, and this machine has IPv6: --ipv6 off captures IPv4 alone");
+        if (plan.Options.Ipv6 && CaptureSystem.HasIpv6 && !HasIp6tables()) throw new CaptureException($"{Program(AddressFamily.InterNetworkV6, "restore")} is not installed, and this machine has IPv6: --ipv6 off captures IPv4 alone");
         var before = Read()?.Options;
         Set(AddressFamily.InterNetwork, plan);
         if (!Families().Contains(AddressFamily.InterNetworkV6)) return;

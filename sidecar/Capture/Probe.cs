@@ -12,12 +12,12 @@ internal static class Probe
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
-    /// <summary>Connects; from a port that is known also when nothing comes of it.</summary>
-    public static Attempt Connect(IPEndPoint to, Witness? witness)
+    /// <summary>Connects; from a port that is known also when nothing comes of it, and that <paramref name="tell"/> is told before.</summary>
+    public static Attempt Connect(IPEndPoint to, Action<int>? tell)
     {
         var socket = new Socket(to.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         var local = Bind(socket);
-        witness?.Await(local.Port);
+        tell?.Invoke(local.Port);
         try
         {
             using var limit = new CancellationTokenSource(Patience);
@@ -61,7 +61,7 @@ internal static class Probe
         }
     }
 
-    /// <summary>A transparent listener on a port, or null when some program has it already.</summary>
+    /// <summary>A transparent listener on a port, which takes nobody's connection before it is told whose; null when some program has that port already.</summary>
     public static Socket? Listen(IPEndPoint at)
     {
         var socket = new Socket(at.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
@@ -69,6 +69,7 @@ internal static class Probe
         {
             if (at.AddressFamily == AddressFamily.InterNetworkV6) socket.DualMode = false;
             Transparent(socket);
+            SocketFilter.Nothing.Attach(socket);
             socket.Bind(at);
             socket.Listen();
             return socket;

@@ -13,7 +13,7 @@ internal sealed class QueryCheck(int port, CapturedSender sender)
         var to = new IPEndPoint(server, 53);
         var udp = Datagram($"DNS: a query to {server}", to, at);
         if (udp.Grade == Grade.Broken) return udp;
-        var tcp = Attempt.Judge($"DNS: a query to {server} over TCP", at, seeing => sender.As(() => Probe.Connect(to, seeing)));
+        var tcp = Attempt.Judge($"DNS: a query to {server} over TCP", at, tell => sender.As(() => Probe.Connect(to, tell)));
         return tcp.Grade == Grade.Broken ? tcp : udp;
     }
 

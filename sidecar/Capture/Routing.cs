@@ -27,9 +27,9 @@ internal static class Routing
         }
     }
 
-    /// <summary>What of the plan is not there.</summary>
+    /// <summary>What of the plan is not there; of IPv6 only where it is in use, else there can be none.</summary>
     public static List<CaptureRoute> Missing(CapturePlan plan) =>
-        [.. plan.Routes.GroupBy(r => r.Network.BaseAddress.AddressFamily).SelectMany(g => { var there = Read(g.Key); return g.Where(w => !there.Any(w.IsSame)); })];
+        [.. plan.Routes.Where(r => CaptureSystem.HasIpv6 || r.Network.BaseAddress.AddressFamily == AddressFamily.InterNetwork).GroupBy(r => r.Network.BaseAddress.AddressFamily).SelectMany(g => { var there = Read(g.Key); return g.Where(w => !there.Any(w.IsSame)); })];
 
     /// <summary>Removes those of ours that are meant; returns them.</summary>
     public static List<CaptureRoute> Remove(Func<CaptureRoute, bool> isMeant)

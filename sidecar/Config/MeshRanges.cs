@@ -45,14 +45,17 @@ internal sealed record MeshRanges(ImmutableArray<MeshRange> Ranges, bool Registr
     public RangeKind KindOf(IPEndPoint endpoint) => KindOf(Destination.Of(endpoint));
 
     /// <summary>What the mesh says of an address; the port means nothing.</summary>
-    public RangeKind KindOf(Destination destination)
+    public RangeKind KindOf(Destination destination) => RangeOf(destination) is { } range ? range.Kind : Workloads.Contains(destination) ? RangeKind.Pod : RangeKind.None;
+
+    /// <summary>The range an address is in, the longest; null when it is in none.</summary>
+    public MeshRange? RangeOf(Destination destination)
     {
         foreach (var range in Ranges)
         {
-            if (range.Prefix.Holds(destination)) return range.Kind;
+            if (range.Prefix.Holds(destination)) return range;
         }
 
-        return Workloads.Contains(destination) ? RangeKind.Pod : RangeKind.None;
+        return null;
     }
 }
 

@@ -64,7 +64,7 @@ internal sealed record ResourceSet
     /// who runs already has more of that than of nothing.
     /// </summary>
     public string Lacks =>
-        RangesWanted && Ranges.IsEmpty ? "waiting for the mesh's own addresses (MeshRanges)"
+        RangesWanted && !Ranges.ContainsKey(TypeUrls.RangesName) ? "waiting for the mesh's own addresses (MeshRanges)"
         : NamesWanted && Names.IsEmpty ? "waiting for the names of the mesh (NameTable)"
         : "";
 

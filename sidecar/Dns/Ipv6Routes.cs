@@ -8,7 +8,8 @@ namespace Mesh.Sidecar.Dns;
 
 /// <summary>
 /// Whether this machine has a route to an IPv6 address: a program that gets an address it cannot reach loses time on it, or fails. The kernel is asked by
-/// connecting a datagram socket, which sends nothing, and its answer holds a few seconds for the network around. Thread safe; bounded.
+/// connecting a datagram socket, which sends nothing, and its answer holds a few seconds: for all of a range of virtual addresses, which has one route, else for
+/// the network around. Thread safe; bounded.
 /// </summary>
 internal sealed class Ipv6Routes(TimeProvider time)
 {
@@ -22,12 +23,13 @@ internal sealed class Ipv6Routes(TimeProvider time)
     /// <summary>True when packets to the address (16 bytes) go somewhere.</summary>
     public bool Lead(ReadOnlySpan<byte> address, MeshRanges? ranges)
     {
-        var network = BinaryPrimitives.ReadUInt64BigEndian(address);
+        var range = ranges?.RangeOf(Destination.Of(address, 0));
+        var isVirtual = range?.Kind == RangeKind.Virtual;
+        var network = isVirtual ? range!.Prefix.Address.High : BinaryPrimitives.ReadUInt64BigEndian(address);
         var now = time.GetTimestamp();
         if (known.TryGetValue(network, out var kept) && time.GetElapsedTime(kept.At, now) < Keep) return kept.Routed;
         if (known.Count >= MostKept) known.Clear();
-        var endpoint = new IPEndPoint(new IPAddress(address), 53);
-        var routed = Ask(endpoint, ranges?.KindOf(endpoint) == RangeKind.Virtual);
+        var routed = Ask(new IPEndPoint(new IPAddress(address), 53), isVirtual);
         known[network] = (routed, now);
         return routed;
     }

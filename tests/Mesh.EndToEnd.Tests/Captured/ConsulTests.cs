@@ -88,6 +88,10 @@ public sealed class ConsulTests
             Assert.Equal(machines.Pods.Select(p => p.Endpoint(8080)).Order(), known.RootElement.EnumerateArray().Select(e => e.GetProperty("Service")).Select(s => $"{s.GetProperty("Address")}:{s.GetProperty("Port")}").Order());
         });
 
+        // A program that asks Consul's own DNS, past resolv.conf, gets the same addresses; what it calls there is called as above.
+        var asked = await machines.Caller.Host.RunAsync("dig", "+short", $"@{machines.Consul.Address}", "-p", "8600", "pods.service.consul");
+        Assert.True(Lines(asked.Output).SequenceEqual(machines.Pods.Select(p => p.Address).Order()), asked.All);
+
         // Who is in no mesh finds them there and calls them as ever.
         var called = await machines.Legacy.CurlAsync($"http://{InUrl(machines.Pods[0].Address)}:8080/");
         Assert.StartsWith("pod-1 GET / ", called.Body, StringComparison.Ordinal);

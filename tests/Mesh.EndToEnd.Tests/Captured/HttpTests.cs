@@ -62,7 +62,7 @@ public sealed class HttpTests(ProtocolMachines machines)
         {
             var at = InUrl(outside);
             var asked = await network.Client.Host.CurlAsync("-x", $"http://{at}:3128", $"http://{at}:8080/?headers");
-            Assert.True(asked.Status == "200" && asked.Body.Contains("via: 1.1 foreign", StringComparison.Ordinal) && !asked.Body.Contains("x-request-id", StringComparison.Ordinal), asked.All);
+            Assert.True(asked.Status == "200" && asked.Body.Contains("via: 1.1 foreign", StringComparison.Ordinal) && !asked.Body.Contains("x-request-id", StringComparison.Ordinal), $"{outside}: {asked.All}\nthe proxy: {proxy.Output}");
             Assert.Contains($"GET http://{at}:8080/?headers HTTP/1.1", proxy.Output, StringComparison.Ordinal);
             var tunnelled = await network.Client.Host.CurlAsync("-p", "-x", $"http://{at}:3128", $"http://{at}:8080/deep");
             Assert.StartsWith("far GET /deep", tunnelled.Body, StringComparison.Ordinal);

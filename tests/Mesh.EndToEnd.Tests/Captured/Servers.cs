@@ -81,7 +81,7 @@ internal static class Servers
         Assert.True(made.Code == 0, made.All);
         await File.WriteAllTextAsync(folder["init"], "create user tester@'%' identified by 'secret';\ncreate database tester;\ngrant all on tester.* to tester@'%';\n");
         await host.ServeAsync("ready for connections", server, "--no-defaults", $"--datadir={folder["data"]}", $"--socket={folder["socket"]}", $"--pid-file={folder["pid"]}", $"--init-file={folder["init"]}",
-            "--port=3306", "--bind-address=*", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0");
+            "--port=3306", "--bind-address=*", "--skip-log-bin", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0");
     }
 
     /// <summary>Python's mail server on 25 and 587: whoever is not called nobody has a mailbox.</summary>

@@ -4,7 +4,7 @@ using static Mesh.EndToEnd.Tests.Captured.ProtocolNetwork;
 namespace Mesh.EndToEnd.Tests.Captured;
 
 /// <summary>
-/// Every way to be captured carries the same: HTTP, gRPC and a server that speaks first, by name, by either virtual address and by the instance's own, from a
+/// Every way to be captured carries the same: HTTP, gRPC and a server that speaks first, by name, by either virtual address and by the instance's own of both families, from a
 /// client captured by nft and one by iptables.
 /// </summary>
 public sealed class ShapeTests(Shapes shapes) : IClassFixture<Shapes>
@@ -24,8 +24,10 @@ public sealed class ShapeTests(Shapes shapes) : IClassFixture<Shapes>
     public Task A_server_that_speaks_first(string kind) => FromEachAsync(kind, async (client, server, address) =>
     {
         using var socket = await client.Host.ConnectAsync(address, 2525);
+        // Which of its addresses the connection came to: the one that was called, or for the service's the one it is known by.
+        var at = address == server.Host.Address || address == server.Host.Address6 ? address : server.Address;
         // Who TPROXY captures sees its clients: by the address they have in the family that they came by.
-        var seen = kind.StartsWith("tproxy", StringComparison.Ordinal) ? server.Address.Contains(':', StringComparison.Ordinal) ? client.Host.Address6 : client.Host.Address : server.Address;
+        var seen = kind.StartsWith("tproxy", StringComparison.Ordinal) ? at.Contains(':', StringComparison.Ordinal) ? client.Host.Address6 : client.Host.Address : at;
         Assert.Equal($"220 {server.Host.Name} hears {seen}\r\n", await Wire.ReadUntilAsync(socket, "\r\n"));
         await Wire.SendAsync(socket, "EHLO me\r\n");
         Assert.Equal("EHLO me\r\n", await Wire.ReadUntilAsync(socket, "\r\n"));
@@ -53,7 +55,7 @@ public sealed class ShapeTests(Shapes shapes) : IClassFixture<Shapes>
         foreach (var client in machines.Clients)
         {
             var (v4, v6) = await CapturedMesh.AddressesAsync(client, server.Service);
-            foreach (var address in (string[])[server.Service, v4, v6, server.Address])
+            foreach (var address in (string[])[server.Service, v4, v6, server.Host.Address, server.Host.Address6])
             {
                 try
                 {

@@ -1,3 +1,4 @@
+using Mesh.Tests;
 using static Mesh.Sidecar.Tests.Capture.CaptureNetwork;
 
 namespace Mesh.Sidecar.Tests.Capture;
@@ -179,22 +180,30 @@ public class CheckTests
         Assert.Contains("BROKEN DNS: a query to 127.0.0.53 arrives at port 53 instead of 127.0.0.1:15053", network.Capture("check").Said, StringComparison.Ordinal);
     }
 
-    [SkippableFact]
-    public async Task It_never_takes_a_connection_of_the_application()
+    [SkippableTheory]
+    [InlineData("redirect")]
+    [InlineData("tproxy")]
+    public async Task It_never_takes_a_connection_of_anybody(string mode)
     {
         await using var network = await StartAsync("nft");
-        network.Succeed(["install", .. Resolvers]);
-        await using var application = network.Workload.Start("/usr/bin/python3", "-c", """
+        network.Succeed(["install", "--mode", mode, .. Resolvers]);
+        await using var application = Calling(network.Workload, "240.0.0.9");
+        await using var client = Calling(network.Peer, Here);
+        foreach (var caller in (ChildProcess[])[application, client]) Assert.Equal("ready", await caller.NextLineAsync());
+        network.Succeed("check");
+        foreach (var caller in (ChildProcess[])[application, client])
+        {
+            await caller.TellAsync("enough");
+            Assert.Equal("[111]", await caller.NextLineAsync());
+        }
+
+        static ChildProcess Calling(NetworkNamespace from, string address) => from.Start("/usr/bin/python3", "-c", $"""
             import select, socket, sys
             print("ready", flush=True)
             results = set()
-            while not select.select([sys.stdin], [], [], 0)[0]:
-                with socket.socket() as s: results.add(s.connect_ex(("240.0.0.9", 80)))
+            while not select.select([sys.stdin], [], [], 0.001)[0]:
+                with socket.socket() as s: results.add(s.connect_ex(("{address}", 8085)))
             print(sorted(results), flush=True)
             """);
-        Assert.Equal("ready", await application.NextLineAsync());
-        network.Succeed("check");
-        await application.TellAsync("enough");
-        Assert.Equal("[111]", await application.NextLineAsync());
     }
 }

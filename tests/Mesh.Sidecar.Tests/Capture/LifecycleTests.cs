@@ -86,6 +86,24 @@ public class LifecycleTests
     }
 
     [SkippableTheory]
+    [InlineData("nft", false)]
+    [InlineData("iptables", true)]
+    public async Task Both_kinds_of_iptables_may_be_there(string backend, bool isDoubtful)
+    {
+        await using var network = await StartAsync(backend, "nft", "iptables-legacy");
+        await network.StartSidecarAsync();
+        var foreign = network.Workload.Try("*nat\n-A OUTPUT -p tcp --dport 81 -j REDIRECT --to-ports 8080\nCOMMIT\n", "iptables-legacy-restore");
+        Skip.If(foreign.ExitCode != 0, $"no legacy iptables in this kernel: {foreign.Error.Trim()}");
+        network.Succeed("install", "--backend", backend, "--resolvers", There);
+        Assert.StartsWith("out", network.Dial(There, 80), StringComparison.Ordinal);
+        if (!isDoubtful) Assert.StartsWith("out", network.Dial(There, 81), StringComparison.Ordinal);
+        Assert.Equal(isDoubtful, network.Succeed("check").Contains("iptables-legacy, \"-A OUTPUT -p tcp -m tcp --dport 81 -j REDIRECT --to-ports 8080\"", StringComparison.Ordinal));
+        network.Succeed("remove");
+        Assert.StartsWith("app", network.Dial(There, 81), StringComparison.Ordinal);
+        Assert.Contains("--dport 81", network.Workload.Must("iptables-legacy-save", "-t", "nat"), StringComparison.Ordinal);
+    }
+
+    [SkippableTheory]
     [InlineData("nft")]
     [InlineData("iptables")]
     public async Task What_cannot_be_set_leaves_everything_as_it_was(string backend)
@@ -216,6 +234,25 @@ public class LifecycleTests
     }
 
     [SkippableFact]
+    public async Task Killed_at_any_moment_it_can_be_done_again_and_removed()
+    {
+        await using var network = await StartAsync("nft", "iptables", "timeout");
+        Foreign(network);
+        var before = Everything(network);
+        string[][] commands = [["install", "--mode", "tproxy"], ["install", "--backend", "iptables"], ["install", "--exclude-outbound-ports", "22"], ["check"], ["remove"]];
+        for (var i = 0; i < 30; i++)
+        {
+            network.Workload.Try("", "timeout", ["-s", "KILL", $"0.{5 + 3 * i % 60:00}", SidecarProgram, "capture", .. commands[i % commands.Length]]);
+        }
+
+        network.Succeed("install", "--resolvers", There);
+        network.Succeed("check");
+        network.Succeed("remove");
+        Assert.Equal(before, Everything(network));
+        Assert.DoesNotContain("mc", network.Workload.Ip("-br link"), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
     public async Task What_others_call_like_ours_is_theirs()
     {
         await using var network = await StartAsync("nft", "iptables");
@@ -254,6 +291,26 @@ public class LifecycleTests
         network.Workload.Must("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0");
         Assert.DoesNotContain("MESH_", network.Workload.Must("ip6tables-save"), StringComparison.Ordinal);
         Assert.DoesNotContain("133", network.Workload.Ip("-6 rule"), StringComparison.Ordinal);
+    }
+
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public async Task IPv6_that_is_switched_on_later_is_no_way_past_the_sidecar(string backend)
+    {
+        await using var network = await StartAsync(backend, "sysctl");
+        string[] install = ["install", "--backend", backend, "--mode", "tproxy", "--resolvers", There];
+        network.Workload.Must("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1");
+        Assert.Contains("IPv6 is switched off here", network.Succeed(install), StringComparison.Ordinal);
+        Assert.Contains("nothing changed", network.Succeed(install), StringComparison.Ordinal);
+        Assert.DoesNotContain("IPv6:", network.Succeed("check"), StringComparison.Ordinal);
+        network.Workload.Must("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0");
+        network.Workload.Ip($"addr add {Here6}/64 dev e0 nodad");
+        Assert.Equal("ECONNREFUSED", network.Dial(There6, 80, "wait=2"));
+        Assert.Contains("BROKEN the route for virtual addresses fd6d:6573:6800::/48 is missing", network.Capture("check").Said, StringComparison.Ordinal);
+        network.Succeed(install);
+        network.Succeed("check");
+        network.Succeed("remove");
     }
 
     [SkippableFact]

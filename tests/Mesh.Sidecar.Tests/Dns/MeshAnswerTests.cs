@@ -116,6 +116,23 @@ public sealed class MeshAnswerTests
     }
 
     [Fact]
+    public void TheRouteOfAllVirtualAddressesIsLookedUpOnce()
+    {
+        // Virtual addresses are drawn at random: each is of another network of 64 bits.
+        var proto = new Mesh.Api.V1.NameTable { ClusterDomain = "cluster.local" };
+        for (var i = 0; i < 1000; i++) proto.Services.Add(Given.Service($"s{i}", "", true, $"fd6d:6573:6800:{i:x}::1"));
+        var snapshots = new Snapshots();
+        var range = new MeshRange(AddressPrefix.Of(System.Net.IPAddress.Parse("fd6d:6573:6800::"), 48)!.Value, RangeKind.Virtual);
+        snapshots.Publish(new Snapshot { Number = 1, Names = Given.Read(proto), Ranges = new MeshRanges([range], false, []) });
+        var (responder, answer) = (Given.Responder(snapshots), new byte[512]);
+        var queries = Enumerable.Range(0, 1000).Select(i => Messages.Query($"s{i}", Messages.Aaaa)).ToArray();
+        responder.Answer(queries[0], answer, false, Given.Client, out _);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        foreach (var query in queries) responder.Answer(query, answer, false, Given.Client, out _);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 50_000); // asked again after seconds, at most
+    }
+
+    [Fact]
     public void AnotherClassIsNotOurs() => Assert.Null(Given.Ask(Given.Responder(Given.With(Given.Shop)), Messages.Query("cart", kind: 3)));
 
     [Fact]

@@ -34,7 +34,8 @@ public sealed class RevocationTests
         var refused = await pair.Client.AskAsync(Get);
         Assert.InRange(refused!.Status, 502, 503);
         if (!byServer) Assert.Contains("is revoked", refused.Body, StringComparison.Ordinal);
-        Assert.InRange((byServer ? pair.Server : pair.Client).Sink.Own.HandshakeFailures.ValueOf(byServer ? "inbound" : "outbound", "revoked"), 1, 9);
+        // With TLS 1.3 the client has done its part of the handshake before the server has looked at its certificate, so it may hear of the end first.
+        await Eventually.TrueAsync(() => (byServer ? pair.Server : pair.Client).Sink.Own.HandshakeFailures.ValueOf(byServer ? "inbound" : "outbound", "revoked") is >= 1 and <= 9);
 
         // Taken back.
         (byServer ? pair.ServerSecurity : pair.ClientSecurity).Connections.Revoke([]);

@@ -146,7 +146,7 @@ public sealed class ChangeTests
         await using var origin = RecordingOrigin.Friendly();
         // The clock stands still: the second try that a timer would make never comes.
         var time = new ManualTimeProvider();
-        var bed = await Bed.StartAsync(a => Bed.Snap(Bed.HttpListener(a, Bed.Table(Bed.Cluster(origin.Address)))), time);
+        var bed = await Bed.StartAsync(a => Bed.Snap(Bed.HttpListener(a, Bed.Table(Bed.Cluster(origin.Address)))), time, port: FreePorts.One());
         try
         {
             var snapshot = bed.Snapshots.Current;

@@ -14,11 +14,11 @@ internal sealed class Bed : IAsyncDisposable
     private readonly BoundSockets sockets = new();
     private readonly DataPath path;
 
-    private Bed(DataPathSettings settings, TimeProvider time)
+    private Bed(DataPathSettings settings, TimeProvider time, int port)
     {
         Sink = TelemetrySink.Plain(time);
         path = new DataPath(Snapshots, sockets, settings, Sink, time, Log.To(Output, Level.Info, TimeProvider.System));
-        Port = sockets.Bind("test", new IPEndPoint(IPAddress.Loopback, 0));
+        Port = sockets.Bind("test", new IPEndPoint(IPAddress.Loopback, port));
     }
 
     /// <summary>What was logged.</summary>
@@ -37,10 +37,10 @@ internal sealed class Bed : IAsyncDisposable
     public static Task<Bed> HttpAsync(RouteTable routes, Direction direction = Direction.Outbound) =>
         StartAsync(address => Snap(HttpListener(address, routes, direction)));
 
-    /// <summary>A data path with any snapshot.</summary>
-    public static async Task<Bed> StartAsync(Func<IPEndPoint, Snapshot> snapshot, TimeProvider? time = null, DataPathSettings? settings = null)
+    /// <summary>A data path with any snapshot. A listener that closes and opens again needs a port that nobody gets meanwhile.</summary>
+    public static async Task<Bed> StartAsync(Func<IPEndPoint, Snapshot> snapshot, TimeProvider? time = null, DataPathSettings? settings = null, int port = 0)
     {
-        var bed = new Bed(settings ?? new DataPathSettings { Self = new PeerLabels("web-1", "default", "web", "v1"), Seed = 42 }, time ?? TimeProvider.System);
+        var bed = new Bed(settings ?? new DataPathSettings { Self = new PeerLabels("web-1", "default", "web", "v1"), Seed = 42 }, time ?? TimeProvider.System, port);
         bed.Snapshots.Publish(snapshot(bed.Port));
         await bed.path.StartAsync(CancellationToken.None);
         return bed;
