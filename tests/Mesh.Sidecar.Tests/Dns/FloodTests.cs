@@ -30,7 +30,7 @@ public sealed class FloodTests(ITestOutputHelper output)
                 if (i % 500 == 0) most = Math.Max(most, Sockets());
             }
 
-            await Eventually.TrueAsync(() => test.Server.Counters.InFlight == 0 && (queries == 10_000 || codes.Values.Sum() > queries * 9 / 10), () => $"{string.Join(' ', codes.Select(c => $"{c.Key}:{c.Value}"))}, {string.Join(' ', Enum.GetValues<DnsOutcome>().Select(o => $"{o}:{test.Server.Counters[o]}"))}, in flight {test.Server.Counters.InFlight}, asked {resolver.Seen.Count}");
+            await Eventually.TrueAsync(() => test.Server.Counters.InFlight == 0 && codes.Values.Sum() > (queries == 10_000 ? 1000 : queries * 9 / 10), () => $"{string.Join(' ', codes.Select(c => $"{c.Key}:{c.Value}"))}, {string.Join(' ', Enum.GetValues<DnsOutcome>().Select(o => $"{o}:{test.Server.Counters[o]}"))}, in flight {test.Server.Counters.InFlight}, asked {resolver.Seen.Count}");
             output.WriteLine($"{queries}: {string.Join(' ', codes.Select(c => $"{c.Key}:{c.Value}"))}, at most {most - before} sockets");
             client.Dispose();
             await hearing;
