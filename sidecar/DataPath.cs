@@ -63,7 +63,8 @@ internal sealed class DataPath : IAsyncDisposable
         sink.Own.Observe("mesh_sidecar_detection_verdicts", "Destinations of undeclared protocol whose servers are known to speak first.", grows: false, () => Verdicts.All.Count);
         sink.Own.Observe("mesh_sidecar_detection_verdicts_learned_total", "Destinations whose servers were heard to speak first and were not known to.", grows: true, () => Verdicts.Learned);
         sink.Own.Observe("mesh_sidecar_detection_verdicts_dropped_total", "Destinations whose servers were known to speak first and did not.", grows: true, () => Verdicts.Dropped);
-        Destinations = new DestinationVerdicts(settings.AskDestination, time);
+        var registered = new RegisteredAddresses();
+        Destinations = new DestinationVerdicts(settings.AskDestination, time) { Registered = registered };
         var dialer = new Dialer(snapshots, settings.Security, Own, time, random, sink.Own) { Foreign = Destinations };
         upstreams = new UpstreamConnections(time, dialer, sink.Own);
         var attempts = new Attempts(upstreams, time, random, sink.Own);
@@ -86,7 +87,7 @@ internal sealed class DataPath : IAsyncDisposable
             Tcp = tcp.ServeAsync,
             DialAhead = tcp.DialAheadAsync,
             Verdicts = Verdicts,
-            Peers = new MeshPeers(),
+            Peers = new MeshPeers(registered),
             Connect = connect.ServeAsync,
             Unknown = unknown.ServeAsync,
             Http = handOver.ServeAsync,

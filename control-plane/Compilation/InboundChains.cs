@@ -118,7 +118,12 @@ internal sealed class InboundChains
             AddMutual(ListenerParts.Http("mtls-http1", Http(CodecType.Http1, mutual: true), ListenerParts.Match(Tls, http1)), http1);
             AddMutual(ListenerParts.Http("mtls-http2", Http(CodecType.Http2, mutual: true), ListenerParts.Match(Tls, http2)), http2);
             if (PassesBytes) AddMutual(Bytes("mtls-tcp", any ? ListenerParts.Match(Tls) : ListenerParts.Match(Tls, TlsCompiler.TcpAlpn)), TlsCompiler.TcpAlpn);
-            else AddMutual(ListenerParts.Http("mtls-http", Http(CodecType.Auto, mutual: true), ListenerParts.Match(Tls)));
+            else
+            {
+                // Who does not know that it is HTTP or nothing here says by ALPN that he sends bytes: HTTP among them is judged, the rest is told what it is not.
+                AddMutual(ListenerParts.Http("mtls-http-bytes", Http(CodecType.Auto, mutual: true), ListenerParts.Match(Tls, TlsCompiler.TcpAlpn)), TlsCompiler.TcpAlpn);
+                AddMutual(ListenerParts.Http("mtls-http", Http(CodecType.Auto, mutual: true), ListenerParts.Match(Tls)));
+            }
         }
         else
         {

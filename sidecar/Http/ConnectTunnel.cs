@@ -146,14 +146,12 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
         return (dialled.Transport, new CallResult(dialled.Failure, dialled.Detail));
     }
 
-    private static async Task RefuseAsync(Socket client, RequestFacts request, CallResult result)
+    private Task RefuseAsync(Socket client, RequestFacts request, CallResult result)
     {
         var row = Failures.Of(result.Failure);
         var text = Refusal.Describe(request, result);
         var answer = string.Create(CultureInfo.InvariantCulture,
             $"HTTP/1.1 {row.Status} Refused\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {Encoding.UTF8.GetByteCount(text)}\r\nx-mesh-failure: {row.Flag}\r\nConnection: close\r\n\r\n{text}");
-        await client.SendAsync(Encoding.UTF8.GetBytes(answer), SocketFlags.None);
-        client.Shutdown(SocketShutdown.Send);
-        client.Dispose();
+        return PlainRefusal.SayAsync(client, answer, time);
     }
 }

@@ -5,7 +5,6 @@ using Mesh.Api.V1;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
-using MeshRanges = Mesh.Sidecar.Config.MeshRanges;
 
 namespace Mesh.Sidecar.Listening;
 
@@ -39,14 +38,19 @@ internal sealed class DestinationVerdicts(AskDestination? ask, TimeProvider time
     /// <summary>Answers that are kept.</summary>
     public int Count => kept.Count;
 
+    /// <summary>The addresses that are the mesh's own whatever its ranges are: those of endpoints.</summary>
+    public RegisteredAddresses Registered { get; init; } = new();
+
     /// <summary>The verdict on a destination; comes within two seconds.</summary>
-    public ValueTask<Verdict> OfAsync(MeshRanges? ranges, IPEndPoint destination)
+    public ValueTask<Verdict> OfAsync(Snapshot snapshot, IPEndPoint destination)
     {
+        var ranges = snapshot.Ranges;
         if (ranges is null) return new(Verdict.Refused("no_ranges", "the control plane has not said yet which addresses are the mesh's own"));
         // IPv4 written as IPv6 is the same place, and the control plane knows it by one name.
         destination = OriginalDestination.Unmapped(destination);
         var kind = ranges.KindOf(destination);
         if (kind == RangeKind.Virtual) return new(Verdict.Refused("no_service", $"no service has the virtual address {destination}"));
+        if (kind == RangeKind.None && ask is not null && !IPAddress.IsLoopback(destination.Address) && Registered.Has(snapshot, destination.Address)) kind = RangeKind.Pod;
         if (kind == RangeKind.None || ranges.ControlPlanePorts.Contains(destination.Port)) return new(Verdict.Pass);
         if (kept.TryGetValue(destination, out var known) && time.GetTimestamp() < known.Until) return new(known.Verdict);
         return new(asked.TryGetValue(destination, out var running) ? running : Ask(destination));

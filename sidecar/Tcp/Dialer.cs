@@ -83,7 +83,7 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
     {
         var snapshot = snapshots.Current;
         if (Foreign is null || dial.Direction == Direction.Inbound || (snapshot.Ranges is null && !CapturesOutbound(snapshot))) return null;
-        var verdict = await Foreign.OfAsync(snapshot.Ranges, to);
+        var verdict = await Foreign.OfAsync(snapshot, to);
         if (verdict.Refusal is { } refusal)
         {
             metrics.CaptureRefused.Add("outbound", refusal.Reason);

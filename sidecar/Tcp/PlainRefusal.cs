@@ -18,6 +18,12 @@ internal static class PlainRefusal
         var text = $"mesh: {detail}\nflag: {row.Flag} ({row.Detail})\nhint: {row.Hint}\n";
         var answer = string.Create(CultureInfo.InvariantCulture,
             $"HTTP/1.1 {row.Status} Refused\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {Encoding.UTF8.GetByteCount(text)}\r\nx-mesh-failure: {row.Flag}\r\nConnection: close\r\n\r\n{text}");
+        await SayAsync(client, answer, time);
+    }
+
+    /// <summary>Sends an answer and closes.</summary>
+    public static async Task SayAsync(Socket client, string answer, TimeProvider time)
+    {
         await client.SendAsync(Encoding.UTF8.GetBytes(answer), SocketFlags.None);
         client.Shutdown(SocketShutdown.Send);
         // What was sent and not read would turn the close into a reset, and the answer might be lost with it.

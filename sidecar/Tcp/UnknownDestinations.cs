@@ -61,7 +61,7 @@ internal sealed class UnknownDestinations(Snapshots snapshots, TcpProxy tcp, Dia
     /// <summary>1 is it known to be nobody's or somebody's, 2 does the policy let it out, 3 dial.</summary>
     private async Task<Reached> ReachAsync(TcpFacts facts, IPEndPoint original, TcpProxyConfig rest)
     {
-        var verdict = await verdicts.OfAsync(snapshots.Current.Ranges, original);
+        var verdict = await verdicts.OfAsync(snapshots.Current, original);
         if (verdict.Refusal is { } refusal) return new(null, Failure.UnknownDestination, refusal.Text, refusal.Reason);
         if (verdict.Meshed is { } meshed)
         {
@@ -98,9 +98,9 @@ internal sealed class UnknownDestinations(Snapshots snapshots, TcpProxy tcp, Dia
         snapshots.Current.Ranges is not { RegistryOnly: true } && rest.Clusters is [{ Cluster: { Kind: ClusterKind.Passthrough } passthrough }, ..] ? passthrough : null;
 
     private bool MayPassOn(IPEndPoint original, TcpProxyConfig rest) =>
-        PassthroughOf(rest) is not null && verdicts.OfAsync(snapshots.Current.Ranges, original) is { IsCompletedSuccessfully: true, Result: { Refusal: null, Meshed: null } };
+        PassthroughOf(rest) is not null && verdicts.OfAsync(snapshots.Current, original) is { IsCompletedSuccessfully: true, Result: { Refusal: null, Meshed: null } };
 
-    private async ValueTask<bool> IsMeshedAsync(IPEndPoint original) => (await verdicts.OfAsync(snapshots.Current.Ranges, original)).Meshed is not null;
+    private async ValueTask<bool> IsMeshedAsync(IPEndPoint original) => (await verdicts.OfAsync(snapshots.Current, original)).Meshed is not null;
 
     /// <summary>The hosts of the mesh: those the sidecar's own port answers for.</summary>
     private RouteTable? TableOf(ConnectionFacts captured)

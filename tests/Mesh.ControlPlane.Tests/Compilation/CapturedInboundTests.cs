@@ -13,7 +13,7 @@ public sealed class CapturedInboundTests
 {
     private const string Mutual = "mtls-tcp(tls istio istio-http/1.1 istio-h2)";
     private const string Bytes = Mutual + " tcp(raw_buffer) tls-opaque(tls)";
-    private const string MutualHttp = "mtls-http1(tls istio-http/1.1 http/1.1) mtls-http2(tls istio-h2 h2) mtls-http(tls)";
+    private const string MutualHttp = "mtls-http1(tls istio-http/1.1 http/1.1) mtls-http2(tls istio-h2 h2) mtls-http-bytes(tls istio) mtls-http(tls)";
 
     private static readonly NodeDescription Node = Compiled.Node("cart", "shop") with
     {

@@ -84,6 +84,13 @@ internal sealed record ProtocolNetwork(CapturedMesh Mesh, CapturedWorkload Clien
 {
     private readonly ConcurrentDictionary<string, Lazy<Task<CapturedWorkload>>> more = new(StringComparer.Ordinal);
 
+    private readonly Lazy<Task<(CapturedWorkload, PlayedPorts)>> transparent = new(async () =>
+    {
+        var made = await Mesh.AddAsync("shown", "shown", new CaptureShape { Mode = "tproxy", Ports = ["8080:http:web", "7001::raw-odd"] });
+        await made.Host.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "app", "8080");
+        return (made, made.Host.Own(new PlayedPorts(made.Host)));
+    });
+
     /// <summary>An address as URLs have it.</summary>
     public static string InUrl(string address) => address.Contains(':', StringComparison.Ordinal) ? $"[{address}]" : address;
 
@@ -94,6 +101,9 @@ internal sealed record ProtocolNetwork(CapturedMesh Mesh, CapturedWorkload Clien
         await start(made.Host);
         return made;
     })).Value;
+
+    /// <summary>A machine whose inbound traffic comes by TPROXY: a web application, and a port of undeclared protocol that the tests play.</summary>
+    public Task<(CapturedWorkload Workload, PlayedPorts Played)> TransparentAsync() => transparent.Value;
 
     /// <summary>What leads the client to a service: its name, its virtual addresses, its instance's own.</summary>
     public async Task<IReadOnlyList<string>> WaysAsync(string service)

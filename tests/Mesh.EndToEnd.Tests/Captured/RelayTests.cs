@@ -9,29 +9,37 @@ namespace Mesh.EndToEnd.Tests.Captured;
 public sealed class RelayTests(ProtocolMachines machines)
 {
     private static readonly int[] OwnPorts = [15000, 15001, 15006, 15020, 15021, 15053];
+    private static readonly string[] Cut = ["refused", "reset", "closed"];
 
     [SkippableFact]
-    public Task The_sidecars_ports_serve_nobody_from_outside() => machines.RunAsync(async network =>
+    public Task The_sidecars_ports_serve_nobody_from_outside() => OnBothAsync(async (network, target) =>
     {
-        foreach (var (who, address) in from who in new[] { network.Outside, network.Mesh.Control, network.Client.Host } from address in new[] { network.Web.Host.Address, network.Web.Host.Address6 } select (who, address))
+        var before = await RefusedAsync(target, "not_redirected");
+        foreach (var (who, address) in from who in new[] { network.Outside, network.Mesh.Control, network.Client.Host } from address in new[] { target.Host.Address, target.Host.Address6 } select (who, address))
         {
-            foreach (var port in OwnPorts) Assert.Equal("nothing", await AskAsync(who, address, port));
+            foreach (var port in OwnPorts) Assert.Contains(await AskAsync(who, address, port), Cut);
         }
+
+        // Who connects to the port that captures is cut there; the others listen on loopback alone.
+        Assert.InRange(await RefusedAsync(target, "not_redirected"), before + 4, before + 100);
     });
 
     [SkippableFact]
-    public Task The_sidecars_ports_serve_nobody_by_an_address_of_the_machine_itself() => machines.RunAsync(async network =>
+    public Task The_sidecars_ports_serve_nobody_by_an_address_of_the_machine_itself() => OnBothAsync(async (_, target) =>
     {
-        var host = network.Web.Host;
-        foreach (var (address, port) in from address in new[] { host.Address, host.Address6 } from port in OwnPorts select (address, port)) Assert.Equal("nothing", await AskAsync(host, address, port));
+        var host = target.Host;
+        foreach (var (address, port) in from address in new[] { host.Address, host.Address6 } from port in OwnPorts select (address, port)) Assert.Contains(await AskAsync(host, address, port), Cut);
         // What is captured comes here by the rules alone.
-        foreach (var address in (string[])["127.0.0.1", "::1"]) Assert.Equal("nothing", await AskAsync(host, address, 15006));
+        var before = await RefusedAsync(target, "not_redirected");
+        foreach (var address in (string[])["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"]) Assert.Contains(await AskAsync(host, address, 15006), Cut);
+        Assert.InRange(await RefusedAsync(target, "not_redirected"), before + 4, before + 100);
+        foreach (var address in (string[])["127.0.0.1", "0.0.0.0", "::1", "::"]) Assert.Contains(await AskAsync(host, address, 15001), (string[])["404", "400"]);
     });
 
     [SkippableFact]
-    public Task Nobody_is_led_to_the_admin_port_by_what_a_request_says() => machines.RunAsync(async network =>
+    public Task Nobody_is_led_to_the_admin_port_by_what_a_request_says() => OnBothAsync(async (network, workload) =>
     {
-        foreach (var (who, at) in from who in new[] { network.Outside, network.Client.Host } from at in new[] { network.Web.Host.Address, InUrl(network.Web.Host.Address6) } select (who, at))
+        foreach (var (who, at) in from who in new[] { network.Outside, network.Client.Host } from at in new[] { workload.Host.Address, InUrl(workload.Host.Address6) } select (who, at))
         {
             foreach (var target in (string[])["127.0.0.1:15000", "[::1]:15000", "localhost:15000", $"{at}:15000", $"{at}:15001", "169.254.169.254:80", "stranger:8080"])
             {
@@ -53,27 +61,51 @@ public sealed class RelayTests(ProtocolMachines machines)
     public Task The_proxy_port_leads_to_no_port_of_the_sidecar() => machines.RunAsync(async network =>
     {
         var host = network.Client.Host;
-        string[] targets = [.. from at in new[] { host.Address, InUrl(host.Address6), "127.0.0.1", "[::1]", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0" } from port in new[] { 15000, 15001, 15006, 15020 } select $"{at}:{port}"];
-        foreach (var target in targets)
+        string[] own = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "127.1", "2130706433"];
+        foreach (var at in (string[])[.. own, "localhost", "0x7f000001", "[::]", "127.0.0.2", host.Address, InUrl(host.Address6)])
         {
-            foreach (var flags in (string[][])[[], ["-p"]])
+            foreach (var port in OwnPorts)
             {
-                var answer = await host.CurlAsync([.. flags, "--max-time", "5", "-x", "http://127.0.0.1:15001", $"http://{target}/config_dump"]);
-                Assert.True(IsHarmless(answer), $"{target} {string.Join(' ', flags)}: {answer.All}");
+                foreach (var request in (string[])[$"GET http://{at}:{port}/config_dump HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", $"CONNECT {at}:{port} HTTP/1.1\r\nHost: x\r\n\r\nGET /config_dump HTTP/1.1\r\nHost: x\r\n\r\n"])
+                {
+                    using var socket = await host.ConnectAsync("127.0.0.1", 15001);
+                    await Wire.SendAsync(socket, request);
+                    try
+                    {
+                        Assert.Matches("^HTTP/1.1 [45]", await Wire.ReadToEndAsync(socket));
+                    }
+                    catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
+                    {
+                        // A tunnel to this machine's own address comes in like anybody's connection, and is cut there.
+                        Assert.Contains(host.Address6.Contains(at.Trim('[', ']'), StringComparison.Ordinal) ? host.Address6 : host.Address, request, StringComparison.Ordinal);
+                    }
+                }
             }
         }
+
+        // Said as what it is, and counted: each own address and port, both ways of asking.
+        var before = await RefusedAsync(network.Client, "own_port");
+        foreach (var at in own)
+        {
+            var plain = await host.CurlAsync("-x", "http://127.0.0.1:15001", $"http://{at}:15001/");
+            Assert.True(plain.Status == "508", $"{at}: {plain.All}");
+            var tunnel = await host.CurlAsync("-p", "-x", "http://127.0.0.1:15001", $"http://{at}:15006/");
+            Assert.True(tunnel.All.Contains("508", StringComparison.Ordinal), $"{at}: {tunnel.All}");
+        }
+
+        Assert.InRange(await RefusedAsync(network.Client, "own_port"), before + 2 * own.Length, before + 4 * own.Length);
     });
 
     [SkippableFact]
-    public Task A_machine_is_no_way_to_others() => machines.RunAsync(async network =>
+    public Task A_machine_is_no_way_to_others() => OnBothAsync(async (network, target) =>
     {
-        var (control, servers) = (network.Mesh.Control, network.Web.Host);
+        var (control, servers) = (network.Mesh.Control, target.Host);
         foreach (var (foreign, via) in ((string, string)[])[("10.99.0.1", servers.Address), (network.Outside.Address, servers.Address), ("fd99::1", servers.Address6)])
         {
             control.Namespace.Ip($"route replace {foreign} via {via}");
             try
             {
-                Assert.Equal("nothing", await AskAsync(control, foreign, 8080));
+                Assert.Contains(await AskAsync(control, foreign, 8080), (string[])[.. Cut, "silence"]);
             }
             finally
             {
@@ -83,32 +115,47 @@ public sealed class RelayTests(ProtocolMachines machines)
     });
 
     [SkippableFact]
-    public Task A_destination_that_comes_back_is_cut_and_counted() => machines.RunAsync(async network =>
+    public Task A_pods_address_is_that_pods_whatever_the_request_says() => machines.RunAsync(async network =>
     {
         var host = network.Client.Host;
-        var before = await network.Client.MetricsAsync();
-        Assert.Equal("nothing", await AskAsync(host, host.Address, 15001));
-        var answer = await host.CurlAsync("-x", "http://127.0.0.1:15001", $"http://{host.Address}:15001/");
-        Assert.True(answer.Status is "508" or "502" or "503" or "403", answer.All);
-        Assert.NotEqual(before, await network.Client.MetricsAsync());
+        // A port of it that nobody serves, with another service's name: nobody is asked in its place, though that name is a way there from elsewhere.
+        Assert.Contains(await AskAsync(host, network.Servers.Host.Address, 9999, "web:8080"), Cut);
+        Assert.StartsWith("app GET /config_dump", await AskAsync(host, network.Outside.Address, 9999, "web:8080"), StringComparison.Ordinal);
+        Assert.StartsWith("app GET /config_dump", await AskAsync(host, network.Web.Host.Address, 8080, "servers"), StringComparison.Ordinal);
     });
+
+    /// <summary>With inbound traffic by REDIRECT, and by TPROXY.</summary>
+    private Task OnBothAsync(Func<ProtocolNetwork, CapturedWorkload, Task> test) => machines.RunAsync(async network =>
+    {
+        await test(network, network.Web);
+        var (workload, _) = await network.TransparentAsync();
+        await CapturedMesh.KnowsAsync(network.Client, workload);
+        await test(network, workload);
+    });
+
+    private static Task<double> RefusedAsync(CapturedWorkload workload, string reason) => workload.MetricAsync("mesh_sidecar_capture_refused_total", $"reason=\"{reason}\"");
 
     private static bool IsHarmless(Ran answer) =>
         answer.Code != 0 || answer.Body.StartsWith("app GET ", StringComparison.Ordinal) || int.Parse(answer.Status, System.Globalization.CultureInfo.InvariantCulture) >= 400;
 
-    /// <summary>What a request to that place is answered: <c>nothing</c>, in whatever way, or the bytes.</summary>
-    private static async Task<string> AskAsync(NetworkHost from, string address, int port)
+    /// <summary>What a request to that place is answered: how it was cut, the status of a refusal, else the body.</summary>
+    private static async Task<string> AskAsync(NetworkHost from, string address, int port, string host = "x")
     {
         try
         {
             using var socket = await from.ConnectAsync(address, port, seconds: 1.5);
-            await Wire.SendAsync(socket, "GET /config_dump HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            await Wire.SendAsync(socket, $"GET /config_dump HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
             var answer = await Wire.ReadToEndAsync(socket);
-            return answer.Length == 0 || answer.StartsWith("HTTP/1.1 5", StringComparison.Ordinal) || answer.StartsWith("HTTP/1.1 4", StringComparison.Ordinal) ? "nothing" : answer;
+            if (answer.Length == 0) return "closed";
+            return answer[9] is '4' or '5' ? answer[9..12] : answer[(answer.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..];
         }
-        catch (Exception e) when (e is SocketException or OperationCanceledException)
+        catch (SocketException e)
         {
-            return "nothing";
+            return e.SocketErrorCode == SocketError.ConnectionRefused ? "refused" : "reset";
+        }
+        catch (OperationCanceledException)
+        {
+            return "silence";
         }
     }
 }

@@ -7,6 +7,7 @@ using Mesh.Api.Xds;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Config.Builders;
 using Mesh.Sidecar.Listening;
+using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Tests;
 using MeshRanges = Mesh.Sidecar.Config.MeshRanges;
 using Proto = Mesh.Api.V1.MeshRanges;
@@ -42,7 +43,7 @@ public sealed class DestinationVerdictTests
     [InlineData("10.1.2.3", 15012, null, 0)] // a control plane's
     public async Task InsideTheRangesItIsAsked(string address, int port, string? refused, int questions)
     {
-        var verdict = await Verdicts().OfAsync(Ranges, new IPEndPoint(IPAddress.Parse(address), port));
+        var verdict = await Verdicts().OfAsync(Snap(Ranges), new IPEndPoint(IPAddress.Parse(address), port));
         Assert.Equal(refused, verdict.Refusal?.Reason);
         Assert.Equal(questions, asked.Count);
         if (questions > 0) Assert.Equal((IPAddress.Parse(address), (uint)port), (new IPAddress(asked[0].Address.Span), asked[0].Port));
@@ -51,8 +52,8 @@ public sealed class DestinationVerdictTests
     [Fact]
     public async Task WithoutRangesNothingGoesOut()
     {
-        Assert.Equal("no_ranges", (await Verdicts().OfAsync(null, At("192.0.2.1"))).Refusal!.Reason);
-        Assert.Null((await Verdicts().OfAsync(MeshRanges.None, At("192.0.2.1"))).Refusal);
+        Assert.Equal("no_ranges", (await Verdicts().OfAsync(Snap(null), At("192.0.2.1"))).Refusal!.Reason);
+        Assert.Null((await Verdicts().OfAsync(Snap(MeshRanges.None), At("192.0.2.1"))).Refusal);
     }
 
     [Fact]
@@ -61,11 +62,11 @@ public sealed class DestinationVerdictTests
         var open = new TaskCompletionSource<DestinationAnswer>();
         answer = () => open.Task;
         var verdicts = Verdicts();
-        var waiting = Enumerable.Range(0, 1000).Select(_ => verdicts.OfAsync(Ranges, At("10.0.0.1")).AsTask()).ToList();
+        var waiting = Enumerable.Range(0, 1000).Select(_ => verdicts.OfAsync(Snap(Ranges), At("10.0.0.1")).AsTask()).ToList();
         open.SetResult(new DestinationAnswer { Verdict = Wire.NotMeshed });
         Assert.All(await Task.WhenAll(waiting), v => Assert.Null(v.Refusal));
         Assert.Single(asked);
-        Assert.True(verdicts.OfAsync(Ranges, At("10.0.0.1")).IsCompleted);
+        Assert.True(verdicts.OfAsync(Snap(Ranges), At("10.0.0.1")).IsCompleted);
         Assert.Single(asked);
     }
 
@@ -73,7 +74,7 @@ public sealed class DestinationVerdictTests
     public async Task NoAnswerInTwoSecondsIsARefusal()
     {
         answer = () => new TaskCompletionSource<DestinationAnswer>().Task;
-        var verdict = Verdicts().OfAsync(Ranges, At("10.0.0.1")).AsTask();
+        var verdict = Verdicts().OfAsync(Snap(Ranges), At("10.0.0.1")).AsTask();
         time.Advance(TimeSpan.FromSeconds(1.9));
         Assert.False(verdict.IsCompleted);
         time.Advance(TimeSpan.FromSeconds(0.2));
@@ -87,27 +88,27 @@ public sealed class DestinationVerdictTests
     public async Task AnAnswerThatSaysNothingIsNoPermission(Wire said)
     {
         answer = () => Task.FromResult(new DestinationAnswer { Verdict = said });
-        Assert.Equal("unanswered", (await Verdicts().OfAsync(Ranges, At("10.0.0.1"))).Refusal!.Reason);
+        Assert.Equal("unanswered", (await Verdicts().OfAsync(Snap(Ranges), At("10.0.0.1"))).Refusal!.Reason);
     }
 
     [Fact]
     public async Task AnswersAreKeptWhileTheControlPlaneIsAway()
     {
         var verdicts = Verdicts();
-        await verdicts.OfAsync(Ranges, At("10.0.0.1"));
+        await verdicts.OfAsync(Snap(Ranges), At("10.0.0.1"));
         answer = () => throw new GrpcException(new GrpcStatus(GrpcStatusCode.Unavailable, "away"));
         for (var hour = 0; hour < 24; hour++)
         {
             time.Advance(TimeSpan.FromHours(1));
-            Assert.Null((await verdicts.OfAsync(Ranges, At("10.0.0.1"))).Refusal);
+            Assert.Null((await verdicts.OfAsync(Snap(Ranges), At("10.0.0.1"))).Refusal);
         }
 
         Assert.Equal(25, asked.Count); // asked again each time, in vain
-        Assert.Equal("unanswered", (await verdicts.OfAsync(Ranges, At("10.0.0.2"))).Refusal!.Reason);
+        Assert.Equal("unanswered", (await verdicts.OfAsync(Snap(Ranges), At("10.0.0.2"))).Refusal!.Reason);
         // It comes back, and the address is a workload's now.
         answer = () => Task.FromResult(new DestinationAnswer { Verdict = Wire.Meshed, Identities = { "spiffe://cluster.local/ns/shop/sa/b", "spiffe://cluster.local/ns/shop/sa/a" }, Service = "web.shop.svc.cluster.local", Workload = "web-1", Namespace = "shop" });
         time.Advance(TimeSpan.FromMinutes(1));
-        var meshed = (await verdicts.OfAsync(Ranges, At("10.0.0.1"))).Meshed!;
+        var meshed = (await verdicts.OfAsync(Snap(Ranges), At("10.0.0.1"))).Meshed!;
         Assert.Equal(["spiffe://cluster.local/ns/shop/sa/a", "spiffe://cluster.local/ns/shop/sa/b"], meshed.Endpoints.Single().Tls!.Expected.Exact.ToArray());
         Assert.Equal(("web", "shop", 80), (meshed.Service.Name, meshed.Service.Namespace, meshed.Service.Port));
         Assert.Equal(At("10.0.0.1"), meshed.Endpoints.Single().Address);
@@ -119,11 +120,11 @@ public sealed class DestinationVerdictTests
         var before = Verdicts();
         var told = 0;
         before.Changed += () => told++;
-        await before.OfAsync(Ranges, At("10.0.0.1"));
+        await before.OfAsync(Snap(Ranges), At("10.0.0.1"));
         answer = () => Task.FromResult(new DestinationAnswer { Verdict = Wire.Meshed, Identities = { "spiffe://cluster.local/ns/shop/sa/web" } });
-        await before.OfAsync(Ranges, At("fd00::7"));
+        await before.OfAsync(Snap(Ranges), At("fd00::7"));
         answer = () => Task.FromResult(new DestinationAnswer { Verdict = Wire.Refused, Reason = "quarantined" });
-        await before.OfAsync(Ranges, At("10.0.0.3"));
+        await before.OfAsync(Snap(Ranges), At("10.0.0.3"));
         Assert.Equal(3, told);
         var kept = before.Answers.ToList();
         kept.Add(new KeptConfiguration.Types.Destination());
@@ -135,16 +136,16 @@ public sealed class DestinationVerdictTests
         Assert.Equal(3, after.Count);
         asked.Clear();
         answer = () => throw new GrpcException(new GrpcStatus(GrpcStatusCode.Unavailable, "away"));
-        Assert.Equal((null, null), Of(await after.OfAsync(Ranges, At("10.0.0.1"))));
-        Assert.NotNull((await after.OfAsync(Ranges, At("fd00::7"))).Meshed);
-        Assert.Equal("refused", (await after.OfAsync(Ranges, At("10.0.0.3"))).Refusal!.Reason);
-        Assert.Equal("unanswered", (await after.OfAsync(Ranges, At("10.0.0.9"))).Refusal!.Reason);
+        Assert.Equal((null, null), Of(await after.OfAsync(Snap(Ranges), At("10.0.0.1"))));
+        Assert.NotNull((await after.OfAsync(Snap(Ranges), At("fd00::7"))).Meshed);
+        Assert.Equal("refused", (await after.OfAsync(Snap(Ranges), At("10.0.0.3"))).Refusal!.Reason);
+        Assert.Equal("unanswered", (await after.OfAsync(Snap(Ranges), At("10.0.0.9"))).Refusal!.Reason);
         Assert.Equal(4, asked.Count);
 
         // The control plane is back, and knows better.
         answer = () => Task.FromResult(new DestinationAnswer { Verdict = Wire.Refused, Reason = "gone" });
         time.Advance(TimeSpan.FromMinutes(1));
-        Assert.Equal("refused", (await after.OfAsync(Ranges, At("10.0.0.1"))).Refusal!.Reason);
+        Assert.Equal("refused", (await after.OfAsync(Snap(Ranges), At("10.0.0.1"))).Refusal!.Reason);
 
         static (Cluster?, CaptureRefusal?) Of(Verdict verdict) => (verdict.Meshed, verdict.Refusal);
     }
@@ -153,7 +154,7 @@ public sealed class DestinationVerdictTests
     public async Task RefusalsAreTheControlPlanesWords()
     {
         answer = () => Task.FromResult(new DestinationAnswer { Verdict = Wire.Refused, Reason = "quarantined" });
-        var refusal = (await Verdicts().OfAsync(Ranges, At("10.0.0.1"))).Refusal!;
+        var refusal = (await Verdicts().OfAsync(Snap(Ranges), At("10.0.0.1"))).Refusal!;
         Assert.Equal("refused", refusal.Reason);
         Assert.Contains("quarantined", refusal.Text, StringComparison.Ordinal);
     }
@@ -162,7 +163,7 @@ public sealed class DestinationVerdictTests
     public async Task WhatIsKeptIsBounded()
     {
         var verdicts = Verdicts();
-        for (var i = 0; i < 25_000; i++) await verdicts.OfAsync(Ranges, At($"10.{i >> 16}.{(i >> 8) & 255}.{i & 255}"));
+        for (var i = 0; i < 25_000; i++) await verdicts.OfAsync(Snap(Ranges), At($"10.{i >> 16}.{(i >> 8) & 255}.{i & 255}"));
         Assert.InRange(verdicts.Count, 5_000, 10_000);
     }
 
@@ -192,9 +193,9 @@ public sealed class DestinationVerdictTests
     public async Task AWorkloadsAddressIsAskedWhereverItIs(string address, bool isAsked)
     {
         var ranges = Read(new Proto(), Part(7, ["192.0.2.7", "192.0.2.71"], ["2001:db8::7"]), Part(8, [], []));
-        await Verdicts().OfAsync(ranges, At(address));
+        await Verdicts().OfAsync(Snap(ranges), At(address));
         Assert.Equal(isAsked ? 1 : 0, asked.Count);
-        var peers = new MeshPeers();
+        var peers = new MeshPeers(new RegisteredAddresses());
         Assert.Equal(isAsked, peers.MayBe(IPAddress.Parse(address), new Snapshot { Ranges = ranges }));
     }
 
@@ -219,6 +220,22 @@ public sealed class DestinationVerdictTests
         Workloads4 = ByteString.CopyFrom([.. v4.SelectMany(address => IPAddress.Parse(address).GetAddressBytes())]),
         Workloads6 = ByteString.CopyFrom([.. v6.SelectMany(address => IPAddress.Parse(address).GetAddressBytes())]),
     };
+
+    /// <summary>A registered address is the mesh's own on any port, ranges or none.</summary>
+    [Fact]
+    public async Task AnEndpointsAddressIsAskedForToo()
+    {
+        var snapshot = new Snapshot { Number = 1, Listeners = [], Ranges = Ranges, Clusters = [Bed.Cluster(new IPEndPoint(IPAddress.Parse("192.0.2.7"), 8080), new IPEndPoint(IPAddress.Loopback, 8080))] };
+        answer = () => throw new GrpcException(new GrpcStatus(GrpcStatusCode.Unavailable, "away"));
+        Assert.Equal("unanswered", (await Verdicts().OfAsync(snapshot, At("192.0.2.7"))).Refusal!.Reason);
+        Assert.Equal("unanswered", (await Verdicts().OfAsync(snapshot, At("::ffff:192.0.2.7"))).Refusal!.Reason);
+        Assert.Null((await Verdicts().OfAsync(snapshot, At("192.0.2.8"))).Refusal);
+        Assert.Null((await Verdicts().OfAsync(snapshot, At("127.0.0.1"))).Refusal);
+        // Without a control plane to ask, a file is all there is to know.
+        Assert.Null((await new DestinationVerdicts(null, time).OfAsync(snapshot, At("192.0.2.7"))).Refusal);
+    }
+
+    private static Snapshot Snap(MeshRanges? ranges) => new() { Number = 1, Listeners = [], Ranges = ranges };
 
     private static MeshRanges Read(params Proto[] protos)
     {

@@ -86,7 +86,7 @@ public sealed class InstanceTests(ITestOutputHelper output)
         var other = Pinned(snapshot)!.Endpoints.Single();
         Assert.Equal(("[2001:db8::1]:80", "spiffe://cluster.local/ns/default/sa/b"), (other.Authority, Assert.Single(other.Tls!.Expected.Exact)));
         Assert.Equal(IPAddress.Parse("2001:db8::1").GetAddressBytes(), snapshot.Clusters.Single(c => c.Name == "web").Addresses.V6);
-        Assert.True(new Mesh.Sidecar.Listening.MeshPeers().MayBe(IPAddress.Parse("2001:db8::1"), snapshot));
+        Assert.True(new Mesh.Sidecar.Listening.MeshPeers(new Mesh.Sidecar.Listening.RegisteredAddresses()).MayBe(IPAddress.Parse("2001:db8::1"), snapshot));
         // Without the address it is not there.
         Assert.Null(Link(linker, cluster, With("")).Instances.Find(At));
         Cluster? Pinned(Snapshot of) => of.Instances.Find(At)?.Chains.Chains[0].Http!.Routes.Hosts[0].Routes[0].Clusters[0].Cluster;

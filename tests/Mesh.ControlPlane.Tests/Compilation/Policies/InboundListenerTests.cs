@@ -18,7 +18,7 @@ public sealed class InboundListenerTests
     private const string OtherPort = "action: DENY, rules: [{to: [{operation: {paths: [/admin], ports: [\"9999\"]}}]}]";
     private const string Mutual = "mtls-http1(tls istio-http/1.1) mtls-http2(tls istio-h2)";
     private const string AnyMutual = "mtls-http1(tls istio-http/1.1 http/1.1) mtls-http2(tls istio-h2 h2)";
-    private const string AnyMutualHttp = AnyMutual + " mtls-http(tls)";
+    private const string AnyMutualHttp = AnyMutual + " mtls-http-bytes(tls istio) mtls-http(tls)";
 
     public static TheoryData<AppProtocol, string, bool, string, string> Chains() => new()
     {
