@@ -27,17 +27,20 @@ internal static class SocketTable
     public static bool HasListener(int port, AddressFamily family) =>
         Rows().Any(r => r.State == Listening && r.Local.Port == port && (r.Local.AddressFamily == family || r.Local.Address.Equals(IPAddress.IPv6Any)));
 
+    /// <summary>The user whose program listens on a port; null when nobody does.</summary>
+    public static uint? ListenerOwner(int port) => Rows().Where(r => r.State == Listening && r.Local.Port == port).Select(r => (uint?)r.Owner).FirstOrDefault();
+
     private static bool Same(IPAddress one, IPAddress other) => Plain(one).Equals(Plain(other));
 
     private static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : new IPAddress(address.GetAddressBytes());
 
-    private static IEnumerable<(IPEndPoint Local, IPEndPoint Remote, int State)> Rows() =>
+    private static IEnumerable<(IPEndPoint Local, IPEndPoint Remote, int State, uint Owner)> Rows() =>
         from file in new[] { "/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6" }
         where File.Exists(file)
         from line in File.ReadLines(file).Skip(1)
         let words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries)
-        where words.Length > 3
-        select (EndPoint(words[1]), EndPoint(words[2]), int.Parse(words[3], NumberStyles.HexNumber, CultureInfo.InvariantCulture));
+        where words.Length > 7
+        select (EndPoint(words[1]), EndPoint(words[2]), int.Parse(words[3], NumberStyles.HexNumber, CultureInfo.InvariantCulture), uint.Parse(words[7], CultureInfo.InvariantCulture));
 
     /// <summary>"0100007F:1F90": words of 32 bits, each as it lies in memory.</summary>
     private static IPEndPoint EndPoint(string text)

@@ -172,6 +172,32 @@ public class CheckTests
     }
 
     [SkippableFact]
+    public async Task Rules_of_the_other_program_beside_ours_are_found()
+    {
+        await using var network = await StartAsync("nft", "iptables");
+        network.Succeed(["install", .. Resolvers]);
+        // As an installation leaves them that was killed after it had set its rules, and before it removed these.
+        Assert.Equal(0, network.Workload.Try(network.Succeed("show", "--format", "iptables").Split("# ip6tables")[0], "iptables-restore", "--noflush").ExitCode);
+        var (code, said) = network.Capture("check");
+        Assert.Equal(1, code);
+        Assert.Contains("BROKEN rules of iptables are there, too", said, StringComparison.Ordinal);
+        network.Succeed(["install", .. Resolvers]);
+        network.Succeed("check");
+    }
+
+    [SkippableFact]
+    public async Task A_sidecar_of_another_user_is_said()
+    {
+        await using var network = await StartAsync("nft");
+        network.Succeed(["install", .. Resolvers]);
+        Assert.DoesNotContain("is of user", network.Succeed("check"), StringComparison.Ordinal);
+        await network.StartSidecarAsync();
+        Assert.Contains("note   what listens on 15001 is of user 0, and the rules leave user 1337 alone", network.Succeed("check"), StringComparison.Ordinal);
+        network.Succeed(["install", "--proxy-uid", "0", .. Resolvers]);
+        Assert.DoesNotContain("is of user", network.Succeed("check"), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
     public async Task Every_server_is_asked()
     {
         await using var network = await StartAsync("nft");
