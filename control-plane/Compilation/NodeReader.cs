@@ -12,6 +12,8 @@ namespace Mesh.ControlPlane.Compilation;
 internal sealed class NodeReader
 {
     private const int LongestList = 1024;
+    private const int LongestId = 1024;
+    private const int LargestNode = 512 * 1024;
     private string error = "";
     private NodeCapture? captured;
 
@@ -27,6 +29,9 @@ internal sealed class NodeReader
 
     private NodeDescription Read(Node node)
     {
+        // It is kept as long as its stream, and there are many.
+        if (node.CalculateSize() is var size and > LargestNode) error = $"node is of {size} bytes, and {LargestNode} are taken: metadata is for what the mesh has to know";
+        else if (node.Id.Length > LongestId) error = $"node.id has {node.Id.Length} characters, and {LongestId} are taken";
         if (node.Id.Length == 0) error = "node.id is empty: set it to sidecar~ADDRESS~WORKLOAD~NAMESPACE";
         var mesh = new Struct();
         if (node.Metadata is { } metadata && metadata.Fields.TryGetValue("mesh", out var value))

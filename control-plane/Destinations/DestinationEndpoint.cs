@@ -32,7 +32,8 @@ internal sealed class DestinationEndpoint(WorldStore store, CapturedNodes captur
     private readonly FairLimit limit = new(perSecond: 5000, Burst, Rate, time);
     private readonly Meter meter = new("Mesh.ControlPlane");
     private Counter<long>? answers;
-    private volatile DestinationIndex? last;
+    private readonly Lock indexing = new();
+    private (World? World, Lazy<DestinationIndex> Index) last = (null, new(() => new DestinationIndex(World.Empty)));
 
     /// <summary>Adds the method to an application.</summary>
     public void Map(IEndpointRouteBuilder endpoints)
@@ -77,9 +78,16 @@ internal sealed class DestinationEndpoint(WorldStore store, CapturedNodes captur
 
     private DestinationIndex Index()
     {
-        var world = store.Current;
-        if (last is { } known && ReferenceEquals(known.World, world)) return known;
-        return last = new DestinationIndex(world);
+        Lazy<DestinationIndex> index;
+        lock (indexing)
+        {
+            var world = store.Current;
+            if (!ReferenceEquals(last.World, world)) last = (world, new Lazy<DestinationIndex>(() => new DestinationIndex(world)));
+            index = last.Index;
+        }
+
+        // Made once, however many ask at the same moment.
+        return index.Value;
     }
 
     private GrpcException Refuse(string reason, GrpcStatusCode code, string text)

@@ -191,10 +191,12 @@ internal sealed class AddressKeeper : IDisposable
     private PlanTerms PlanTermsOf()
     {
         completeSince = !terms.IsComplete() ? null : completeSince ?? time.GetTimestamp();
+        // Asked once a turn, and only when something is over: it looks at the configuration of every node.
+        var somebodyLags = new Lazy<bool>(() => !terms.EverybodyKnows());
         return new PlanTerms(terms.Ranges, time.GetUtcNow())
         {
             MayDrop = completeSince is { } since && time.GetElapsedTime(since) >= CompleteFor,
-            SomebodyLags = () => !terms.EverybodyKnows(),
+            SomebodyLags = () => somebodyLags.Value,
             MayReplace = lastReplaced == long.MinValue || time.GetElapsedTime(lastReplaced) >= LookEvery,
         };
     }

@@ -15,6 +15,9 @@ internal sealed class CapturedNodes(TimeSpan grace, TimeProvider time)
     /// <summary>Nodes that went are forgotten early beyond this many: an address nobody registered is not worth memory without bound.</summary>
     public const int MostGone = 20_000;
 
+    /// <summary>Nodes at one address that are told apart; who comes after them is of the mesh there by those.</summary>
+    public const int MostAtAddress = 256;
+
     private readonly Lock gate = new();
     private readonly Dictionary<IPAddress, ImmutableArray<Entry>> entries = [];
     private readonly Queue<(IPAddress Address, Entry Entry, long At)> gone = [];
@@ -27,7 +30,8 @@ internal sealed class CapturedNodes(TimeSpan grace, TimeProvider time)
             Forget();
             // The same node again is there, not gone.
             var others = At(node.Address).Where(entry => entry.Stream is not null || entry.Node.Identity != node.Identity || entry.Node.Workload != node.Workload);
-            entries[node.Address] = [.. others, new Entry(stream, node)];
+            ImmutableArray<Entry> all = [.. others, new Entry(stream, node)];
+            entries[node.Address] = all.Length <= MostAtAddress ? all : Fewer(all);
         }
     }
 
@@ -53,6 +57,11 @@ internal sealed class CapturedNodes(TimeSpan grace, TimeProvider time)
             return [.. At(address).Select(entry => entry.Node)];
         }
     }
+
+    // Who went goes first; then one of those that prove the same as another. All others stay: none of them is forgotten for plaintext to go there.
+    private static ImmutableArray<Entry> Fewer(ImmutableArray<Entry> all) =>
+        all.FirstOrDefault(entry => entry.Stream is null) is { } gone ? all.Remove(gone)
+            : all.Take(all.Length - 1).Any(entry => entry.Node.Identity == all[^1].Node.Identity) ? all.RemoveAt(all.Length - 1) : all;
 
     private ImmutableArray<Entry> At(IPAddress address) => entries.GetValueOrDefault(address, []);
 

@@ -18,6 +18,9 @@ internal sealed class AdsServer : IDisposable
     /// <summary>More streams than this are refused.</summary>
     private const int MostStreams = 20_000;
 
+    /// <summary>Of a node id that is no good.</summary>
+    private const int LongestShown = 200;
+
     private static readonly TimeSpan FirstRequestWithin = TimeSpan.FromSeconds(10);
 
     private static readonly GrpcMethod<DiscoveryRequest, DiscoveryResponse> Stream =
@@ -64,6 +67,7 @@ internal sealed class AdsServer : IDisposable
         using var end = CancellationTokenSource.CreateLinkedTokenSource(context.Cancellation, stopping.Token);
         var first = await FirstAsync(requests, end.Token);
         var node = await AdmitAsync(Describe(first), context, end.Token);
+        if (!nodes.HasRoomFor(node)) throw new GrpcException(GrpcStatusCode.ResourceExhausted, $"captured traffic is taken at {ConnectedNodes.MostOutbounds} different addresses in this mesh, each of which is a listener to keep; more are not taken: use the usual ports");
         using var stream = new AdsStream(node, $"{Interlocked.Increment(ref streams):x}", services) { AdmittedAt = nodes.World.Version, Holder = HolderOf(context), SeenAt = context.Http.Connection.RemoteIpAddress };
         var log = services.Log;
         log.Info("a node connected", ("node", node.Id), ("client", node.UserAgent));
@@ -163,7 +167,7 @@ internal sealed class AdsServer : IDisposable
 
     private GrpcException Refused(string error, string node)
     {
-        services.Log.Warn("a node is refused", ("node", node), ("error", error));
+        services.Log.Warn("a node is refused", ("node", node.Length > LongestShown ? node[..LongestShown] : node), ("error", error));
         return new GrpcException(GrpcStatusCode.InvalidArgument, error);
     }
 

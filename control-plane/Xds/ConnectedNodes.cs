@@ -13,7 +13,13 @@ namespace Mesh.ControlPlane.Xds;
 /// </summary>
 internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed, CapturedNodes captured)
 {
+    /// <summary>
+    /// Different addresses at which nodes take captured outbound traffic: for each there is a listener of the size of the mesh. All but a few workloads have the usual ones.
+    /// </summary>
+    public const int MostOutbounds = 128;
+
     private readonly ConcurrentDictionary<AdsStream, bool> streams = new();
+    private readonly Dictionary<HostPort, int> outbounds = [];
     private readonly Lock interestGate = new();
     private readonly Lock beliefGate = new();
 
@@ -32,6 +38,12 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed, Captured
         foreach (var (stream, _) in streams) stream.Wake();
     }
 
+    /// <summary>False when the listener of a node would be one too many.</summary>
+    public bool HasRoomFor(NodeDescription node)
+    {
+        lock (beliefGate) return node.Capture is not { } capture || outbounds.Count + capture.Outbound.Count(address => !outbounds.ContainsKey(address)) <= MostOutbounds;
+    }
+
     /// <summary>A node has connected. Null, or why the address at which it says that its traffic is captured is not believed to be its own.</summary>
     public string? Add(AdsStream stream)
     {
@@ -45,7 +57,12 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed, Captured
     {
         lock (beliefGate)
         {
-            streams.TryRemove(stream, out _);
+            if (streams.TryRemove(stream, out _))
+            {
+                foreach (var outbound in stream.Node.Capture?.Outbound ?? [])
+                    if (--outbounds[outbound] == 0) outbounds.Remove(outbound);
+            }
+
             if (stream.Node.Captured is { } address) captured.Remove(stream, address);
         }
 
@@ -68,6 +85,7 @@ internal sealed class ConnectedNodes(WorldStore store, ConfigFeed feed, Captured
         lock (beliefGate)
         {
             if (!isNew && !streams.ContainsKey(stream)) return null;
+            foreach (var address in isNew ? stream.Node.Capture?.Outbound ?? [] : []) outbounds[address] = outbounds.GetValueOrDefault(address) + 1;
             var (node, claims) = (stream.Node, stream.Node is { Identity: not null, Captured: not null });
             streams[stream] = !claims || OwnAddress.Is(node.Captured!, stream.SeenAt, node.Identity!, store.Current.Authority);
             if (!claims) return null;

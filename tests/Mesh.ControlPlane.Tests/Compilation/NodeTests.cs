@@ -116,6 +116,19 @@ public sealed class NodeTests
         Assert.StartsWith("node.id is empty", error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void What_is_kept_of_a_node_is_bounded()
+    {
+        var large = Node("{}");
+        large.Metadata.Fields["more"] = Value.ForString(new string('x', 600_000));
+        Assert.False(NodeDescription.TryParse(large, out _, out var error));
+        Assert.StartsWith("node is of 600", error, StringComparison.Ordinal);
+        var named = Node("{}");
+        named.Id = new string('x', 2000);
+        Assert.False(NodeDescription.TryParse(named, out _, out error));
+        Assert.Equal("node.id has 2000 characters, and 1024 are taken", error);
+    }
+
     private static Node Node(string mesh) => new()
     {
         Id = "sidecar~127.0.0.1~web-1~default",

@@ -134,6 +134,45 @@ public sealed class ConnectedDestinationTests
         Assert.Equal(Verdict.NotMeshed, (await AskAsync(server, "10.0.0.9")).Verdict);
     }
 
+    [Fact]
+    public async Task Not_every_node_gets_a_listener_of_its_own_size_of_the_mesh()
+    {
+        await using var server = await AdsTestServer.StartAsync();
+        var nodes = new List<AdsClient>();
+        for (var i = 0; i <= ConnectedNodes.MostOutbounds; i++)
+        {
+            var node = new AdsClient(server.Channel, node: Node(Capture.Replace("15001", $"{16000 + i}", StringComparison.Ordinal), $"127.0.1.{i}"), identity: "default/web");
+            nodes.Add(node);
+            await node.AskAsync(ResourceKind.Listeners);
+            if (i < ConnectedNodes.MostOutbounds) await node.ReadAsync(ResourceKind.Listeners);
+        }
+
+        Assert.Contains("captured traffic is taken at 128 different addresses", (await nodes[^1].EndAsync()).Message, StringComparison.Ordinal);
+        // One of those that are there is no further one; and there is room again when one goes.
+        await using var same = new AdsClient(server.Channel, node: Node(Capture.Replace("15001", "16000", StringComparison.Ordinal), "127.0.2.1"), identity: "default/web");
+        await same.AskAsync(ResourceKind.Listeners);
+        await same.ReadAsync(ResourceKind.Listeners);
+        await nodes[5].DisposeAsync();
+        nodes.RemoveAt(5);
+        await Eventually.TrueAsync(() => server.Nodes.Count == ConnectedNodes.MostOutbounds);
+        await using var another = new AdsClient(server.Channel, node: Node(Capture.Replace("15001", "17000", StringComparison.Ordinal), "127.0.2.2"), identity: "default/web");
+        await another.AskAsync(ResourceKind.Listeners);
+        await another.ReadAsync(ResourceKind.Listeners);
+        foreach (var node in nodes) await node.DisposeAsync();
+    }
+
+    [Fact]
+    public void Many_at_one_address_cost_no_memory_without_bound_and_none_that_proves_something_else_is_forgotten()
+    {
+        var captured = new CapturedNodes(TimeSpan.FromSeconds(10), new ManualTimeProvider());
+        var address = IPAddress.Parse("10.0.0.1");
+        CapturedNode Of(int workload, string identity) => new(address, identity, $"w-{workload}", new WorkloadTraits("default", "web", System.Collections.Immutable.ImmutableSortedDictionary<string, string>.Empty));
+        for (var i = 0; i < 5000; i++) captured.Add(new object(), Of(i, "one"));
+        captured.Add(new object(), Of(5000, "two"));
+        Assert.InRange(captured.Nodes(address).Count, CapturedNodes.MostAtAddress, CapturedNodes.MostAtAddress + 1);
+        Assert.Equal(["one", "two"], captured.Nodes(address).Select(node => node.Identity).Distinct());
+    }
+
     private static Task<DestinationAnswer> AskAsync(AdsTestServer server, string address = "127.0.0.9") => server.Channel.UnaryAsync(
         DestinationMethods.Lookup, new DestinationQuery { Address = ByteString.CopyFrom(IPAddress.Parse(address).GetAddressBytes()), Port = 5432 }, TestCaller.As("default/caller"), default);
 

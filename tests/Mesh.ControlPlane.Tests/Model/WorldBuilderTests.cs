@@ -44,6 +44,17 @@ public sealed class WorldBuilderTests
         Assert.Equal(expected, string.Join(' ', service.Ports.Select(port => $"{port.Port}:{port.Name}:{port.Protocol}={port.Endpoints.Length}")) + (service.AnyPort ? " any" : ""));
     }
 
+    [Fact]
+    public void An_address_that_one_is_called_by_is_not_anothers_too()
+    {
+        var old = Given.Workload("a-was-there", "web", "80:http") with { Address = "10.0.0.1", MoreAddresses = ["10.0.0.2", "2001:db8::1"] };
+        var now = Given.Workload("b-is-there", "db", "80:http") with { Address = "10.0.0.2" };
+        var world = Given.World([old, now]);
+        Assert.Equal("2001:db8::1", Assert.Single(world.Instances["a-was-there"].MoreAddresses));
+        Assert.Same(world.Instances["a-was-there"], Given.World([old, now], previous: world).Instances["a-was-there"]);
+        Assert.Equal(2, Given.World([old], previous: world).Instances["a-was-there"].MoreAddresses.Length);
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

@@ -1,4 +1,5 @@
 using Envoy.Config.Core.V3;
+using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Mesh.Api.V1;
 using Mesh.Api.Xds;
@@ -23,6 +24,27 @@ public sealed class KeptResourcesTests
         var twice = KeptResources.Restore(again, AdsClient.Wanted(captures: false, resolves: false));
         Assert.Equal(set.Versions, twice.Versions);
         Assert.Equal(set.Revoked.Single().Value.Value.Identities.ToArray(), twice.Revoked.Single().Value.Value.Identities.ToArray());
+    }
+
+    [Fact]
+    public void NamesAndTheMeshsAddressesComeBackToo()
+    {
+        var kept = Given.Kept();
+        var names = new Mesh.Api.V1.NameTable { ClusterDomain = "cluster.local", Services = { new Mesh.Api.V1.NameTable.Types.Service { Name = "cart", Bare = true, Addresses = { ByteString.CopyFrom(240, 0, 0, 1) } } } };
+        var ranges = new Mesh.Api.V1.MeshRanges { Ranges = { new Mesh.Api.V1.MeshRanges.Types.Range { Address = ByteString.CopyFrom(240, 0, 0, 0), Prefix = 4, Kind = Mesh.Api.V1.MeshRanges.Types.Kind.Virtual } } };
+        var workloads = new Mesh.Api.V1.MeshRanges { Name = TypeUrls.WorkloadsName(7), Workloads4 = ByteString.CopyFrom(10, 0, 0, 7) };
+        kept.Resources.Add(Given.Of(TypeUrls.NameTable, "n1", names));
+        kept.Resources.Add(Given.Of(TypeUrls.MeshRanges, "r1", ranges, workloads));
+        var set = KeptResources.Restore(kept, AdsClient.Wanted(captures: true, resolves: true));
+        var again = KeptResources.Restore(KeptResources.Of(new KeptOwner(Given.Node, Given.Web), set, Given.Confirmed), AdsClient.Wanted(captures: true, resolves: true));
+        Assert.Empty(again.Missing());
+        var snapshot = new Mesh.Sidecar.Config.Builders.Linker().Link(again);
+        Assert.True(snapshot.Names!.TryFind("cart"u8, out var found));
+        Assert.Equal([240, 0, 0, 1], found.V4.ToArray());
+        Assert.Equal(
+            [Mesh.Sidecar.Config.RangeKind.Virtual, Mesh.Sidecar.Config.RangeKind.Pod, Mesh.Sidecar.Config.RangeKind.None],
+            new[] { "240.1.2.3", "10.0.0.7", "10.0.0.8" }.Select(address => snapshot.Ranges!.KindOf(new System.Net.IPEndPoint(System.Net.IPAddress.Parse(address), 80))));
+        Assert.Equal(("n1", "r1"), (again.Versions[TypeUrls.NameTable], again.Versions[TypeUrls.MeshRanges]));
     }
 
     [Fact]
