@@ -59,10 +59,12 @@ internal sealed class Handshake(Security security)
     {
         var wire = new TlsSocketStream(socket);
         var tls = new SslStream(wire, leaveInnerStreamOpen: false);
+        // When it waits for the peer nobody is at the connection below.
+        wire.InHandshake = () => OpenSslSettings.Apply(tls);
         try
         {
             await authenticate(tls);
-            RecordBuffers.ReleaseWhenEmpty(tls);
+            wire.InHandshake = null;
             var transport = new TlsTransport(tls, wire, socket, check.Peer!);
             security.Connections.Add(transport);
             return new HandshakeResult(transport, HandshakeProblem.None, "");

@@ -24,6 +24,9 @@ internal sealed class TlsSocketStream(Socket socket) : Stream
     /// <summary>True once the peer's end of sending was seen, without TLS's word for it.</summary>
     public bool SawEnd { get; private set; }
 
+    /// <summary>Called whenever TLS waits for its peer, until it returns true.</summary>
+    public Func<bool>? InHandshake { get; set; }
+
     /// <summary>Called once, when it is closed.</summary>
     public Action? OnClosed { get; set; }
 
@@ -47,6 +50,7 @@ internal sealed class TlsSocketStream(Socket socket) : Stream
     {
         if (count > 0) return new ValueTask<int>(buffer.IsEmpty ? 0 : Take(buffer.Span));
         if (SawEnd) throw Cut();
+        if (InHandshake is not null && InHandshake()) InHandshake = null;
         if (!buffer.IsEmpty) return ReceiveAsync(buffer, cancellationToken);
         if (pours) return new ValueTask<int>(0);
         waiting ??= GC.AllocateUninitializedArray<byte>(Small);

@@ -1,4 +1,3 @@
-using System.Buffers;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Telemetry;
@@ -18,8 +17,6 @@ internal sealed class Tunnel(ITransport client, ITransport upstream, TcpFacts fa
 {
     /// <summary>How long a tunnel may be silent where no rule says.</summary>
     public static readonly TimeSpan UsualIdle = TimeSpan.FromHours(1);
-    private const int SmallBuffer = 4 * 1024;
-    private const int LargestBuffer = 64 * 1024;
     private long lastByte;
     private long begun;
     private volatile string? over;
@@ -39,58 +36,21 @@ internal sealed class Tunnel(ITransport client, ITransport upstream, TcpFacts fa
         return Describe();
     }
 
-    /// <summary>While nothing comes nothing is held: a buffer is rented when there is something to receive, and given back when it was sent on.</summary>
     private async Task CopyAsync(ITransport from, ITransport to, bool isUp)
     {
-        var size = SmallBuffer;
-        var sending = false;
-        byte[]? buffer = null;
+        var flow = new Flow(from, to, count => Note(count, isUp));
         try
         {
-            var arrival = from.WaitAsync();
-            while (true)
-            {
-                sending = false;
-                await arrival;
-                buffer = ArrayPool<byte>.Shared.Rent(size);
-                var count = 0;
-                bool ended;
-                do
-                {
-                    var received = await from.ReceiveAsync(buffer.AsMemory(count));
-                    ended = received == 0;
-                    count += received;
-                    if (!ended) arrival = from.WaitAsync();
-                }
-                while (!ended && arrival.IsCompletedSuccessfully && count < buffer.Length); // What is here already goes in one piece.
-
-                sending = true;
-                if (count > 0) await to.SendAsync(buffer.AsMemory(0, count));
-                Note(count, isUp);
-                size = Fit(buffer.Length, count);
-                ArrayPool<byte>.Shared.Return(buffer);
-                buffer = null;
-                if (ended) break;
-            }
-
-            await to.EndSendingAsync();
+            await flow.RunAsync();
         }
         catch (Exception e) when (Transports.IsBreak(e))
         {
             // One side is gone: what the other still sends has nowhere to go, and what it waits for will not come.
-            Interlocked.CompareExchange(ref firstBreak, (int)(isUp == sending ? Broke.Upstream : Broke.Client), (int)Broke.None);
+            Interlocked.CompareExchange(ref firstBreak, (int)(isUp == flow.IsSending ? Broke.Upstream : Broke.Client), (int)Broke.None);
             client.Reset();
             upstream.Reset();
         }
-        finally
-        {
-            if (buffer is not null) ArrayPool<byte>.Shared.Return(buffer);
-        }
     }
-
-    /// <summary>Large buffers while bytes pour, small ones while they drip.</summary>
-    private static int Fit(int size, int count) =>
-        count == size ? Math.Min(LargestBuffer, size * 4) : count <= SmallBuffer / 4 ? SmallBuffer : size;
 
     private void Note(int count, bool isUp)
     {
