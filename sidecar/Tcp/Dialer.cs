@@ -70,9 +70,22 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
     /// <summary>What becomes of a call whose name led somewhere it may not go; null where it may.</summary>
     private async ValueTask<Dialled?> CheckAsync(Socket socket, Dial dial, CancellationToken cancel)
     {
-        if (socket.RemoteEndPoint is not IPEndPoint reached) return null;
+        if (Reached(socket) is not { } reached) return new Dialled(null, Failure.ConnectFailure, $"connecting to {dial.Endpoint.Authority}: it ended the connection at once");
         if (own.LeadsBack(snapshots.Current, reached, dial.Direction)) return Loop(dial.Endpoint, dial.Direction);
         return dial.Endpoint.IsForeign ? await InsteadAsync(dial, reached, cancel) : null;
+    }
+
+    /// <summary>Where a connection leads; null when it has ended already, and nobody can say.</summary>
+    private static IPEndPoint? Reached(Socket socket)
+    {
+        try
+        {
+            return socket.RemoteEndPoint as IPEndPoint;
+        }
+        catch (SocketException)
+        {
+            return null;
+        }
     }
 
     /// <summary>
@@ -106,7 +119,7 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
         return false;
     }
 
-    private async ValueTask<Reached> TryConnectAsync(Endpoint endpoint, bool callsItself, CancellationToken cancel)
+    private async ValueTask<Made> TryConnectAsync(Endpoint endpoint, bool callsItself, CancellationToken cancel)
     {
         Socket? socket = null;
         try
@@ -164,7 +177,7 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
     }
 
     /// <summary>A socket that is connected, or why there is none. Not a tuple, see <c>Opened</c>.</summary>
-    private readonly record struct Reached(Socket? Socket, Failure Failure, string Detail);
+    private readonly record struct Made(Socket? Socket, Failure Failure, string Detail);
 }
 
 /// <summary>A connection to be made.</summary>
