@@ -50,7 +50,16 @@ internal static class Backends
         return null;
     }
 
-    /// <summary>Whether there are tables of legacy iptables; asking the program for them would make them.</summary>
-    public static bool HasLegacyTables() =>
-        new[] { "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names" }.Any(f => File.Exists(f) && File.ReadAllText(f).Length > 0);
+    /// <summary>Whether there are tables of legacy iptables, as far as this user may know; asking the program for them would make them.</summary>
+    public static bool HasLegacyTables()
+    {
+        try
+        {
+            return new[] { "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names" }.Any(f => File.Exists(f) && File.ReadAllText(f).Length > 0);
+        }
+        catch (UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
 }

@@ -19,7 +19,7 @@ internal static class OutboundRules
         var rules = ImmutableArray.CreateBuilder<CaptureRule>();
         rules.Add(Leave(FromBefore, new IsTcp(), new Opens(false)));
         Own(o, rules);
-        Exceptions(o, rules);
+        if (o.ExcludeUids.Length > 0) rules.Add(Leave("--exclude-uids", new Uids(o.ExcludeUids)));
         Dns(o, rules);
         rules.Add(Leave("this machine's loopback is nobody's network: programs that talk to themselves are left alone", new To(Loopback)));
         rules.Add(Leave("addresses of one link: the kernel cannot bring their connections to loopback, where the sidecar is", new To(OneLink)));
@@ -42,11 +42,6 @@ internal static class OutboundRules
             Verdict.Redirect, (uint)o.InboundTo, "the sidecar calls this workload's own service: by the inbound port, like anybody; so it sees, too, that these rules are there"));
         rules.Add(Leave("what the sidecar sends is on its way: captured again it would go in circles", new Uids([o.ProxyUid])));
         rules.Add(Leave("the same by group, for helpers of the sidecar under another user", new Gid(o.ProxyGid)));
-    }
-
-    private static void Exceptions(CaptureOptions o, ImmutableArray<CaptureRule>.Builder rules)
-    {
-        if (o.ExcludeUids.Length > 0) rules.Add(Leave("--exclude-uids", new Uids(o.ExcludeUids)));
     }
 
     /// <summary>Before the exception for loopback, because a resolver may well be there (127.0.0.53).</summary>
