@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh [--build-only | --no-build] [--json] [--markdown] [--only BENCH] [--rounds N] [--seconds N]: measures Mesh against its peers in one interleaved run.
-# All benches take some ten minutes with --rounds 4 --seconds 3. --markdown adds tables for docs/benchmarks.md.
+# All benches take some twenty minutes with --rounds 4 --seconds 3. Bench capture needs root, for network namespaces; it is left out without. --markdown adds tables for docs/benchmarks.md.
 # Prints a table, or with --json one JSON object a line: {"bench","subject","peer","metric","value","ratio"}.
 # Peers: nginx and haproxy (installed when missing), Envoy and fortio from ../shared/peers where they are there.
 set -euo pipefail
