@@ -132,7 +132,7 @@ public sealed class CrashTests(CapturedShop shop)
         {
             var (caller, pod) = (machines.Caller, machines.Pods[0]);
             using var http = caller.Host.Http();
-            http.Timeout = TimeSpan.FromSeconds(1);
+            http.Timeout = TimeSpan.FromSeconds(5);
             var url = $"http://{(pod.Address.Contains(':', StringComparison.Ordinal) ? $"[{pod.Address}]" : pod.Address)}:8080/";
             await Eventually.PassesAsync(async () => Assert.StartsWith("pod-1 GET /", await http.GetStringAsync(url), StringComparison.Ordinal));
             var names = (await caller.Host.RunAsync("getent", "ahostsv4", "legacy")).Output;
@@ -153,9 +153,9 @@ public sealed class CrashTests(CapturedShop shop)
                 await caller.KillAsync();
                 var begun = Stopwatch.StartNew();
                 caller.Restart();
-                await Eventually.PassesAsync(async () => Assert.StartsWith("pod-1 GET /", await http.GetStringAsync(url), StringComparison.Ordinal));
-                // Alone on four cores it takes 0.3 s; the machine that runs tests does much else.
-                Assert.True(begun.Elapsed < TimeSpan.FromSeconds(15), $"the first captured call was answered after {begun.Elapsed.TotalMilliseconds:0} ms");
+                await Eventually.PassesAsync(async () => Assert.StartsWith("pod-1 GET /", await http.GetStringAsync(url), StringComparison.Ordinal), 60);
+                // Far beyond what it takes alone: the machine that runs tests does much else. tests/benchmarks/restart.py measures it.
+                Assert.True(begun.Elapsed < TimeSpan.FromSeconds(60), $"the first captured call was answered after {begun.Elapsed.TotalMilliseconds:0} ms");
             });
             Assert.Equal(names, (await caller.Host.RunAsync("getent", "ahostsv4", "legacy")).Output);
             Assert.Contains("serving a kept configuration", caller.Process.Output, StringComparison.Ordinal);
@@ -167,7 +167,7 @@ public sealed class CrashTests(CapturedShop shop)
     {
         var customer = machines.Customer;
         using var http = customer.Host.Http();
-        http.Timeout = TimeSpan.FromSeconds(5);
+        http.Timeout = TimeSpan.FromSeconds(60); // A start takes its time on a busy machine; who waits for it longer hangs.
         var (v4, _) = await CapturedMesh.AddressesAsync(customer, "cart");
         await Eventually.HoldsAsync(async () => await customer.MetricAsync("mesh_sidecar_kept_configuration_writes_total") > 0, "its configuration is kept");
         using var tap = LanTap.Start(machines.Mesh.Network);
