@@ -25,6 +25,7 @@ internal static class Secrecy
     private static async Task<double> CountAsync(CapturedWorkload server, params string[] labels)
     {
         string[] all = [.. labels, "reporter=\"destination\""];
-        return await server.MetricAsync("istio_requests_total", all) + await server.MetricAsync("istio_tcp_connections_opened_total", all);
+        var metrics = await server.MetricsAsync();
+        return CapturedWorkload.SumOf(metrics, "istio_requests_total", all) + CapturedWorkload.SumOf(metrics, "istio_tcp_connections_opened_total", all);
     }
 }

@@ -13,11 +13,12 @@ internal sealed class CapturedWorkload : IAsyncDisposable
     private readonly List<string> arguments;
     private readonly CaptureShape shape;
     private readonly string token;
+    private readonly HttpClient http;
     private ChildProcess process;
 
     private CapturedWorkload(NetworkHost host, string service, CaptureShape shape, string token, IEnumerable<string> arguments)
     {
-        (Host, Service, this.shape, this.token) = (host, service, shape, token);
+        (Host, Service, this.shape, this.token, http) = (host, service, shape, token, host.Http());
         this.arguments = [.. arguments, "--service", service, "--capture", shape.Mode, "--identity-dir", folder["identity"], .. shape.KeepsState ? (string[])["--state-dir", folder["state"]] : [], .. shape.Ports.SelectMany(p => (string[])["--port", p]), .. shape.More];
         using var owning = System.Diagnostics.Process.Start("chown", ["-R", $"{SidecarUser}", folder.Path]);
         owning.WaitForExit();
@@ -62,15 +63,18 @@ internal sealed class CapturedWorkload : IAsyncDisposable
     public Task<string> CaptureAsync(params string[] command) => Host.MustAsync(Programs.Sidecar, ["capture", .. command]);
 
     /// <summary>All metrics as text.</summary>
-    public async Task<string> MetricsAsync() => (await Host.RunAsync(0, "", "curl", "-sS", "http://127.0.0.1:15020/metrics")).Output;
+    public Task<string> MetricsAsync() => http.GetStringAsync("http://127.0.0.1:15020/metrics");
 
     /// <summary>The sum of the series of a metric whose labels contain all of these.</summary>
-    public async Task<double> MetricAsync(string name, params string[] labels) => (await MetricsAsync()).Split('\n')
+    public async Task<double> MetricAsync(string name, params string[] labels) => SumOf(await MetricsAsync(), name, labels);
+
+    /// <summary>The same in what the metrics were at one moment.</summary>
+    public static double SumOf(string metrics, string name, params string[] labels) => metrics.Split('\n')
         .Where(l => l.StartsWith(name, StringComparison.Ordinal) && labels.All(label => l.Contains(label, StringComparison.Ordinal)))
         .Sum(l => double.Parse(l[(l.LastIndexOf(' ') + 1)..], System.Globalization.CultureInfo.InvariantCulture));
 
     /// <summary>A page of the admin surface.</summary>
-    public async Task<string> AdminAsync(string path) => (await Host.RunAsync(0, "", "curl", "-sS", $"http://127.0.0.1:15000{path}")).Output;
+    public Task<string> AdminAsync(string path) => http.GetStringAsync($"http://127.0.0.1:15000{path}");
 
     /// <summary>Ends the sidecar as a crash would.</summary>
     public async Task KillAsync()
@@ -87,8 +91,8 @@ internal sealed class CapturedWorkload : IAsyncDisposable
     public Task BecomeReadyAsync() => Eventually.PassesAsync(async () =>
     {
         process.MustRun();
-        var answer = await Host.RunAsync(0, "", "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:15021/healthz/ready");
-        Assert.True(answer.Output == "200", $"the sidecar of {Host.Name} is not ready: {answer.All}\n{process.Output}");
+        using var answer = await http.GetAsync("http://127.0.0.1:15021/healthz/ready");
+        Assert.True(answer.IsSuccessStatusCode, $"the sidecar of {Host.Name} is not ready: {answer.StatusCode}\n{process.Output}");
     }, 60);
 
     /// <summary>All output.</summary>
@@ -97,6 +101,7 @@ internal sealed class CapturedWorkload : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await process.DisposeAsync();
+        http.Dispose();
         folder.Dispose();
     }
 

@@ -73,7 +73,9 @@ internal sealed class NetworkTestbed : IAsyncDisposable
         if (!lans.Add(lan)) return;
         Router.IpAll(
         [
-            $"link add lan{lan} type bridge mcast_snooping 0", $"addr add 10.8{lan}.0.1/24 dev lan{lan}", $"addr add fd88:{lan + 1}::1/64 dev lan{lan} nodad", $"link set lan{lan} up",
+            // A bridge has the least of its ports' addresses, unless it is told one: a machine that comes would change it, and those who know the router by the
+            // old one would lose packets for seconds.
+            $"link add lan{lan} address 02:6d:65:73:68:{lan:x2} type bridge mcast_snooping 0", $"addr add 10.8{lan}.0.1/24 dev lan{lan}", $"addr add fd88:{lan + 1}::1/64 dev lan{lan} nodad", $"link set lan{lan} up",
         ]);
     }
 }
