@@ -73,8 +73,12 @@ internal sealed class CapturedWorkload : IAsyncDisposable
         .Where(l => l.StartsWith(name, StringComparison.Ordinal) && labels.All(label => l.Contains(label, StringComparison.Ordinal)))
         .Sum(l => double.Parse(l[(l.LastIndexOf(' ') + 1)..], System.Globalization.CultureInfo.InvariantCulture));
 
-    /// <summary>A page of the admin surface.</summary>
-    public Task<string> AdminAsync(string path) => http.GetStringAsync($"http://127.0.0.1:15000{path}");
+    /// <summary>A page of the admin surface, whatever its status.</summary>
+    public async Task<string> AdminAsync(string path)
+    {
+        using var answer = await http.GetAsync($"http://127.0.0.1:15000{path}");
+        return await answer.Content.ReadAsStringAsync();
+    }
 
     /// <summary>Ends the sidecar as a crash would.</summary>
     public async Task KillAsync()
