@@ -80,7 +80,7 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
             await stop.CancelAsync();
             await loop;
             TakeBacklog();
-            socket.Dispose();
+            Release();
             closed(this);
         }
 
@@ -101,6 +101,21 @@ internal sealed class Acceptor(Socket socket, Listener first, AcceptorParts part
     private bool MayClose(Tenure last)
     {
         lock (gate) return closing = ReferenceEquals(tenure, last);
+    }
+
+    /// <summary>Gives the port back at once, also when a child process that is just being made holds the socket, too: closing alone waits for that.</summary>
+    private void Release()
+    {
+        try
+        {
+            socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (SocketException)
+        {
+            // Not every system can end a listening socket so.
+        }
+
+        socket.Dispose();
     }
 
     /// <summary>Who has connected already must not be reset: closing a listening socket does that to its backlog.</summary>

@@ -84,8 +84,7 @@ internal sealed class RecordingOrigin : IAsyncDisposable
         }
         finally
         {
-            connection.Socket.Dispose();
-            connection.IsClosed = true;
+            connection.Close();
         }
     }
 }
@@ -130,6 +129,22 @@ internal sealed class OriginConnection(Socket socket)
 
     /// <summary>True once we have closed it: the peer's kernel knows.</summary>
     public volatile bool IsClosed;
+
+    /// <summary>Ends it. Said first, since a program that another test just starts may hold the socket open for a moment.</summary>
+    public void Close()
+    {
+        try
+        {
+            socket.Shutdown(SocketShutdown.Send);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // It has ended already.
+        }
+
+        socket.Dispose();
+        IsClosed = true;
+    }
 
     public async Task SendAsync(string bytes) => await socket.SendAsync(Encoding.Latin1.GetBytes(bytes));
 
