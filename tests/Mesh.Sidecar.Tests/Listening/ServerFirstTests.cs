@@ -257,7 +257,7 @@ public sealed class ServerFirstTests : IAsyncLifetime
         await using var pair = await Pair.TcpAsync(origin.Address);
         // The control plane has said where the mesh's workloads are: their hello is waited for, however late a busy machine makes it.
         var workloads = MeshRanges.None with { Workloads = new WorkloadAddresses([new WorkloadsPart(1, IPAddress.Loopback.GetAddressBytes(), default)]) };
-        pair.Server.Snapshots.Publish(Bed.Snap(Detecting.Permissive(pair.Server.Port, Bed.Cluster(origin.Address))) with { Ranges = workloads });
+        pair.Server.Snapshots.Publish(new Snapshot { Number = 1, Listeners = [Detecting.Permissive(pair.Server.Port, Bed.Cluster(origin.Address))], Ranges = workloads });
         pair.Client.Snapshots.Publish(Bed.Snap(Detecting.Listener(pair.Client.Port, pair.Cluster)));
         for (var i = 0; i < 3; i++)
         {
