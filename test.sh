@@ -70,7 +70,7 @@ filter=()
 for project in "${projects[@]}"; do
   log="$logs/$(basename "$project")"
   started=$SECONDS
-  timeout 1500 dotnet test "$project" --no-build -nologo "${filter[@]}" --logger "console;verbosity=normal" > "$log" 2>&1
+  timeout 2700 dotnet test "$project" --no-build -nologo "${filter[@]}" --logger "console;verbosity=normal" > "$log" 2>&1
   code=$?
   # A project whose tests are all filtered out has nothing to say.
   if grep -qE "^(No test matches|No test is available)" "$log" && [ $code = 0 ]; then continue; fi
