@@ -288,7 +288,7 @@ renew() { # renew ADMIN-ADDRESS: a new certificate for this sidecar, now; prints
 
 in_network_of() { # in_network_of NAME ADMIN-ADDRESS: renews where the sidecar of that program is
   if ! $capture; then renew "$2"; return; fi
-  local number; number=$(grep -lx "${process[$1]}" /run/mesh-run/run-*) || return 1
+  local number; number=$(grep -l "^${process[$1]} " /run/mesh-run/run-*) || return 1
   ip netns exec "mesh-run-${number##*-}" bash -c "$(declare -f renew); renew $2"
 }
 
