@@ -7,6 +7,9 @@ namespace Mesh.EndToEnd.Tests.Captured;
 /// <summary><c>meshctl run --capture</c> on a machine with a control plane on its loopback: programs that know nothing call each other by name.</summary>
 public sealed class CapturedRunTests
 {
+    /// <summary>What runs beside these tests, or was left by what does.</summary>
+    private static readonly string[] OfOthers = Folders();
+
     [SkippableFact]
     public async Task Programs_in_namespaces_of_their_own_and_users_of_the_machine_call_each_other_by_name()
     {
@@ -115,7 +118,7 @@ public sealed class CapturedRunTests
         Assert.DoesNotContain("proto 133", (await machine.RunAsync(0, "", "ip", "route", "show", "table", "all")).Output, StringComparison.Ordinal);
         Assert.Equal("0", (await machine.RunAsync(0, "", "cat", "/proc/sys/net/ipv4/ip_forward")).Output.Trim());
         Assert.DoesNotContain("mesh-run", (await machine.RunAsync(0, "", "sh", "-c", "mount -t cgroup2 cgroup2 /sys/fs/cgroup && ls /sys/fs/cgroup")).Output, StringComparison.Ordinal);
-        Assert.Empty(Directory.Exists("/etc/netns") ? Directory.EnumerateDirectories("/etc/netns", "mesh-run-*").Where(d => !Namespaces().Contains(Path.GetFileName(d))) : []);
+        Assert.Empty(Folders().Except(OfOthers));
     }
 
     private static ChildProcess Run(NetworkHost machine, ControlPlaneProcess plane, string service, string[] flags, params string[] command) =>
@@ -128,6 +131,8 @@ public sealed class CapturedRunTests
         Assert.True(code is null || ended == code, $"ended with {ended}: {run.Output}");
         return run.Output;
     }
+
+    private static string[] Folders() => Directory.Exists("/etc/netns") ? Directory.GetDirectories("/etc/netns", "mesh-run-*") : [];
 
     private static string[] Namespaces() =>
         Directory.Exists("/run/netns") ? [.. Directory.EnumerateFileSystemEntries("/run/netns").Select(p => Path.GetFileName(p)).Where(n => n.StartsWith("mesh-run-", StringComparison.Ordinal))] : [];

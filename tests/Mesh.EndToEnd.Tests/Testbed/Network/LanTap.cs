@@ -47,7 +47,7 @@ internal sealed class LanTap : IDisposable
     }
 
     /// <summary>How many connections began from one machine to another.</summary>
-    public int Connections(NetworkHost from, NetworkHost to) => Between(from, to).Count(d => d.Value.Began == true);
+    public int Connections(NetworkHost from, NetworkHost to) => Between(from, to).Sum(d => d.Value.Streams().Count(stream => stream.Began));
 
     /// <summary>What is wrong with what one machine and another said to each other, whoever began; empty when all was TLS 1.3. After <see cref="Stop"/>.</summary>
     public IReadOnlyList<string> Problems(NetworkHost one, NetworkHost other)
@@ -57,7 +57,10 @@ internal sealed class LanTap : IDisposable
         {
             var where = $"{ends.From} to {ends.To}";
             if (direction.Leak is { } leak) found.Add($"{where}: in plaintext: {leak}");
-            if (direction.Began is { } began && direction.Bytes() is { Length: > 0 } bytes && TlsRecords.Problem(bytes, fromClient: began) is { } problem) found.Add($"{where}{(began ? " (began)" : "")}: {problem}");
+            foreach (var (began, bytes) in direction.Streams())
+            {
+                if (bytes.Length > 0 && TlsRecords.Problem(bytes, fromClient: began) is { } problem) found.Add($"{where}{(began ? " (began)" : "")}: {problem}");
+            }
         }
 
         return found;
@@ -102,32 +105,48 @@ internal sealed class LanTap : IDisposable
         direction.Add(BinaryPrimitives.ReadUInt32BigEndian(tcp[4..]), tcp[13], tcp[((tcp[12] >> 4) * 4)..]);
     }
 
-    /// <summary>One direction of one connection. Packets pass more than one cable, so parts are kept by their place.</summary>
+    /// <summary>
+    /// One direction between two ports, where one connection may follow another. Packets pass more than one cable, so parts are kept by their place.
+    /// </summary>
     private sealed class Direction
     {
+        private readonly List<(bool Began, byte[] Bytes)> earlier = [];
         private readonly SortedDictionary<uint, byte[]> parts = [];
         private uint first;
-
-        /// <summary>True when its beginning was seen and this side began; false for the side that was called; null when it began earlier.</summary>
-        public bool? Began { get; private set; }
+        private bool? began;
 
         /// <summary>A word that no one may read there.</summary>
         public string? Leak { get; private set; }
 
         public void Add(uint sequence, byte flags, ReadOnlySpan<byte> content)
         {
-            if ((flags & 2) != 0) (first, Began) = (sequence + 1, (flags & 16) == 0);
+            if ((flags & 2) != 0) Begin(sequence + 1, isCaller: (flags & 16) == 0);
             if (content.Length == 0) return;
             foreach (var word in Words)
             {
                 if (content.IndexOf(word) >= 0) Leak ??= Encoding.Latin1.GetString(content[..Math.Min(200, content.Length)]);
             }
 
-            if (Began is not null && sequence - first < MaxKept) parts.TryAdd(sequence - first, content.ToArray());
+            if (began is not null && sequence - first < MaxKept) parts.TryAdd(sequence - first, content.ToArray());
+        }
+
+        /// <summary>What was sent on each connection whose beginning was seen, and whether this side began it.</summary>
+        public IEnumerable<(bool Began, byte[] Bytes)> Streams() => began is { } last ? [.. earlier, (last, Bytes())] : earlier;
+
+        /// <summary>A connection begins; its beginning may be seen again.</summary>
+        private void Begin(uint sequence, bool isCaller)
+        {
+            if (began is { } before && first != sequence)
+            {
+                earlier.Add((before, Bytes()));
+                parts.Clear();
+            }
+
+            (first, began) = (sequence, isCaller);
         }
 
         /// <summary>What is there without a gap, from the beginning.</summary>
-        public byte[] Bytes()
+        private byte[] Bytes()
         {
             using var all = new MemoryStream();
             foreach (var (at, content) in parts)
