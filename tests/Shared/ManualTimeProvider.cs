@@ -29,6 +29,12 @@ public sealed class ManualTimeProvider : TimeProvider
     /// <summary>How many timers were ever made: lets a test know that the code under test waits anew.</summary>
     public int TimersMade => Volatile.Read(ref timersMade);
 
+    /// <summary>How long the timer waits that is due last; zero when none does.</summary>
+    public TimeSpan LongestWait
+    {
+        get { lock (gate) return timers.Count == 0 ? TimeSpan.Zero : timers.Max(t => t.Due) - now; }
+    }
+
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         Interlocked.Increment(ref timersMade);
