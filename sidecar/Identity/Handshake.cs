@@ -8,6 +8,7 @@ namespace Mesh.Sidecar.Identity;
 
 /// <summary>
 /// Both sides of mutual TLS: 1.3 only, both certificates, nothing resumed (who was let in once is looked at again), no name but the SPIFFE ID.
+/// The runtime is told that it may resume where <see cref="OpenSslSettings"/> can see to it that it does not: only then connections share their contexts.
 /// A failed handshake has closed its socket. Stateless; thread safe.
 /// </summary>
 internal sealed class Handshake(Security security)
@@ -22,14 +23,14 @@ internal sealed class Handshake(Security security)
             ServerCertificateContext = credentials.Svid.TlsContext,
             ClientCertificateRequired = true,
             EnabledSslProtocols = SslProtocols.Tls13,
-            AllowTlsResume = false,
+            AllowTlsResume = security.SharesContexts,
             AllowRenegotiation = false,
             ApplicationProtocols = settings.Offer,
             CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
             CertificateChainPolicy = SvidVerifier.HandshakePolicy(),
             RemoteCertificateValidationCallback = check.Validate,
         };
-        return RunAsync(socket, check, tls => tls.AuthenticateAsServerAsync(options, bound), bound);
+        return RunAsync(socket, check, options.AllowTlsResume, tls => tls.AuthenticateAsServerAsync(options, bound), bound);
     }
 
     /// <summary>Calls a server. Cancellation is the caller's bound.</summary>
@@ -42,20 +43,20 @@ internal sealed class Handshake(Security security)
             TargetHost = terms.Tls.Sni,
             ClientCertificateContext = terms.Credentials.Svid.TlsContext,
             EnabledSslProtocols = SslProtocols.Tls13,
-            AllowTlsResume = false,
+            AllowTlsResume = security.SharesContexts,
             AllowRenegotiation = false,
             ApplicationProtocols = offer.Count == 0 ? null : offer,
             CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
             CertificateChainPolicy = SvidVerifier.HandshakePolicy(),
             RemoteCertificateValidationCallback = check.Validate,
         };
-        var result = await RunAsync(socket, check, tls => tls.AuthenticateAsClientAsync(options, bound), bound);
+        var result = await RunAsync(socket, check, options.AllowTlsResume, tls => tls.AuthenticateAsClientAsync(options, bound), bound);
         if (result.Transport is not { } made || offer.Count == 0 || made.Protocol.Length > 0) return result;
         made.Reset();
         return new HandshakeResult(null, HandshakeProblem.Alpn, $"the peer speaks none of {string.Join(", ", offer)}");
     }
 
-    private async ValueTask<HandshakeResult> RunAsync(Socket socket, PeerCheck check, Func<SslStream, Task> authenticate, CancellationToken bound)
+    private async ValueTask<HandshakeResult> RunAsync(Socket socket, PeerCheck check, bool shares, Func<SslStream, Task> authenticate, CancellationToken bound)
     {
         var wire = new TlsSocketStream(socket);
         var tls = new SslStream(wire, leaveInnerStreamOpen: false);
@@ -64,6 +65,7 @@ internal sealed class Handshake(Security security)
         try
         {
             await authenticate(tls);
+            if (shares && !(wire.InHandshake is null && OpenSslSettings.IsNew(tls))) return await NotNewAsync(tls);
             wire.InHandshake = null;
             var transport = new TlsTransport(tls, wire, socket, check.Peer!);
             security.Connections.Add(transport);
@@ -90,6 +92,14 @@ internal sealed class Handshake(Security security)
         }
 
         return (HandshakeProblem.Closed, wire.SawEnd ? "the peer closed the connection in the TLS handshake" : $"the connection broke in the TLS handshake: {e.Message}");
+    }
+
+    /// <summary>Never seen: a session came out resumed, or OpenSSL was not told that none may be. What follows is without sharing, and safe.</summary>
+    private async ValueTask<HandshakeResult> NotNewAsync(SslStream tls)
+    {
+        security.StopSharing();
+        await tls.DisposeAsync();
+        return new HandshakeResult(null, HandshakeProblem.Protocol, "the TLS session was resumed, or could have been: each has to begin anew");
     }
 
     private static HandshakeResult NotCertified(Socket socket)
