@@ -13,7 +13,7 @@ namespace Mesh.Sidecar.Identity;
 /// </summary>
 internal static class OpenSslSettings
 {
-    private const int SetMode = 33; // SSL_CTRL_MODE
+    private const int SetMode = 33; // SSL_CTRL_MODE, of a connection and of a context
     private const nint ReleaseBuffers = 0x10; // SSL_MODE_RELEASE_BUFFERS
     private const int SetSessionCache = 44; // SSL_CTRL_SET_SESS_CACHE_MODE
     private const int GetSessionCache = 45; // SSL_CTRL_GET_SESS_CACHE_MODE
@@ -74,7 +74,8 @@ internal static class OpenSslSettings
     }
 
     /// <summary>
-    /// For all who share it: no ticket is made, taken or kept. All say the same, each before a ticket can come to it; the first one's word is enough.
+    /// For all who share it: no ticket is made, taken or kept, and buffers are given back from the first byte on: where many handshakes run at once, each
+    /// would hold them. All say the same, each before a ticket can come to it; the first one's word is enough.
     /// </summary>
     private static unsafe bool SettleContext(nint context)
     {
@@ -82,6 +83,7 @@ internal static class OpenSslSettings
         if (control(context, GetSessionCache, 0, 0) == CacheOff) return true;
         if (((delegate* unmanaged<nint, nuint, int>)SetContextTickets)(context, 0) != 1) return false;
         if ((((delegate* unmanaged<nint, ulong, ulong>)SetContextOptions)(context, NoTicket) & NoTicket) == 0) return false;
+        control(context, SetMode, ReleaseBuffers, 0);
         control(context, SetSessionCache, CacheOff, 0);
         return control(context, GetSessionCache, 0, 0) == CacheOff;
     }
