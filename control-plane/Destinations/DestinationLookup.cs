@@ -12,6 +12,9 @@ namespace Mesh.ControlPlane.Destinations;
 /// </summary>
 internal static class DestinationLookup
 {
+    private const int MetricsPort = 15020;
+    private const int ReadinessPort = 15021;
+
     /// <summary>Answers.</summary>
     /// <param name="index">The world.</param>
     /// <param name="connected">The captured nodes at the address that are connected, or were a moment ago.</param>
@@ -22,6 +25,7 @@ internal static class DestinationLookup
     {
         var (world, address, port) = (index.World, destination.Address, destination.Port);
         var there = index.Instances(address).Where(instance => Takes(instance, port)).ToArray();
+        if (IsSidecars(there, connected, port)) return isComplete ? new Destination(DestinationVerdict.NotMeshed) { Reason = $"{port} is asked of a sidecar as it is, for metrics and readiness" } : null;
         var proving = there.Where(instance => instance.Identity.Length > 0 && ModeOf(world, instance, port) != TlsMode.Disable).ToArray();
         if (proving.Length > 0) return Meshed(world, proving);
         // Whoever follows the control plane takes mutual TLS, before it is registered and while others still reach it.
@@ -33,6 +37,11 @@ internal static class DestinationLookup
             : OfService(index, address, port) ?? new Destination(DestinationVerdict.NotMeshed) { Reason = $"nobody registered {new IPEndPoint(address, port)}" };
         return answer.Verdict != DestinationVerdict.NotMeshed || isComplete ? answer : null;
     }
+
+    // The rules of a captured workload leave these to whoever asks; nobody there speaks mutual TLS. Of all others they are ports like any.
+    private static bool IsSidecars(Instance[] there, IReadOnlyList<CapturedNode> connected, int port) =>
+        port is MetricsPort or ReadinessPort && (there.Length > 0 || connected.Count > 0)
+        && there.All(instance => instance.Captured && !instance.Ports.Any(known => known.Port == port));
 
     // A sidecar that takes all ports is before each; else only the ports that were registered are anybody's.
     private static bool Takes(Instance instance, int port) => instance.Captured || instance.Ports.Any(known => known.Port == port);

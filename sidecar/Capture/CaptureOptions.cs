@@ -50,7 +50,7 @@ internal sealed record CaptureOptions
     /// <summary>Port of the sidecar that answers DNS.</summary>
     public int DnsTo { get; init; } = 15053;
 
-    /// <summary>The sidecar's other ports: admin, metrics, readiness. They are never captured, nor are the three above.</summary>
+    /// <summary>The sidecar's other ports: admin, metrics, readiness. Of this machine they are never captured, nor are the three above.</summary>
     public ImmutableArray<PortRange> OwnPorts { get; init; } = [new(15000, 15000), new(15020, 15021)];
 
     /// <summary>Capture inbound connections to these ports only; null: to all, or to none where only some user's or cgroup's traffic is captured.</summary>

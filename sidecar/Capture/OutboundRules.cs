@@ -25,7 +25,7 @@ internal static class OutboundRules
         rules.Add(Leave("addresses of one link: the kernel cannot bring their connections to loopback, where the sidecar is", new To(OneLink)));
         Virtual(o, rules);
         rules.Add(Leave("the ports of this sidecar that take captured connections", new IsTcp(), new ToPorts(o.CapturePorts), new ToOwn(true)));
-        rules.Add(Leave("the ports of any sidecar that are asked as they are (control, metrics, readiness)", new IsTcp(), new ToPorts(o.OwnPorts)));
+        rules.Add(Leave("this sidecar's control, metrics and readiness are asked as they are; elsewhere those numbers are anybody's", new IsTcp(), new ToPorts(o.OwnPorts), new ToOwn(true)));
         if (o.ExcludeInterfaces.Length > 0) rules.Add(Leave("--exclude-interfaces", new By(o.ExcludeInterfaces)));
         if (o.ExcludeOutboundPorts.Length > 0) rules.Add(Leave("--exclude-outbound-ports", new IsTcp(), new ToPorts(o.ExcludeOutboundPorts)));
         if (o.ExcludeOutboundCidrs.Length > 0) rules.Add(Leave("--exclude-outbound-cidrs", new To(o.ExcludeOutboundCidrs)));

@@ -21,6 +21,10 @@ public sealed class DestinationLookupTests
         { "10.1.0.1:8080", "", "Meshed shop/cart cart.shop.svc.cluster.local" },
         // A captured workload is behind its sidecar with every port, also those nobody registered.
         { "10.1.0.1:9999", "", "Meshed shop/cart cart.shop.svc.cluster.local" },
+        // But for those its rules leave to the sidecar: metrics and probes.
+        { "10.1.0.1:15020", "", "NotMeshed" },
+        { "10.1.0.1:15021", "", "NotMeshed" },
+        { "10.1.0.1:15000", "", "Meshed shop/cart cart.shop.svc.cluster.local" },
         { "10.1.0.2:41000", "", "Meshed shop/web web.shop.svc.cluster.local" },
         { "10.1.0.2:8080", "", "NotMeshed" },
         { "10.1.0.3:5432", "", "NotMeshed db.shop.svc.cluster.local" },

@@ -6,6 +6,7 @@ namespace Mesh.Sidecar.Tests.Capture;
 /// <summary>Real connections under real rules, inbound by redirection.</summary>
 public class RedirectTests
 {
+    private static readonly int[] OwnPorts = [15000, 15001, 15006, 15020, 15021, 15053];
     private static readonly string[] Resolvers = ["--resolvers", $"{There},{There6},127.0.0.53"];
 
     [SkippableTheory]
@@ -137,10 +138,17 @@ public class RedirectTests
     {
         await using var network = await StartAsync(backend);
         await network.StartSidecarAsync();
-        await network.ServeAsync(network.Peer, "peer=0.0.0.0:15001", "peer=0.0.0.0:15006", "peer=0.0.0.0:15020");
+        await network.ServeAsync(network.Peer, [.. from port in OwnPorts from any in (string[])["0.0.0.0", "[::]"] select $"peer={any}:{port}"]);
+        // Those of this machine are left to the sidecar: to programs here, and to who asks from elsewhere.
+        await network.ServeAsync(network.Workload, "app=0.0.0.0:15020", "app=[::]:15020", "app=[::]:15021");
         network.Succeed(["install", "--backend", backend, .. Resolvers]);
-        foreach (var port in (int[])[15001, 15006]) Assert.StartsWith($"out {There}:{port}", network.Dial(There, port), StringComparison.Ordinal);
-        Assert.StartsWith("peer", network.Dial(There, 15020), StringComparison.Ordinal);
+        foreach (var (there, port) in from there in (string[])[There, There6] from port in OwnPorts select (there, port)) Assert.StartsWith($"out {(there == There6 ? $"[{there}]" : there)}:{port}", network.Dial(there, port), StringComparison.Ordinal);
+        foreach (var (here, port) in from here in (string[])[Here, Here6] from port in (int[])[15020, 15021] select (here, port))
+        {
+            Assert.StartsWith("app", network.Dial(here, port), StringComparison.Ordinal);
+            Assert.StartsWith("app", network.DialFromPeer(here, port), StringComparison.Ordinal);
+        }
+
         Assert.StartsWith($"in {Here}:15006 {Here}:15006", network.Dial(Here, 15006), StringComparison.Ordinal);
         Assert.StartsWith("out 240.0.0.9:15020", network.Dial("240.0.0.9", 15020), StringComparison.Ordinal);
         network.Succeed(["install", "--backend", backend, "--exclude-outbound-ports", "80,15020", "--exclude-outbound-cidrs", "240.0.0.0/8", .. Resolvers]);
