@@ -23,10 +23,17 @@ internal static class ClusterCompiler
         var cluster = ForPort(service, port);
         cluster.LbPolicy = LbPolicy.LeastRequest;
         SetHttp(cluster, port.Protocol);
-        if (EndpointCompiler.HasNames(port.Endpoints))
+        if (service.External == ExternalResolution.ByClient)
         {
-            // EDS carries addresses only; host names of a foreign registry are resolved by the node.
-            cluster.Type = DiscoveryType.StrictDns;
+            cluster.Type = DiscoveryType.OriginalDst;
+            cluster.LbPolicy = LbPolicy.ClusterProvided;
+        }
+        else if (EndpointCompiler.AreInCluster(service, port))
+        {
+            // EDS carries addresses only; host names are resolved by the node. Where they have addresses of both families, IPv4 is what works everywhere.
+            var hasNames = EndpointCompiler.HasNames(port.Endpoints);
+            cluster.Type = hasNames ? DiscoveryType.StrictDns : DiscoveryType.Static;
+            if (hasNames && service.External is not null) cluster.DnsLookupFamily = DnsLookupFamily.V4Preferred;
             cluster.LoadAssignment = EndpointCompiler.Compile(cluster.Name, port.Endpoints, security);
         }
         else
@@ -41,7 +48,7 @@ internal static class ClusterCompiler
     public static Cluster Secured(Service service, ResolvedPort port, ServiceSecurity security)
     {
         var cluster = Sidecar(service, port, security);
-        cluster.TransportSocketMatches.AddRange(TlsCompiler.Upstream(service.Name, port, security.Identities));
+        if (service.External is null) cluster.TransportSocketMatches.AddRange(TlsCompiler.Upstream(service.Name, port, security.Identities));
         return cluster;
     }
 

@@ -18,10 +18,10 @@ internal sealed class CompiledPort
     private CompiledPort(Service service, ResolvedPort port, ServiceSecurity security, CompiledPort? previous)
     {
         (this.service, Port, this.security) = (service, port, security);
-        HasNames = EndpointCompiler.HasNames(port.Endpoints);
+        IsWhole = EndpointCompiler.AreInCluster(service, port);
         var sameEndpoints = previous is not null && Sequence.Same(previous.Port.Endpoints, port.Endpoints) && previous.security.SameModes(security)
             && previous.security.SameIdentities(security) && previous.service.Headless == service.Headless;
-        var sameCluster = previous is not null && (sameEndpoints || (!previous.HasNames && !HasNames));
+        var sameCluster = previous is not null && (sameEndpoints || (!previous.IsWhole && !IsWhole));
         if (sameCluster) sidecar = previous!.sidecar;
         if (sameCluster && previous!.security.SameIdentities(security)) secured = previous.secured;
         if (sameEndpoints) grpcSecured = previous!.grpcSecured;
@@ -36,8 +36,8 @@ internal sealed class CompiledPort
     /// <summary>Endpoints with an IP address.</summary>
     public Resource Endpoints { get; }
 
-    /// <summary>True when some endpoint is a host name: the sidecar's cluster holds the endpoints itself then.</summary>
-    public bool HasNames { get; }
+    /// <summary>True when the sidecar's cluster holds the endpoints itself.</summary>
+    public bool IsWhole { get; }
 
     /// <summary>Cluster for sidecars and Envoy without an identity.</summary>
     public Resource Sidecar => Once(ref sidecar, () => ClusterCompiler.Sidecar(service, Port, security));

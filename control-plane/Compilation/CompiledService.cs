@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Envoy.Config.Route.V3;
-using Mesh.Api.V1;
+using Google.Protobuf;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Compilation;
@@ -20,8 +20,8 @@ internal sealed class CompiledService
 
     private readonly ConcurrentDictionary<string, ServiceChains> chains = new(StringComparer.Ordinal);
 
-    private NameTable.Types.Service? bareName;
-    private NameTable.Types.Service? fullName;
+    private IMessage? bareName;
+    private IMessage? fullName;
 
     private CompiledService(Service service, ServiceSecurity security, ImmutableArray<string> addresses, ImmutableArray<CompiledPort> ports, CompiledService? sameShape)
     {
@@ -51,7 +51,7 @@ internal sealed class CompiledService
         chains.GetOrAdd(HasOwnChains(client) ? client : Service.Name.Namespace, static (key, self) => ServiceChains.Compile(self.Service, self.Addresses, key), this);
 
     /// <summary>What tables of names say of it.</summary>
-    public NameTable.Types.Service NameEntry(bool bare) => bare
+    public IMessage NameEntry(bool bare) => bare
         ? LazyInitializer.EnsureInitialized(ref bareName, () => NameTables.Entry(Service, Addresses, true))
         : LazyInitializer.EnsureInitialized(ref fullName, () => NameTables.Entry(Service, Addresses, false));
 
@@ -70,11 +70,11 @@ internal sealed class CompiledService
         return new CompiledService(service, security, addresses, ports.MoveToImmutable(), sameShape ? previous : null);
     }
 
-    /// <summary>Virtual hosts for the outbound listener of clients of a namespace, one for each HTTP port.</summary>
+    /// <summary>Virtual hosts for the outbound listener of clients of a namespace, one for each HTTP port; outside of the mesh for others, too, since clients of a proxy ask for tunnels there (CONNECT).</summary>
     public ImmutableArray<VirtualHost> VirtualHosts(string client, bool bare) =>
         virtualHosts.GetOrAdd((ClientKey(client), bare), static (key, self) =>
         [
-            .. self.Service.Ports.Where(port => port.Protocol != AppProtocol.Tcp).Select(port => new VirtualHost
+            .. self.Service.Ports.Where(port => port.Protocol != AppProtocol.Tcp || self.Service.External is not null).Select(port => new VirtualHost
             {
                 Name = $"{self.Service.Name.Host}:{port.Port}",
                 Domains = { ServiceHosts.Domains(self.Service, port, key.Bare) },

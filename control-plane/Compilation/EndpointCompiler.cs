@@ -16,6 +16,9 @@ internal static class EndpointCompiler
     /// <summary>True when an endpoint is a host name, which EDS cannot carry.</summary>
     public static bool HasNames(ImmutableArray<ModelEndpoint> endpoints) => endpoints.Any(endpoint => !IsAddress(endpoint));
 
+    /// <summary>True when the cluster holds the endpoints itself: what is not an address, and what is not of the mesh, which no sidecar may take for an instance.</summary>
+    public static bool AreInCluster(Service service, ResolvedPort port) => service.External is not null || HasNames(port.Endpoints);
+
     /// <summary>
     /// One locality for each zone. An assignment without endpoints is a value too: without it a client would wait for one.
     /// </summary>

@@ -37,7 +37,7 @@ internal static class GrpcEmitter
 
     private static IEnumerable<Notice> Unreachable(CompiledService service) =>
         from port in service.Ports
-        where port.HasNames
+        where EndpointCompiler.HasNames(port.Port.Endpoints)
         select new Notice(service.Service.Source,
             $"gRPC clients without a sidecar do not reach the endpoints of {service.Service.Name} port {port.Port.Port} that are registered by host name: register IP addresses");
 }

@@ -15,6 +15,10 @@ internal static class MeshMetadata
     public static Metadata Of(Service service, ResolvedPort port)
     {
         var metadata = Of(service.Name, port.Port, port.Protocol);
+        var fields = metadata.FilterMetadata["mesh.service"].Fields;
+        if (service.External is not null) fields["external"] = Value.ForBool(true);
+        // A host is in no namespace: metrics show that of who declared it.
+        if (service.Name.IsHost) fields["namespace"] = Value.ForString(service.Source.Namespace);
         metadata.FilterMetadata["mesh.source"] = Source(service.Source);
         return metadata;
     }

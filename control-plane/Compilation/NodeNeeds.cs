@@ -14,8 +14,9 @@ internal static class NodeNeeds
         var names = new HashSet<ServiceName>();
         foreach (var name in hosts.SelectMany(host => ServiceHosts.Meanings(host, node.Namespace)))
         {
-            names.Add(name);
-            if (world.Find(name) is { } service) names.UnionWith(service.Backends(node.Namespace).Select(backend => backend.Service));
+            // What is outside of the mesh is in no registry.
+            if (!name.IsHost) names.Add(name);
+            if (world.Find(name) is { } service) names.UnionWith(service.Backends(node.Namespace).Select(backend => backend.Service).Where(backend => !backend.IsHost));
         }
 
         return new Interest(false, names.ToFrozenSet());

@@ -14,6 +14,7 @@ internal static class ServiceHosts
     /// <param name="bare">True when the bare name means it for the client: see <see cref="BareNameMeans"/>.</param>
     public static ImmutableArray<string> Of(ServiceName name, bool bare)
     {
+        if (name.IsHost) return [name.Name];
         var qualified = $"{name.Name}.{name.Namespace}";
         return bare
             ? [name.Host, qualified + ".svc", qualified, name.Name, name.Name + ConsulDomain]
@@ -29,7 +30,7 @@ internal static class ServiceHosts
         var hosts = Of(service.Name, bare).AddRange(service.ClusterIPs.Select(Bracketed));
         foreach (var host in hosts)
         {
-            if (ReferenceEquals(port, service.DefaultPort)) yield return host;
+            if (ReferenceEquals(port, service.DefaultPort) && port.Protocol != AppProtocol.Tcp) yield return host;
             yield return string.Create(CultureInfo.InvariantCulture, $"{host}:{port.Port}");
             if (service.AnyPort) yield return host + ":*";
         }
@@ -39,20 +40,23 @@ internal static class ServiceHosts
     /// The bare name <c>web</c> means the service of the client's own namespace, else that of the default namespace.
     /// </summary>
     public static bool BareNameMeans(ServiceName service, string client, Func<ServiceName, bool> exists) =>
-        service.Namespace == client
-        || (service.Namespace == ServiceName.DefaultNamespace && !exists(service with { Namespace = client }));
+        !service.IsHost && (service.Namespace == client
+        || (service.Namespace == ServiceName.DefaultNamespace && !exists(service with { Namespace = client })));
 
-    /// <summary>The services a host (without port) can mean to a client, the first that exists counts; empty for hosts outside of the mesh.</summary>
+    /// <summary>The services a host (without port) can mean to a client, the first that exists counts; the last is a host outside of the mesh.</summary>
     public static ImmutableArray<ServiceName> Meanings(string host, string client)
     {
         host = host.ToLowerInvariant();
+        ImmutableArray<ServiceName> outside = ServiceName.IsValidHost(host) ? [ServiceName.OfHost(host)] : [];
+        var whole = host.Length;
         if (host.EndsWith(ConsulDomain, StringComparison.Ordinal)) host = host[..^ConsulDomain.Length];
         else if (host.EndsWith(".svc." + ServiceName.ClusterDomain, StringComparison.Ordinal)) host = host[..^(ServiceName.ClusterDomain.Length + 5)];
         else if (host.EndsWith(".svc", StringComparison.Ordinal)) host = host[..^4];
 
+        if (host.Length < whole) outside = []; // names of the mesh's own
         var labels = host.Split('.');
-        if (labels.Length > 2 || !Array.TrueForAll(labels, ServiceName.IsValid)) return [];
-        if (labels.Length == 2) return [new ServiceName(labels[1], labels[0])];
+        if (labels.Length > 2 || !Array.TrueForAll(labels, ServiceName.IsValid)) return outside;
+        if (labels.Length == 2) return [new ServiceName(labels[1], labels[0]), .. outside];
         return client == ServiceName.DefaultNamespace
             ? [new ServiceName(client, host)]
             : [new ServiceName(client, host), new ServiceName(ServiceName.DefaultNamespace, host)];

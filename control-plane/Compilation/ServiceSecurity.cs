@@ -12,7 +12,7 @@ internal sealed record ServiceSecurity(ImmutableArray<string> Identities, bool R
 {
     /// <summary>That of a service in a world.</summary>
     public static ServiceSecurity Of(World world, ServiceName service) =>
-        new(world.Authority.ServingIdentities(service), world.Authority.IsRequired(service), world.Policies);
+        service.IsHost ? new([], false, world.Policies) : new(world.Authority.ServingIdentities(service), world.Authority.IsRequired(service), world.Policies);
 
     /// <summary>True when clients expect the same.</summary>
     public bool SameIdentities(ServiceSecurity other) => Required == other.Required && Sequence.Same(Identities, other.Identities);

@@ -64,12 +64,12 @@ internal sealed class AddressBook
     private static (ServiceName Name, AddressLease Lease) ReadLine(string line)
     {
         var words = line.Split(' ');
-        if (words.Length < 2 || words[0].Split('/') is not [var ns, var service] || !ServiceName.IsValid(ns) || !ServiceName.IsValid(service)
+        if (words.Length < 2 || ServiceName.Parse(words[0]) is not { } name
             || !long.TryParse(words[1], NumberStyles.None, CultureInfo.InvariantCulture, out var used) || used > DateTimeOffset.MaxValue.ToUnixTimeSeconds())
             throw new FormatException($"'{line}' is no name, time and addresses");
         var addresses = ImmutableArray.CreateBuilder<IPAddress>();
         foreach (var word in words.Skip(2)) addresses.Add(IPAddress.TryParse(word, out var address) ? address : throw new FormatException($"'{word}' of {words[0]} is no address"));
-        return (new ServiceName(ns, service), new AddressLease(addresses.ToImmutable(), DateTimeOffset.FromUnixTimeSeconds(used)));
+        return (name, new AddressLease(addresses.ToImmutable(), DateTimeOffset.FromUnixTimeSeconds(used)));
     }
 
     private static string Unpack(ReadOnlyMemory<byte> content)

@@ -9,6 +9,7 @@ internal static class DocumentedService
     /// <summary>Finds the port of each of its instances.</summary>
     public static Service Resolve(ServiceDocument document, List<Instance> members, ImmutableArray<EndpointSliceDocument> slices, Notices notices)
     {
+        if (document.External is { } place) return ExternalService.Resolve(document, place, notices);
         if (members.Count == 0 && slices.Length == 0) notices.Add(document.Source, NobodyServes(document));
 
         var ports = ImmutableArray.CreateBuilder<ResolvedPort>(document.Ports.Length);

@@ -75,9 +75,10 @@ internal static class RouteAttachment
     private static BackendRef Resolve(HttpRoute route, BackendRef backend, Dictionary<ServiceName, Service> services)
     {
         if (backend.Invalid is not null) return backend;
-        if (backend.Service.Namespace != route.Name.Namespace && !route.Parents.Any(parent => parent.Service.Namespace == backend.Service.Namespace))
+        // Hosts outside of the mesh are everybody's.
+        if (!backend.Service.IsHost && backend.Service.Namespace != route.Name.Namespace && !route.Parents.Any(parent => parent.Service.Namespace == backend.Service.Namespace))
             return backend with { Invalid = $"a reference from namespace {route.Name.Namespace} to {backend.Service.Namespace} needs a ReferenceGrant, which is not supported yet" };
-        if (!services.TryGetValue(backend.Service, out var service)) return backend with { Invalid = "there is no such service" };
+        if (!services.TryGetValue(backend.Service, out var service)) return backend with { Invalid = backend.Service.IsHost ? "no ServiceEntry has this host" : "there is no such service" };
         if (backend.Port is not { } number) return backend with { Invalid = "it names no port" };
         return service.PortFor(number) is { } port ? backend with { Port = port.Port } : backend with { Invalid = $"it has no port {number}: {Offer(service)}" };
     }

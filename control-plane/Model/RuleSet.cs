@@ -31,7 +31,7 @@ public sealed record RuleSet
     public ImmutableArray<AuthorizationPolicy> AuthorizationPolicies { get; init; } = [];
 }
 
-/// <summary>A Kubernetes Service as far as the mesh reads it.</summary>
+/// <summary>A Kubernetes Service, or a host of a ServiceEntry, as far as the mesh reads it.</summary>
 public sealed record ServiceDocument
 {
     /// <summary>Namespace and name.</summary>
@@ -45,6 +45,9 @@ public sealed record ServiceDocument
 
     /// <summary>Cluster addresses, empty when none or headless.</summary>
     public ImmutableArray<string> ClusterIPs { get; init; } = [];
+
+    /// <summary>Where it is when it is outside of the mesh; null for services of the mesh.</summary>
+    public ExternalPlace? External { get; init; }
 
     /// <summary>True for <c>clusterIP: None</c>.</summary>
     public bool Headless { get; init; }

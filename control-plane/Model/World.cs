@@ -99,6 +99,9 @@ public sealed record Service
     /// <summary>True when clients are to connect to its instances: its name means their addresses.</summary>
     public bool Headless { get; init; }
 
+    /// <summary>How its endpoints are found when it is outside of the mesh; null for services of the mesh.</summary>
+    public ExternalResolution? External { get; init; }
+
     /// <summary>True when it has no address and should have one.</summary>
     public bool NeedsAddress => ClusterIPs.IsEmpty && !Headless;
 
@@ -121,6 +124,7 @@ public sealed record Service
             && FromRegistry == other.FromRegistry
             && Sequence.Same(ClusterIPs, other.ClusterIPs)
             && Headless == other.Headless
+            && External == other.External
             && Source == other.Source);
 
     /// <inheritdoc/>

@@ -50,8 +50,8 @@ public static class WorldBuilder
         var resolved = new Dictionary<ServiceName, Resolution>(previous.Resolutions.Count + 16);
         foreach (var document in Documents(documents, notices))
         {
-            var members = document.Selector is { } selector ? directory.Selected(document.Name.Namespace, selector) : directory.Registered(document.Name);
-            resolved.Add(document.Name, Resolve(previous, document.Name, document, members, document.Selector is null ? directory.Slices(document.Name) : []));
+            var members = document.External is not null ? [] : document.Selector is { } selector ? directory.Selected(document.Name.Namespace, selector) : directory.Registered(document.Name);
+            resolved.Add(document.Name, Resolve(previous, document.Name, document, members, document is { Selector: null, External: null } ? directory.Slices(document.Name) : []));
         }
 
         foreach (var (name, members) in directory.ByService)

@@ -8,7 +8,7 @@ internal static class Kinds
 {
     private const string GatewayGroup = "gateway.networking.k8s.io";
     private const string SecurityGroup = "security.istio.io";
-    private const string Offer = "Service, EndpointSlice, Pod, HTTPRoute, AuthorizationPolicy, PeerAuthentication and ServiceIdentity";
+    private const string Offer = "Service, ServiceEntry, EndpointSlice, Pod, HTTPRoute, AuthorizationPolicy, PeerAuthentication and ServiceIdentity";
 
     /// <summary>Kinds the mesh reads, with the one version it knows.</summary>
     private static readonly FrozenDictionary<string, string> Read = new Dictionary<string, string>(StringComparer.Ordinal)
@@ -19,6 +19,7 @@ internal static class Kinds
         ["EndpointSlice"] = "discovery.k8s.io/v1",
         ["HTTPRoute"] = GatewayGroup + "/v1",
         ["AuthorizationPolicy"] = SecurityGroup + "/v1",
+        ["ServiceEntry"] = Istio.ServiceEntryReader.Group + "/v1",
         ["PeerAuthentication"] = SecurityGroup + "/v1",
         ["ServiceIdentity"] = "policy.mesh/v1",
     }.ToFrozenDictionary();
@@ -27,7 +28,7 @@ internal static class Kinds
     private static readonly FrozenSet<string> Later = FrozenSet.ToFrozenSet(
     [
         "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "ReferenceGrant", "Gateway", "GatewayClass", "ListenerSet", "BackendTLSPolicy", "BackendLBPolicy", "Endpoints",
-        "BackendTrafficPolicy", "RequestAuthentication", "NetworkPolicy", "Ingress", "IngressClass", "VirtualService", "DestinationRule", "ServiceEntry",
+        "BackendTrafficPolicy", "RequestAuthentication", "NetworkPolicy", "Ingress", "IngressClass", "VirtualService", "DestinationRule", "Sidecar", "WorkloadEntry", "WorkloadGroup",
     ]);
 
     /// <summary>Kinds that often stand in the same file and say nothing to a mesh.</summary>

@@ -3,6 +3,7 @@ using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Model.Policies;
 using Mesh.ControlPlane.Rules.Documents;
 using Mesh.ControlPlane.Rules.GatewayApi;
+using Mesh.ControlPlane.Rules.Istio;
 using Mesh.ControlPlane.Rules.Kubernetes;
 using Mesh.ControlPlane.Rules.Policies;
 
@@ -80,12 +81,24 @@ internal sealed class RuleReader
         switch (kind)
         {
             case "Service": Add(services, ServiceReader.Read(document)); break;
+            case "ServiceEntry": AddHosts(ServiceEntryReader.Read(document), document); break;
             case "EndpointSlice": Add(slices, EndpointSliceReader.Read(document)); break;
             case "Pod": Add(pods, PodReader.Read(document)); break;
             case "AuthorizationPolicy": Add(authorizationPolicies, AuthorizationPolicyReader.Read(document)); break;
             case "PeerAuthentication": Add(peerAuthentications, PeerAuthenticationReader.Read(document)); break;
             case "ServiceIdentity": Add(serviceIdentities, ServiceIdentityReader.Read(document)); break;
             default: Add(httpRoutes, HttpRouteReader.Read(document)); break;
+        }
+    }
+
+    // A host means one thing for all of the mesh.
+    private void AddHosts(IEnumerable<ServiceDocument> hosts, Fields document)
+    {
+        foreach (var host in hosts)
+        {
+            var place = $"{document.Findings.File}:{document.Line}";
+            if (seen.TryAdd(("host", "", host.Name.Name), place)) services.Add(host);
+            else document.Findings.Error(document.Line, "spec.hosts", $"{host.Name} is declared already, at {seen[("host", "", host.Name.Name)]}: remove one");
         }
     }
 

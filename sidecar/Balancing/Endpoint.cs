@@ -25,8 +25,11 @@ public sealed class Endpoint
     /// <summary>The address it is called from, not one of this host's: a client's whom the application shall see. Null is our own.</summary>
     public IPAddress? ClientAddress { get; init; }
 
-    /// <summary>True where a request named it, not the configuration: whether it may be called in plaintext is asked when it is dialled.</summary>
+    /// <summary>True where a request named it, or a rule as outside of the mesh: whether it may be called in plaintext is asked when it is dialled.</summary>
     public bool IsForeign { get; init; }
+
+    /// <summary>True where the configuration names a host: its addresses are asked for when it is dialled, and kept.</summary>
+    public bool IsNamed { get; init; }
 
     /// <summary>The name it has below that of its service, in lower case; empty for none.</summary>
     public string Hostname { get; init; } = "";
@@ -59,6 +62,21 @@ public sealed class Endpoint
         Tls = tls,
         Peer = Peer,
         Stats = new EndpointStats(),
+    };
+
+    /// <summary>One of the addresses of a host, with the standing of the host.</summary>
+    internal Endpoint At(IPEndPoint address) => new()
+    {
+        Host = Host,
+        Port = Port,
+        Authority = $"{Authority} ({address.Address})",
+        Address = address,
+        IsForeign = IsForeign,
+        Weight = Weight,
+        Priority = Priority,
+        Tls = Tls,
+        Peer = Peer,
+        Stats = Stats,
     };
 
     /// <summary>Requests in flight, latency, ejection.</summary>

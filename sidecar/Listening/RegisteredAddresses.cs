@@ -5,7 +5,7 @@ using Mesh.Sidecar.Config;
 
 namespace Mesh.Sidecar.Listening;
 
-/// <summary>The addresses of all endpoints of services, whatever their ports. Thread safe; lives as long as the data path.</summary>
+/// <summary>The addresses of all endpoints of the mesh's services, whatever their ports. Thread safe; lives as long as the data path.</summary>
 internal sealed class RegisteredAddresses
 {
     private Known known = new([], FrozenSet<IPAddress>.Empty);
@@ -20,7 +20,7 @@ internal sealed class RegisteredAddresses
         if (last.Of == snapshot.Clusters) return last.Addresses;
         var addresses = snapshot.Clusters
             .Where(cluster => cluster.Service != ServiceLabels.None)
-            .SelectMany(cluster => cluster.Endpoints).SelectMany(endpoint => endpoint.More.Prepend(endpoint)).Select(endpoint => endpoint.Address?.Address).OfType<IPAddress>().Select(Unmapped).ToFrozenSet();
+            .SelectMany(cluster => cluster.Endpoints).Where(endpoint => !endpoint.IsForeign).SelectMany(endpoint => endpoint.More.Prepend(endpoint)).Select(endpoint => endpoint.Address?.Address).OfType<IPAddress>().Select(Unmapped).ToFrozenSet();
         Volatile.Write(ref known, new Known(snapshot.Clusters, addresses));
         return addresses;
     }

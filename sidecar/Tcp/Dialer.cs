@@ -16,8 +16,13 @@ namespace Mesh.Sidecar.Tcp;
 /// </summary>
 internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts own, TimeProvider time, Randomness random, SidecarMetrics metrics)
 {
+    private const int MostAddresses = 3;
+
     /// <summary>Says of destinations that requests name whether plaintext may go there; null where nobody has to be asked.</summary>
     public DestinationVerdicts? Foreign { get; init; }
+
+    /// <summary>The addresses of endpoints that the configuration names by host.</summary>
+    public HostAddresses Hosts { get; init; } = new(System.Net.Dns.GetHostAddressesAsync, time);
 
     /// <summary>The terms on which an endpoint is called now; null for one that is called in plaintext, or while we have no certificate.</summary>
     public DialTerms? TermsOf(Endpoint endpoint) => endpoint.Tls?.TermsNow(security.Own);
@@ -34,6 +39,7 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
         var endpoint = dial.Endpoint;
         if (endpoint.Address is { } known && own.LeadsBack(snapshots.Current, known, dial.Direction)) return Loop(endpoint, dial.Direction);
         if (Lacks(endpoint, dial.Terms)) return new(null, Failure.TlsFailure, Uncertified(endpoint));
+        if (endpoint.IsNamed) return await ConnectByNameAsync(dial, cancel);
         if (endpoint is { IsForeign: true, Address: { } named } && await InsteadAsync(dial, named, cancel) is { } otherwise) return otherwise;
         using var bound = new CancellationTokenSource(dial.Timeout, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancel);
@@ -59,6 +65,41 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
         metrics.UpstreamConnectFailures.Add();
         if (endpoint.Stats.Refused(time, random)) metrics.Ejections.Add();
         return new(null, failure, detail);
+    }
+
+    /// <summary>Tries the addresses of a host one after the other, each for its share of the time.</summary>
+    private async ValueTask<Dialled> ConnectByNameAsync(Dial dial, CancellationToken cancel)
+    {
+        var endpoint = dial.Endpoint;
+        try
+        {
+            using var bound = new CancellationTokenSource(dial.Timeout, time);
+            using var both = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancel);
+            var addresses = await Hosts.OfAsync(endpoint.Host, both.Token);
+            var (tries, last) = (Math.Min(addresses.Length, MostAddresses), default(Dialled));
+            for (var i = 0; i < tries; i++)
+            {
+                last = await ConnectAsync(dial with { Endpoint = endpoint.At(new IPEndPoint(addresses[i], endpoint.Port)), Timeout = dial.Timeout / tries }, cancel);
+                if (last.Failure is not (Failure.ConnectFailure or Failure.ConnectTimeout)) break;
+            }
+
+            return last;
+        }
+        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        {
+            return NotFound(endpoint, Failure.ConnectTimeout, "its address did not come in time");
+        }
+        catch (SocketException e)
+        {
+            return NotFound(endpoint, Failure.ConnectFailure, $"its address cannot be found: {e.Message}");
+        }
+    }
+
+    private Dialled NotFound(Endpoint endpoint, Failure failure, string why)
+    {
+        metrics.UpstreamConnectFailures.Add();
+        if (endpoint.Stats.Refused(time, random)) metrics.Ejections.Add();
+        return new(null, failure, $"connecting to {endpoint.Authority}: {why}");
     }
 
     private Dialled Loop(Endpoint endpoint, Direction direction)

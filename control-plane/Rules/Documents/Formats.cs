@@ -29,6 +29,25 @@ internal static partial class Formats
         return null;
     }
 
+    /// <summary>A host outside of the mesh, in lower case; null when it is not there or wrong.</summary>
+    public static string? ExternalHost(this Fields fields, string name)
+    {
+        if (fields.Text(name) is not { } text) return null;
+        if (ExternalHostProblem(text) is not { } problem) return text.ToLowerInvariant();
+        fields.Error(name, problem);
+        return null;
+    }
+
+    /// <summary>What is wrong with a host outside of the mesh, or null.</summary>
+    public static string? ExternalHostProblem(string text)
+    {
+        if (text.StartsWith("*.", StringComparison.Ordinal)) return $"\"{text}\" stands for many hosts, which is not supported yet: name each";
+        if (IPAddress.TryParse(text, out _)) return $"must be a host, is the address {text}: write a ServiceEntry with endpoints";
+        if (!ServiceName.IsValidHost(text.ToLowerInvariant())) return $"must be a full host name such as payments.example.com, is \"{text}\"";
+        return text.EndsWith("." + ServiceName.ClusterDomain, StringComparison.OrdinalIgnoreCase) || text.EndsWith(".consul", StringComparison.OrdinalIgnoreCase) || text.EndsWith(".svc", StringComparison.OrdinalIgnoreCase)
+            ? $"{text} is a name of the mesh's own services: call that service, or name it in an HTTPRoute" : null;
+    }
+
     /// <summary>A Gateway API duration (GEP-2257): one to four parts of number and unit; null when it is not there or wrong.</summary>
     public static TimeSpan? Duration(this Fields fields, string name)
     {

@@ -24,7 +24,8 @@ internal static class PortProtocol
         return false;
     }
 
-    private static AppProtocol OfName(string name)
+    /// <summary>What the prefix of a name says.</summary>
+    public static AppProtocol OfName(string name)
     {
         var dash = name.IndexOf('-', StringComparison.Ordinal);
         return Known(dash < 0 ? name : name[..dash]) ?? AppProtocol.Unknown;

@@ -18,8 +18,7 @@ internal static class ServiceReader
         document.Done("apiVersion", "kind", "status");
         if (spec is null) return null;
 
-        if (spec.Word("type", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName") == "ExternalName")
-            spec.Error("type", "ExternalName is not supported yet: call the external name itself");
+        if (spec.Word("type", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName") == "ExternalName") return ReadExternal(meta, spec, document);
         if (spec.Word("sessionAffinity", "None", "ClientIP") == "ClientIP")
             spec.Error("sessionAffinity", "ClientIP is not supported yet: remove the field");
         var selector = spec.Map("selector");
@@ -34,11 +33,42 @@ internal static class ServiceReader
             Headless = clusterIp == "None",
             Source = new Provenance("Service", meta.Namespace, meta.Name, $"{document.Findings.File}:{document.Line}"),
         };
-        spec.Done("externalName", "nodePort", "externalTrafficPolicy", "internalTrafficPolicy", "healthCheckNodePort", "ipFamilies", "ipFamilyPolicy",
-            "allocateLoadBalancerNodePorts", "loadBalancerIP", "loadBalancerClass", "loadBalancerSourceRanges", "externalIPs",
-            "publishNotReadyAddresses", "sessionAffinityConfig", "trafficDistribution");
+        Done(spec);
         return service;
     }
+
+    // Without ports an ExternalName is every port in Kubernetes. Here a port is what connections are told apart by: the two that nearly all mean.
+    private static readonly ImmutableArray<ServicePort> UsualPorts = [new(80, "http", AppProtocol.Http), new(443, "tls", AppProtocol.Tcp)];
+
+    private static ServiceDocument ReadExternal(ObjectMeta meta, Fields spec, Fields document)
+    {
+        spec.Require("externalName", "it is the host that the service stands for");
+        var host = spec.ExternalHost("externalName");
+        if (spec.Map("selector") is { Count: > 0 }) spec.Error("selector", "an ExternalName is served by a host, not by instances: remove the field");
+        if (spec.Text("clusterIP") is { Length: > 0 } address && address != "None") spec.Error("clusterIP", "an ExternalName has none: remove the field");
+        var ports = spec.Has("ports") ? ReadPorts(spec) : UsualPorts;
+        Done(spec);
+        var source = new Provenance("Service", meta.Namespace, meta.Name, $"{document.Findings.File}:{document.Line}");
+        var there = new Instance
+        {
+            Id = $"external/{meta.Namespace}/{meta.Name}",
+            Namespace = meta.Namespace,
+            Service = "",
+            Address = host ?? "",
+            Workload = host ?? "",
+            Ports = [.. ports.Select(port => new InstancePort(port.Name, port.Port, port.Protocol, TargetOf(port)))],
+            Source = source,
+        };
+        return new ServiceDocument { Name = meta.FullName, Ports = ports, External = new ExternalPlace(ExternalResolution.Dns, [there]), Source = source };
+    }
+
+    // Kubernetes has no endpoints here that a name could mean.
+    private static int TargetOf(ServicePort port) => int.TryParse(port.TargetPort, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : port.Port;
+
+    private static void Done(Fields spec) =>
+        spec.Done("externalName", "clusterIPs", "sessionAffinity", "nodePort", "externalTrafficPolicy", "internalTrafficPolicy", "healthCheckNodePort", "ipFamilies", "ipFamilyPolicy",
+            "allocateLoadBalancerNodePorts", "loadBalancerIP", "loadBalancerClass", "loadBalancerSourceRanges", "externalIPs",
+            "publishNotReadyAddresses", "sessionAffinityConfig", "trafficDistribution");
 
     private static ImmutableArray<ServicePort> ReadPorts(Fields spec)
     {

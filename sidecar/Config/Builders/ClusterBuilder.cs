@@ -31,6 +31,7 @@ internal static class ClusterBuilder
             Sockets = SocketMatches(proto, field),
             Service = SourceText.Service(proto.Metadata),
             Spoken = SourceText.Spoken(proto.Metadata),
+            IsExternal = SourceText.IsExternal(proto.Metadata),
             Source = SourceText.Of(proto.Metadata),
         };
         return proto.Type switch

@@ -32,6 +32,9 @@ internal sealed record ClusterSettings
     /// <summary>What its port was declared to speak.</summary>
     public AppProtocol Spoken { get; init; }
 
+    /// <summary>True for a service outside of the mesh.</summary>
+    public bool IsExternal { get; init; }
+
     /// <summary>Where it was written.</summary>
     public string Source { get; init; } = "";
 

@@ -131,6 +131,8 @@ internal sealed class Linker
         Port = settings.Port,
         Authority = settings.Authority,
         Address = settings.Address,
+        IsForeign = cluster.IsExternal,
+        IsNamed = settings.Address is null,
         Weight = settings.Weight,
         Priority = settings.Priority,
         Tls = cluster.Sockets.FirstOrDefault(s => s.Fits(settings))?.Tls,

@@ -35,6 +35,10 @@ internal static class SourceText
         return new ServiceLabels(Known(service, "host"), Known(service, "name"), Known(service, "namespace"), port);
     }
 
+    /// <summary>Whether a cluster's service is outside of the mesh: <c>mesh.service{external: true}</c>.</summary>
+    public static bool IsExternal(Metadata? metadata) =>
+        Section(metadata, "mesh.service") is { } service && service.Fields.TryGetValue("external", out var on) && on is { KindCase: Value.KindOneofCase.BoolValue, BoolValue: true };
+
     /// <summary>The workload behind an endpoint.</summary>
     public static PeerLabels Peer(Metadata? metadata)
     {

@@ -104,7 +104,7 @@ public sealed class GoodDocumentTests
         Assert.Equal(
             [
                 new BackendRef(new ServiceName("shop", "payments-v1"), 80, 90), new BackendRef(new ServiceName("other", "payments-v2"), 80, 10),
-                new BackendRef(new ServiceName("shop", "b"), null, 0, "its kind is example.com/Bucket, only Service is supported"),
+                new BackendRef(new ServiceName("shop", "b"), null, 0, "its kind is example.com/Bucket, only Service and networking.istio.io/Hostname are supported"),
             ],
             route.Rules[1].Backends.ToArray());
         Assert.Equal(TimeSpan.FromSeconds(90), route.Rules[1].RequestTimeout);
