@@ -14,7 +14,7 @@ internal static class ServiceEntryReader
     public const string Group = "networking.istio.io";
 
     private const int MostHosts = 256;
-    private const int MostAddresses = 256;
+    private const int MostAddresses = 250; // a name has 255 of a family at most
     private const int MostPorts = 250;
 
     /// <summary>Reads a document; empty when it cannot be used, which has been reported.</summary>

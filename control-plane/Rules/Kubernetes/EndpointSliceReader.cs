@@ -95,7 +95,7 @@ internal static class EndpointSliceReader
     {
         "IPv4" => Formats.IsAddress(address) && !address.Contains(':', StringComparison.Ordinal),
         "IPv6" => Formats.IsAddress(address) && address.Contains(':', StringComparison.Ordinal),
-        "FQDN" => Uri.CheckHostName(address) == UriHostNameType.Dns,
+        "FQDN" => Uri.CheckHostName(address) == UriHostNameType.Dns && EndpointAddress.IsValid(address),
         _ => true,
     };
 }

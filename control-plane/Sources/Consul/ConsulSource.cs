@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Diagnostics.Metrics;
 using Mesh.Api.Logging;
 using Mesh.ControlPlane.Model;
@@ -11,6 +12,7 @@ namespace Mesh.ControlPlane.Sources.Consul;
 internal sealed class ConsulSource : IDisposable
 {
     private static readonly TimeSpan Tidy = TimeSpan.FromSeconds(1);
+    private const int MostUnnamed = 100;
     private readonly ConsulClient client;
     private readonly WorldStore store;
     private readonly WithdrawnWorkloads withdrawn;
@@ -106,8 +108,11 @@ internal sealed class ConsulSource : IDisposable
                 Interlocked.Exchange(ref lastAnswer, now);
                 var names = new HashSet<string>(answer.Value?.Keys ?? Enumerable.Empty<string>(), StringComparer.Ordinal);
                 var isNews = catalog is not { } before || !before.Names.SetEquals(names);
-                catalog = new CatalogAnswer(names, catalog?.First ?? now);
+                var unnamed = isNews ? ServicesInUse.Unnameable(names) : catalog!.Unnamed;
+                var isOdd = !unnamed.SequenceEqual(catalog?.Unnamed ?? []);
+                catalog = new CatalogAnswer(names, unnamed, catalog?.First ?? now);
                 if (isNews) review.Set();
+                if (isOdd && open) publish.Signal();
                 if (down is not { } since) return isNews;
                 (down, watches.Quiet) = (null, false);
                 log.Info("Consul answers again", ("down_seconds", clock.Time.GetElapsedTime(since, now).TotalSeconds.ToString("0.0")));
@@ -168,9 +173,12 @@ internal sealed class ConsulSource : IDisposable
         if (!open || catalog is not { } known) return;
         var (instances, notices, unread) = watches.Snapshot(known.Names);
         store.SetInstances(SourceOrder.Consul, instances, unread);
-        store.SetNotices(SourceOrder.Consul, notices);
+        store.SetNotices(SourceOrder.Consul, [.. notices, .. known.Unnamed.Take(MostUnnamed).Select(Unnameable)]);
     }
 
-    /// <summary>The catalog's names and when it was first read.</summary>
-    private sealed record CatalogAnswer(HashSet<string> Names, long First);
+    private static Notice Unnameable(string name) => new(MeshMeta.Source(name, ServiceName.DefaultNamespace),
+        $"service '{name}' is left out: its name is not a DNS label (a-z, 0-9, -, at most 63), so no host name can name it; register it under another name");
+
+    /// <summary>The catalog's names, those of them that the mesh cannot have, and when it was first read.</summary>
+    private sealed record CatalogAnswer(HashSet<string> Names, ImmutableArray<string> Unnamed, long First);
 }

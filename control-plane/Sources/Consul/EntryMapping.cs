@@ -47,6 +47,7 @@ internal static class EntryMapping
         }
 
         if (Address(node, service) is not { } address) return (null, "neither it nor its node has an address");
+        if (!EndpointAddress.IsValid(address)) return (null, $"its address '{address}' is neither an IP address nor a host name");
         if (MeshName(consulName) is not { } name) return (null, "the service's name is not a DNS label");
         if (NamespaceOf(service) is not { } ns) return (null, NamespaceReason(service));
         if (IdentityOf(service, out var identity) is { } wrong) return (null, wrong);
@@ -75,6 +76,7 @@ internal static class EntryMapping
         string consulName, ConsulNode node, ConsulService service, ConsulCheck[]? checks)
     {
         if (Address(node, service) is not { } address) return (null, "neither it nor its node has an address");
+        if (!EndpointAddress.IsValid(address)) return (null, $"its address '{address}' is neither an IP address nor a host name");
         if (service.Port is <= 0 or > 65535) return (null, "it has no port");
         if (MeshName(consulName) is not { } name) return (null, "the service's name is not a DNS label, so no host name can name it");
         var health = HealthOf(checks);

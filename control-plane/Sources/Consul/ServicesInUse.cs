@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Mesh.ControlPlane.Model;
 
 namespace Mesh.ControlPlane.Sources.Consul;
@@ -14,6 +15,10 @@ internal static class ServicesInUse
         var needed = interest.All ? null : Needed(interest, world, rules);
         return catalog.Where(name => MeshName(name) is { } mesh && (needed is null || needed.Contains(mesh))).ToHashSet(StringComparer.Ordinal);
     }
+
+    /// <summary>The catalog's names that cannot be in the mesh, in order.</summary>
+    public static ImmutableArray<string> Unnameable(IEnumerable<string> catalog) =>
+        [.. catalog.Where(name => name != ConsulItself && EntryMapping.MeshName(name) is null).Order(StringComparer.Ordinal)];
 
     /// <summary>The name in the mesh of a service of the catalog; null for one that cannot be in it.</summary>
     public static string? MeshName(string name) => name == ConsulItself ? null : EntryMapping.MeshName(name);

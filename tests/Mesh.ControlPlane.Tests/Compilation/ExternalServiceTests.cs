@@ -3,7 +3,6 @@ using System.Net;
 using System.Text;
 using Envoy.Config.Cluster.V3;
 using Envoy.Config.Listener.V3;
-using Envoy.Config.Route.V3;
 using Mesh.Api.V1;
 using Mesh.ControlPlane.Compilation;
 using Mesh.ControlPlane.Dns;

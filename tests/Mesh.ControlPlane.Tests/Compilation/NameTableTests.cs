@@ -66,6 +66,22 @@ public sealed class NameTableTests(ITestOutputHelper output)
     public void While_nobody_knows_what_was_given_out_clients_keep_what_they_have() =>
         Assert.Empty((World with { Virtual = VirtualAddresses.Unknown }).For(Sidecar("shop")).Names.Items);
 
+    [Theory]
+    [InlineData("Cart", "shop")]
+    [InlineData("a.b", "shop")]
+    [InlineData("cart", "Shop!")]
+    [InlineData("cart", "a.b")]
+    [InlineData("b\u00fccher", "shop")]
+    [InlineData("\0", "shop")]
+    [InlineData("0123456789012345678901234567890123456789012345678901234567890123", "shop")]
+    public void A_name_that_clients_would_refuse_is_left_out_alone(string service, string ns)
+    {
+        var world = Given.World([Given.Workload("odd-1", "web", "80:http") with { Service = service, Namespace = ns }, Given.Workload("web-1", "web", "8080:http")]);
+        var table = Table(world, "shop");
+        Assert.Equal(["web"], table.Services.Select(entry => entry.Name));
+        Assert.Contains(world.Notices, notice => notice.Text.Contains("odd-1 cannot be called by name", StringComparison.Ordinal));
+    }
+
     [Fact]
     public void Who_declares_gets_the_names_of_that()
     {

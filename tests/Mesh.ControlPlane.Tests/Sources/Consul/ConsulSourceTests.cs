@@ -123,6 +123,21 @@ public sealed class ConsulSourceTests
     }
 
     [Fact]
+    public async Task A_service_that_no_host_can_name_is_left_out_alone_and_said()
+    {
+        await using var fake = await FakeConsul.StartAsync();
+        fake.Set("web", FakeConsul.Foreign("a", 1));
+        fake.Set("web.v2", FakeConsul.Foreign("b", 2));
+        await using var running = new RunningSource(fake.Address);
+        await running.HasAsync("n1/a");
+        await Eventually.TrueAsync(() => Says(running.Store.Current, "service 'web.v2' is left out"));
+        // Also one that comes later, and until it goes.
+        fake.Set("-odd-", FakeConsul.Foreign("c", 3));
+        await Eventually.TrueAsync(() => Says(running.Store.Current, "service '-odd-' is left out"));
+        Assert.Equal(["n1/a"], running.Ids);
+    }
+
+    [Fact]
     public async Task Empty_after_full_that_passes_loses_nothing()
     {
         await using var fake = await FakeConsul.StartAsync();

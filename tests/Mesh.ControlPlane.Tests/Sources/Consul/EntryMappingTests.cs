@@ -40,6 +40,11 @@ public sealed class EntryMappingTests
     [InlineData("""{"Node":{"Node":"n1","Address":"10.0.0.9"},"Service":{"ID":"a","Port":1,"Meta":{"mesh-namespace":"Bad_NS!"}}}""", "mesh-namespace")]
     [InlineData("""{"Node":{"Node":"n1","Address":"10.0.0.9"},"Service":{"ID":"a","Port":1,"Meta":{"external-source":"mesh"}}}""", "mesh-ports")]
     [InlineData("""{"Node":{"Node":"n1","Address":"10.0.0.9"},"Service":{"ID":"a","Port":1,"Meta":{"external-source":"mesh","mesh-ports":"http:99999:http:1"}}}""", "mesh-ports")]
+    // An address that data planes do not take would make them refuse all clusters.
+    [InlineData("""{"Node":{"Node":"n1","Address":"10.0.0.9"},"Service":{"ID":"a","Address":"http://web","Port":1}}""", "'http://web' is neither an IP address nor a host name")]
+    [InlineData("""{"Node":{"Node":"n1","Address":"10.0.0.9"},"Service":{"ID":"a","Address":"web 1","Port":1}}""", "neither an IP address")]
+    [InlineData("""{"Node":{"Node":"n1","Address":"[::1]"},"Service":{"ID":"a","Port":1}}""", "neither an IP address")]
+    [InlineData("""{"Node":{"Node":"n1","Address":"bücher.example"},"Service":{"ID":"a","Port":1,"Meta":{"external-source":"mesh","mesh-ports":"http:80:http:80"}}}""", "neither an IP address")]
     public void What_cannot_be_used_is_left_out_with_a_reason(string record, string reason)
     {
         var view = Map($"[{record}]");

@@ -27,6 +27,9 @@ internal sealed record CaptureShape
     /// <summary>True when others reach it by its IPv6 address.</summary>
     public bool IsV6 { get; init; }
 
+    /// <summary>The server in its resolv.conf; null: what this machine has.</summary>
+    public string? Resolver { get; init; }
+
     /// <summary>The LAN it is in.</summary>
     public int Lan { get; init; }
 }
