@@ -40,7 +40,7 @@ internal static class ExternalService
         {
             foreach (var target in instance.Ports)
             {
-                if (target.AppPort == port.Port) endpoints.Add(instance, target);
+                if (target.AppPort == port.Port) endpoints.Add(instance with { Service = name.Name }, target);
             }
         }
 
