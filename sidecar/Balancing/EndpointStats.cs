@@ -16,6 +16,7 @@ public sealed class EndpointStats
     private long ejectedUntil;
     private object? connections;
     private PeerIdentity? proven;
+    private Turns? turns;
 
     /// <summary>True when no later request will find this object: nothing that hangs on it needs keeping.</summary>
     public bool Passing { get; init; }
@@ -26,6 +27,9 @@ public sealed class EndpointStats
         get => Volatile.Read(ref proven);
         set => Volatile.Write(ref proven, value);
     }
+
+    /// <summary>Whose turn it is to shake hands with the address; made on first use.</summary>
+    internal Turns Turns => Volatile.Read(ref turns) ?? Interlocked.CompareExchange(ref turns, new Turns(), null) ?? turns;
 
     /// <summary>Requests in flight.</summary>
     public int Active => Volatile.Read(ref active);

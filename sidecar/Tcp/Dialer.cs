@@ -43,6 +43,7 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
         if (endpoint is { IsForeign: true, Address: { } named } && await InsteadAsync(dial, named, cancel) is { } otherwise) return otherwise;
         using var bound = new CancellationTokenSource(dial.Timeout, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancel);
+        using var turn = dial.Terms is null ? default : await endpoint.Stats.Turns.TakeAsync(both.Token);
         var (socket, failure, detail) = await TryConnectAsync(endpoint, CallsItself(dial), both.Token);
         ITransport? transport = null;
         // A name is resolved by connecting: only then it is known where it leads.

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
+using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Tests.Testbed;
@@ -201,6 +202,23 @@ public sealed class OutboundAttackTests
         var answer = await client.AskAsync(Get);
         Assert.Equal(503, answer!.Status);
         Assert.Contains("took too long", answer.Body, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task HandshakesThatHangMakeOthersOfTheSameAddressWaitAndOfNoOther()
+    {
+        await using var silent = new RecordingOrigin(c => c.ReadToEndAsync());
+        await using var friendly = RecordingOrigin.Friendly();
+        await using var other = await Pair.HttpAsync(friendly.Address);
+        var authority = new Authority();
+        var (bed, _) = await ClientOf(silent.Address, authority: authority, timeout: TimeSpan.FromSeconds(30));
+        await using var client = bed;
+        var asking = Enumerable.Range(0, Turns.AtOnce + 40).Select(_ => client.AskAsync(Get)).ToList();
+        await Eventually.TrueAsync(() => silent.Connections.Count() >= Turns.AtOnce);
+        Assert.Equal("hello", (await other.Client.AskAsync(Get))!.Body);
+        Assert.Equal(Turns.AtOnce, silent.Connections.Count());
+        await client.DisposeAsync();
+        foreach (var answer in asking) await ((Task)answer).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
     }
 
     /// <summary>Whoever passed the handshake may still send what is no TLS, while its connection waits or in place of an answer: that connection ends, nothing else.</summary>
