@@ -30,6 +30,9 @@ public sealed class EnvoyValidationTests
         return ValidateAsync((SecuredShop.World with { Virtual = addresses }).For(node));
     }
 
+    [SkippableFact]
+    public Task Envoy_accepts_services_outside_of_the_mesh() => ValidateAsync(ExternalServiceTests.World.For(CapturedOutboundTests.Node with { UserAgent = "envoy 1.40" }));
+
     private static async Task ValidateAsync(NodeConfig config)
     {
         var envoy = ExternalProgram.Require("envoy");

@@ -70,7 +70,7 @@ public sealed class ExternalServiceTests
             - {group: networking.istio.io, kind: Hostname, name: nobody.example.com, port: 80, weight: 3}
         """;
 
-    private static readonly World World = Build();
+    internal static World World { get; } = Build();
 
     private static readonly NodeConfig Config = World.For(CapturedOutboundTests.Node with { Identity = "spiffe://cluster.local/ns/default/sa/client" });
 

@@ -4,6 +4,7 @@ using Mesh.Api.V1;
 using Mesh.Sidecar.Balancing;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
+using Mesh.Sidecar.Listening;
 using Mesh.Sidecar.Tests.Testbed;
 using MeshRanges = Mesh.Sidecar.Config.MeshRanges;
 using Wire = Mesh.Api.V1.DestinationAnswer.Types.Verdict;
@@ -73,6 +74,45 @@ public sealed class NamedDestinationTests
         Assert.Equal(before, app.AllBytes);
     }
 
+    [Theory]
+    [InlineData("MESHED", "hello")]
+    [InlineData("NOT_MESHED", "")] // plaintext reaches the mutual TLS of the other side, and ends there
+    [InlineData("", "the control plane could not say who is there")]
+    public async Task AHostThatRulesDeclareIsNoWayAroundEither(string said, string expected)
+    {
+        await using var app = RecordingOrigin.Friendly("hello");
+        var security = new Security(TimeProvider.System);
+        security.Own.Set(authority.For(Authority.Cart));
+        await using var server = await Bed.StartAsync(
+            at => Bed.Snap(Pair.MutualTcpListener(at, Bed.Cluster(app.Address))), settings: new DataPathSettings { Self = new PeerLabels("cart-1", "shop", "cart", "v1"), Seed = 1, Security = security });
+        answer = said.Length == 0 ? null : said == "MESHED" ? new DestinationAnswer { Verdict = Wire.Meshed, Identities = { Authority.Cart }, Service = "cart.shop.svc.cluster.local" } : new DestinationAnswer { Verdict = Wire.NotMeshed };
+        await using var bed = await StartAsync(External(server.Port.Port));
+        var heard = await TalkAsync(bed, "GET / HTTP/1.1\r\nHost: payments.example.com\r\nConnection: close\r\n\r\n");
+        Assert.Contains(expected, heard, StringComparison.Ordinal);
+        Assert.Equal(said == "MESHED", heard.Contains("hello", StringComparison.Ordinal));
+        Assert.Equal(said == "MESHED", app.AllBytes.Length > 0);
+    }
+
+    [Fact]
+    public void WhatIsOutsideMakesNoAddressTheMeshsOwn()
+    {
+        var there = Bed.Cluster(new IPEndPoint(IPAddress.Parse("192.0.2.1"), 80)).Endpoints[0];
+        var outside = new Endpoint { Host = "192.0.2.2", Port = 80, Authority = "192.0.2.2:80", Address = new IPEndPoint(IPAddress.Parse("192.0.2.2"), 80), IsForeign = true, Peer = PeerLabels.Unknown, Stats = new EndpointStats() };
+        var snapshot = new Snapshot { Clusters = [new Cluster { Name = "c", Kind = ClusterKind.Endpoints, Policy = LbPolicy.RoundRobin, Endpoints = [there, outside], Service = new ServiceLabels("c.example.com", "c", "shop", 80), State = new ClusterState() }] };
+        Assert.True(new RegisteredAddresses().Has(snapshot, IPAddress.Parse("192.0.2.1")));
+        Assert.False(new RegisteredAddresses().Has(snapshot, IPAddress.Parse("192.0.2.2")));
+    }
+
+    private static Cluster External(int port) => new()
+    {
+        Name = "outbound|80||payments.example.com",
+        Kind = ClusterKind.Endpoints,
+        Policy = LbPolicy.LeastRequest,
+        Service = new ServiceLabels("payments.example.com", "payments.example.com", "shop", 80),
+        State = new ClusterState(),
+        Endpoints = [new Endpoint { Host = "localhost", Port = port, Authority = $"localhost:{port}", IsForeign = true, IsNamed = true, Peer = PeerLabels.Unknown, Stats = new EndpointStats() }],
+    };
+
     private static async Task<string> TalkAsync(Bed bed, string request)
     {
         using var client = await bed.ConnectAsync();
@@ -81,14 +121,14 @@ public sealed class NamedDestinationTests
         return await client.ReadToEndAsync();
     }
 
-    private async Task<Bed> StartAsync()
+    private async Task<Bed> StartAsync(Cluster? cluster = null)
     {
         var security = new Security(TimeProvider.System);
         security.Own.Set(authority.For(Authority.Web));
         var loopback = ImmutableArray.Create(
             new MeshRange(AddressPrefix.Of(IPAddress.Parse("127.0.0.0"), 8)!.Value, RangeKind.Pod), new MeshRange(AddressPrefix.Of(IPAddress.IPv6Loopback, 128)!.Value, RangeKind.Pod));
         return await Bed.StartAsync(
-            at => new Snapshot { Number = 1, Listeners = [Bed.HttpListener(at, Bed.Table(Passthrough))], Ranges = new MeshRanges(loopback, false, []) },
+            at => new Snapshot { Number = 1, Listeners = [Bed.HttpListener(at, Bed.Table(cluster ?? Passthrough))], Ranges = new MeshRanges(loopback, false, []) },
             settings: new DataPathSettings { Self = new PeerLabels("web-1", "shop", "web", "v1"), Seed = 42, Security = security, AskDestination = AskAsync });
     }
 

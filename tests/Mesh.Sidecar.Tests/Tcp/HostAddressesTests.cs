@@ -1,6 +1,13 @@
 using System.Net;
 using System.Net.Sockets;
+using Mesh.Sidecar.Balancing;
+using Mesh.Sidecar.Config;
+using Mesh.Sidecar.Identity;
+using Mesh.Sidecar.Listening;
+using Mesh.Sidecar.Resilience;
 using Mesh.Sidecar.Tcp;
+using Mesh.Sidecar.Telemetry;
+using Mesh.Sidecar.Tests.Testbed;
 using Mesh.Tests;
 
 namespace Mesh.Sidecar.Tests.Tcp;
@@ -97,6 +104,25 @@ public sealed class HostAddressesTests
         Assert.Equal(1, asked);
         for (var i = 0; i < 3000; i++) await hosts.OfAsync($"h{i}.example.com", CancellationToken.None);
         Assert.InRange(hosts.Count, 1, 1001);
+    }
+
+    [Fact]
+    public async Task What_does_not_accept_is_left_for_the_next_address()
+    {
+        await using var origin = RecordingOrigin.Friendly();
+        var clock = TimeProvider.System;
+        var dialer = new Dialer(new Snapshots(), new Security(clock), new OwnPorts(new LocalAddresses(clock), clock), clock, new Randomness(1), new SidecarMetrics())
+        {
+            Hosts = new HostAddresses((_, _) => Task.FromResult<IPAddress[]>([IPAddress.Parse("127.0.0.9"), IPAddress.Loopback]), clock),
+        };
+        var port = origin.Address.Port;
+        var endpoint = new Endpoint { Host = "payments.example.com", Port = port, Authority = $"payments.example.com:{port}", IsNamed = true, Peer = PeerLabels.Unknown, Stats = new EndpointStats() };
+        for (var i = 0; i < 4; i++)
+        {
+            var dialled = await dialer.ConnectAsync(new Dial(endpoint, null, Carried.Tcp, Direction.Outbound, TimeSpan.FromSeconds(5)), CancellationToken.None);
+            Assert.True(dialled.Transport is not null, dialled.Detail);
+            dialled.Transport.Dispose();
+        }
     }
 
     private HostAddresses Hosts(Func<string[]> answer) => new((_, _) =>
