@@ -48,7 +48,7 @@ internal sealed class LastGood
         ? string.Create(CultureInfo.InvariantCulture, $"serving the configuration kept at {serving.Confirmed.ToDateTimeOffset():u}, {Age.TotalSeconds:0} s old: no control plane has been heard since")
         : "";
 
-    private KeptConfiguration? Serving => sources?.Ads.Status.IsFresh is true ? null : kept;
+    private KeptConfiguration? Serving => sources?.Ads.IsFresh is true ? null : kept;
 
     private TimeSpan Age => Serving is { } serving ? time.GetUtcNow() - serving.Confirmed.ToDateTimeOffset() : TimeSpan.Zero;
 
@@ -100,7 +100,7 @@ internal sealed class LastGood
     private KeptConfiguration? Take(bool changed)
     {
         if (isOthers && (isOthers = !one.TryTake())) return null;
-        if (sources is not { Ads.Status: var status } from || from.Identity.Id is not { } id) return null;
+        if (sources is not { Ads: var status } from || from.Identity() is not { } id) return null;
         // News of roots alone does not make the rest of a kept one any younger.
         if ((status.Confirms ? time.GetUtcNow() : status.ConfirmedAt ?? kept?.Confirmed.ToDateTimeOffset()) is not { } confirmed) return null;
         if ((!changed && !status.Confirms) || from.Publisher.Serving == ResourceSet.Empty) return null;
@@ -124,5 +124,11 @@ internal sealed class LastGood
     }
 }
 
-/// <summary>What is kept, and who has it.</summary>
-internal sealed record KeptSources(Node Node, WorkloadIdentity Identity, SnapshotPublisher Publisher, Snapshots Snapshots, AdsClient Ads, DestinationVerdicts Verdicts);
+/// <summary>What is kept, and who has it. Immutable; asked from the keeper's loop.</summary>
+/// <param name="Node">This node, as the control plane is told of it.</param>
+/// <param name="Identity">Its SPIFFE ID; null without a certificate.</param>
+/// <param name="Publisher">The resources that serve.</param>
+/// <param name="Snapshots">Says when others do.</param>
+/// <param name="Ads">Whether a control plane stands behind them.</param>
+/// <param name="Verdicts">Answers about destinations.</param>
+internal sealed record KeptSources(Node Node, Func<string?> Identity, SnapshotPublisher Publisher, Snapshots Snapshots, AdsStatus Ads, DestinationVerdicts Verdicts);

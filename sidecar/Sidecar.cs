@@ -1,18 +1,10 @@
 using System.Globalization;
-using System.Net;
 using System.Net.Sockets;
-using Google.Protobuf;
-using Mesh.Api.Destinations;
-using Mesh.Api.Grpc;
 using Mesh.Api.Logging;
-using Mesh.Api.V1;
-using Mesh.Api.Workloads;
-using Mesh.Api.Xds;
 using Mesh.Sidecar.Admin;
 using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Listening;
-using Mesh.Sidecar.Registration;
 using Mesh.Sidecar.Resilience;
 using Mesh.Sidecar.Tcp;
 using Mesh.Sidecar.Telemetry;
@@ -44,13 +36,10 @@ internal sealed class Sidecar : IAsyncDisposable
     private readonly Snapshots snapshots = new();
     private readonly SidecarMetrics own = new();
     private readonly SnapshotPublisher publisher;
-    private readonly GrpcChannel? channel;
-    private readonly WorkloadIdentity? identity;
     private readonly Security security;
     private readonly StaticSource? file;
     private readonly LastGood? lastGood;
-    private AdsClient? ads;
-    private RegistrationClient? registration;
+    private readonly Membership? membership;
     private Func<string> captureNote = () => "";
     private Task? left;
 
@@ -59,9 +48,8 @@ internal sealed class Sidecar : IAsyncDisposable
         (this.flags, this.time, this.log) = (flags, time, log);
         publisher = new SnapshotPublisher(snapshots, time);
         security = new Security(time);
-        if (flags.IsSecured) identity = new WorkloadIdentity(flags, security, time, new Random(), log.For("identity"));
         if (flags.StateDir is not null) lastGood = new LastGood(flags.StateDir, time, own, log.For("state"));
-        if (flags.ControlPlane is not null) channel = new GrpcChannel(flags.ControlPlaneUrl, identity?.ChannelOptions ?? new GrpcChannelOptions { Time = time });
+        if (flags.ControlPlane is not null) membership = new Membership(flags, new MembershipParts(security, snapshots, publisher, own, lastGood), time, random, log);
         if (flags.Static is not null) file = new StaticSource(flags.Static, publisher, time, log.For("static"));
     }
 
@@ -83,10 +71,9 @@ internal sealed class Sidecar : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        if (identity is not null) await identity.DisposeAsync();
+        if (membership is not null) await membership.DisposeAsync();
         life.Dispose();
         sockets.Dispose();
-        channel?.Dispose();
         stop.Dispose();
     }
 
@@ -110,7 +97,7 @@ internal sealed class Sidecar : IAsyncDisposable
 
         // 3. The surfaces for people and machines; readiness says why not yet.
         using var rules = workload.Capture is null ? null : new RulesWatch(MachineAddress.Find, TakesCaptured, time, log.For("capture"));
-        await using var data = new DataPath(snapshots, sockets, new DataPathSettings { IsProbe = rules is null ? _ => false : rules.Took, Self = self, DrainBound = flags.DrainTime, MaxTcpAge = flags.MaxConnectionAge, Security = security, AskDestination = identity is null ? null : AskAsync }, sink, time, log);
+        await using var data = new DataPath(snapshots, sockets, new DataPathSettings { IsProbe = rules is null ? _ => false : rules.Took, Self = self, DrainBound = flags.DrainTime, MaxTcpAge = flags.MaxConnectionAge, Security = security, AskDestination = membership?.Ask }, sink, time, log);
         await using var names = NameServer.Start(workload, sockets, snapshots, own, time, log.For("dns"));
         await using var admin = new AdminServer(new AdminAddresses(flags.Admin, flags.Metrics, flags.Readiness), Sources(workload, traffic, data) with { Dns = () => names });
         // Traffic first: who started the application waits for that.
@@ -119,13 +106,13 @@ internal sealed class Sidecar : IAsyncDisposable
         data.Own.Add([.. workload.Capture?.Dns ?? []]);
         data.Own.Add(admin.Bound.Admin, admin.Bound.Metrics, admin.Bound.Readiness);
         // Not before it is known which ports are nobody's: what was kept serves from here on.
-        if (flags.ControlPlane is not null) Begin(workload, data.Destinations);
-        if (identity is not null) await identity.ShareAsync();
+        membership?.Begin(workload, data.Destinations);
+        if (membership is not null) await membership.ShareAsync();
         if (flags.PortsFile is not null) Bindings.Write(flags.PortsFile, workload, admin.Bound);
 
         // 4. Whom to listen to.
         List<Task> loops = [.. Follow(workload, data.Destinations), new MemoryTrim(time, () => data.Open, () => GC.CollectionCount(0)).RunAsync(stop.Token), .. Watch(rules)];
-        await using var edges = new EdgeReporter(identity is null ? null : CertifiedChannelAsync(), traffic, workload.NodeId, time, random, log.For("telemetry"));
+        await using var edges = new EdgeReporter(membership is { IsProven: true } proven ? proven.CertifiedChannelAsync(stop.Token) : null, traffic, workload.NodeId, time, random, log.For("telemetry"));
         log.Info("started", ("version", Program.Version), ("workload", workload.Id), ("outbound", workload.Outbound), ("admin", admin.Bound.Admin));
 
         // 5. Until the end is asked for, or a loop dies, which none may.
@@ -134,6 +121,10 @@ internal sealed class Sidecar : IAsyncDisposable
         await StopAsync(data, loops, ended == life.Ending ? await life.Ending : "fault");
         return ended.IsFaulted ? Failed : 0;
     }
+
+    /// <summary>The loops that bring configuration: of a file, or of the control plane.</summary>
+    private List<Task> Follow(Workload workload, DestinationVerdicts verdicts) =>
+        file is not null ? [file.RunAsync(stop.Token)] : membership!.Run(workload, verdicts, stop.Token);
 
     /// <summary>The loop that looks whether rules bring traffic here, where it is captured.</summary>
     private Task[] Watch(RulesWatch? rules)
@@ -160,73 +151,6 @@ internal sealed class Sidecar : IAsyncDisposable
         }
     }
 
-    /// <summary>The client of the control plane, and what serves before that is heard: what was good last, where it is kept.</summary>
-    private void Begin(Workload workload, DestinationVerdicts verdicts)
-    {
-        var node = NodeDescription.Of(workload, Program.Version);
-        var wanted = AdsClient.Wanted(workload.Capture is not null, workload.Capture is { Dns.IsEmpty: false });
-        identity?.Observe(own);
-        if (identity is not null) snapshots.TrustChanged += identity.Follow;
-        var begin = identity is null ? null : lastGood?.Restore(node, wanted, identity);
-        ads = new AdsClient(channel!, node, publisher, new AdsClock(time, random), log.For("xds")) { IsSecured = identity is not null, Begin = begin ?? wanted };
-        if (begin is null) return;
-        lastGood!.GiveBack(verdicts);
-        publisher.TellTrust(begin);
-        publisher.Publish(begin);
-    }
-
-    /// <summary>The loops that bring configuration and keep the workload registered.</summary>
-    private List<Task> Follow(Workload workload, DestinationVerdicts verdicts)
-    {
-        if (file is not null) return [file.RunAsync(stop.Token)];
-        var client = ads!;
-        own.Observe("mesh_sidecar_xds_accepted_total", "Answers of the control plane accepted.", grows: true, () => client.Status.Accepted);
-        own.Observe("mesh_sidecar_xds_refused_total", "Answers of the control plane refused (NACK).", grows: true, () => client.Status.Refused);
-        own.Observe("mesh_sidecar_xds_streams_total", "Streams to the control plane opened.", grows: true, () => client.Status.Connects);
-        own.Observe("mesh_sidecar_xds_connected", "1 while the control plane is followed.", grows: false, () => client.Status.Connected ? 1 : 0);
-        if (identity is null)
-        {
-            // Over plaintext nobody is anybody: configuration is all there is.
-            if (!workload.Ports.IsEmpty) log.Warn("not registered: a control plane in plaintext takes no registrations", ("address", flags.ControlPlane));
-            return [client.RunAsync(stop.Token)];
-        }
-
-        var addresses = workload.Capture is null ? null : new OwnAddresses(IPAddress.Parse(workload.Address), MachineAddress.All, ProveAsync, time, log.For("registration"));
-        var settings = new RegistrationSettings(flags.HealthPath, time, random) { MoreAddresses = () => addresses?.Current ?? [] };
-        registration = new RegistrationClient(channel!, workload, settings, log.For("registration"));
-        var keeping = lastGood?.RunAsync(new KeptSources(NodeDescription.Of(workload, Program.Version), identity, publisher, snapshots, client, verdicts), stop.Token);
-        return [.. keeping is null ? Array.Empty<Task>() : [keeping], identity.RunAsync(stop.Token), OnceCertifiedAsync(() => client.RunAsync(stop.Token)), OnceCertifiedAsync(() => KeepRegisteredAsync(registration)), .. addresses is null ? Array.Empty<Task>() : [OnceCertifiedAsync(() => addresses.RunAsync(stop.Token))]];
-    }
-
-    private Task<DestinationAnswer> AskAsync(DestinationQuery query, CancellationToken cancel) => channel!.UnaryAsync(DestinationMethods.Lookup, query, new CallOptions(), cancel);
-
-    /// <summary>A proof for an address, over a connection from it; that one is closed again.</summary>
-    private async Task<AddressProof> ProveAsync(IPAddress from, CancellationToken cancel)
-    {
-        using var thence = new GrpcChannel(flags.ControlPlaneUrl, identity!.ChannelOptions with { LocalAddress = from });
-        return await thence.UnaryAsync(WorkloadMethods.ProveAddress, new AddressQuery(), new CallOptions(), cancel);
-    }
-
-    /// <summary>Begins what needs the control plane when there is a certificate to show it.</summary>
-    private async Task OnceCertifiedAsync(Func<Task> begin)
-    {
-        await identity!.CertifiedAsync(stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (!stop.IsCancellationRequested) await begin();
-    }
-
-    private async Task<GrpcChannel> CertifiedChannelAsync()
-    {
-        await identity!.CertifiedAsync(stop.Token);
-        return channel!;
-    }
-
-    /// <summary>A workload without ports has nothing to register; that is no end of a loop.</summary>
-    private async Task KeepRegisteredAsync(RegistrationClient client)
-    {
-        await client.RunAsync();
-        await Task.Delay(Timeout.InfiniteTimeSpan, time, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-    }
-
     private async Task StopAsync(DataPath data, List<Task> loops, string reason)
     {
         var begun = time.GetTimestamp();
@@ -234,7 +158,7 @@ internal sealed class Sidecar : IAsyncDisposable
         log.Info("stopping", ("reason", reason), ("at_most_s", flags.DrainTime.TotalSeconds));
         await LeaveAsync(data, $"stopping: {reason}");
         await data.StopAsync(Left());
-        registration?.Leave();
+        membership?.Leave();
         await stop.CancelAsync();
         await Task.WhenAll(loops).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         log.Info("stopped", ("after_ms", (long)time.GetElapsedTime(begun).TotalMilliseconds));
@@ -254,12 +178,7 @@ internal sealed class Sidecar : IAsyncDisposable
     {
         var begun = time.GetTimestamp();
         life.Drain(reason);
-        if (registration is { Registered: true, IsClient: false } registered)
-        {
-            registered.Leave();
-            await Task.Delay(flags.DrainTime < WordGetsAround ? flags.DrainTime : WordGetsAround, time, CancellationToken.None);
-        }
-
+        if (membership?.Withdraw() == true) await Task.Delay(flags.DrainTime < WordGetsAround ? flags.DrainTime : WordGetsAround, time, CancellationToken.None);
         var bound = flags.DrainTime * (1 - OutboundShare) - time.GetElapsedTime(begun);
         await data.DrainInboundAsync(bound > TimeSpan.Zero ? bound : TimeSpan.Zero);
     }
@@ -272,11 +191,11 @@ internal sealed class Sidecar : IAsyncDisposable
         Log = log,
         Time = time,
         Certificates = () => security.Own.Current is { } credentials ? [credentials] : [],
-        RenewCertificate = identity is { } workloads ? workloads.RenewAsync : null,
+        RenewCertificate = membership?.RenewCertificate,
         Verdicts = () => data.Verdicts.All.Select(v => new LearnedVerdict(v.Of.Direction == Direction.Inbound ? "inbound" : "outbound", v.Of.Cluster, v.Of.Address?.ToString() ?? "", v.Until)),
         Node = (workload.NodeId, workload.Service),
         Readiness = Ready,
-        Accepted = () => publisher.Serving.Raw().Select(Accepted),
+        Accepted = () => publisher.Serving.Raw().Select(raw => AcceptedResource.Of(raw, publisher.Serving.Versions)),
         Quit = () => life.Quit("/quitquitquit"),
         DrainListeners = () => LeaveAsync(data, "draining: /drain_listeners"),
     };
@@ -289,25 +208,8 @@ internal sealed class Sidecar : IAsyncDisposable
 
     private string WaitingFor()
     {
-        if (registration is { Refusal.Length: > 0 } refused) return $"the control plane refuses this workload: {refused.Refusal}";
-        if (identity is { WaitingFor.Length: > 0 } uncertified) return uncertified.WaitingFor;
-        if (snapshots.Current.Number > 0) return publisher.Serving.Lacks;
-        return ads?.Status.Trouble ?? "starting";
-    }
-
-    private AcceptedResource Accepted(Google.Protobuf.WellKnownTypes.Any any)
-    {
-        IMessage message = any.TypeUrl switch
-        {
-            TypeUrls.Listener => Envoy.Config.Listener.V3.Listener.Parser.ParseFrom(any.Value),
-            TypeUrls.Cluster => Envoy.Config.Cluster.V3.Cluster.Parser.ParseFrom(any.Value),
-            TypeUrls.MeshRanges => Mesh.Api.V1.MeshRanges.Parser.ParseFrom(any.Value),
-            TypeUrls.NameTable => Mesh.Api.V1.NameTable.Parser.ParseFrom(any.Value),
-            TypeUrls.Secret => Envoy.Extensions.TransportSockets.Tls.V3.Secret.Parser.ParseFrom(any.Value),
-            TypeUrls.RouteConfiguration => Envoy.Config.Route.V3.RouteConfiguration.Parser.ParseFrom(any.Value),
-            _ => Envoy.Config.Endpoint.V3.ClusterLoadAssignment.Parser.ParseFrom(any.Value),
-        };
-        return new AcceptedResource(any.TypeUrl, TypeUrls.NameOf(message) ?? "", publisher.Serving.Versions.GetValueOrDefault(any.TypeUrl, ""), message);
+        if (membership is { WaitingFor.Length: > 0 } waiting) return waiting.WaitingFor;
+        return snapshots.Current.Number > 0 ? publisher.Serving.Lacks : membership?.Trouble ?? "starting";
     }
 
     private int Refuse(IReadOnlyList<string> errors)

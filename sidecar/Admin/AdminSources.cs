@@ -1,4 +1,3 @@
-using Google.Protobuf;
 using Mesh.Api.Identity;
 using Mesh.Api.Logging;
 using Mesh.Sidecar.Config;
@@ -83,6 +82,3 @@ internal sealed record Readiness(string State, string Reason)
 /// <param name="Address">The address that was meant; empty where the cluster says it all.</param>
 /// <param name="Until">When that is forgotten, unless it is heard again.</param>
 internal readonly record struct LearnedVerdict(string Direction, string Cluster, string Address, DateTimeOffset Until);
-
-/// <summary>An xDS resource as it was accepted.</summary>
-internal sealed record AcceptedResource(string TypeUrl, string Name, string Version, IMessage Message);
