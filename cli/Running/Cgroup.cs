@@ -42,9 +42,7 @@ internal static class Cgroup
             }
             catch (IOException) when (kill && Environment.TickCount64 < until)
             {
-#pragma warning disable RS0030 // The killed take a moment to go, and this program has no sockets to stall.
-                Thread.Sleep(20);
-#pragma warning restore RS0030
+                Thread.Sleep(20); // The killed take a moment to go.
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {

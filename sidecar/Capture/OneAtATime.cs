@@ -31,9 +31,7 @@ internal sealed class OneAtATime : IDisposable
                 break;
             }
 
-#pragma warning disable RS0030 // The command's only thread; there is no socket engine to hold up.
             Thread.Sleep(Pause);
-#pragma warning restore RS0030
         }
 
         return taken;
