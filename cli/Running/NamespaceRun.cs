@@ -33,7 +33,7 @@ internal sealed class NamespaceRun(IReadOnlyList<string> arguments, string contr
         var number = RunNetwork.Join();
         try
         {
-            using var relay = Relay.Loopback(controlPlane) is { } loopback ? new Relay(RunNetwork.HostAddress, loopback) : null;
+            using var relay = Relay.Loopback(controlPlane) is { } loopback ? new Relay(RunNetwork.HostAddress, loopback, RunNetwork.Address(number)) : null;
             using var joining = join(RunNetwork.Address(number));
             return await RunInsideAsync(number, relay is null ? controlPlane : Scheme + relay.Address, await joining.TokenAsync(again: false, stopping.Token));
         }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 
 namespace Mesh.Cli.Running;
 
@@ -78,15 +79,19 @@ internal static class RunNetwork
     private static void WriteResolvConf(string name)
     {
         const string upstream = "/run/systemd/resolve/resolv.conf";
-        var text = File.Exists("/etc/resolv.conf") ? File.ReadAllText("/etc/resolv.conf") : "";
-        var servers = text.Split('\n').Where(line => line.StartsWith("nameserver", StringComparison.Ordinal)).ToList();
-        var isLocal = servers.TrueForAll(line => line.Contains(" 127.", StringComparison.Ordinal) || line.Contains(" ::1", StringComparison.Ordinal));
-        if (isLocal && File.Exists(upstream))
-            text = File.ReadAllText(upstream);
-        else if (servers.Count == 0)
-            text = $"nameserver {HostAddress}\n" + text; // Somebody has to be asked, so that the sidecar can answer.
+        var text = ResolvConf(File.Exists("/etc/resolv.conf") ? File.ReadAllText("/etc/resolv.conf") : "", File.Exists(upstream) ? File.ReadAllText(upstream) : null);
         Directory.CreateDirectory($"/etc/netns/{name}");
         File.WriteAllText($"/etc/netns/{name}/resolv.conf", text);
+    }
+
+    /// <summary>The resolv.conf for inside, of this host's and, where there is one, that of its local resolver.</summary>
+    internal static string ResolvConf(string own, string? upstream)
+    {
+        var servers = own.Split('\n').Select(line => line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)).Where(words => words is ["nameserver", _, ..]).Select(words => words[1]).ToList();
+        if (upstream is not null && servers.TrueForAll(server => IPAddress.TryParse(server, out var address) && IPAddress.IsLoopback(address)))
+            return upstream;
+        // Somebody has to be asked, so that the sidecar can answer.
+        return servers.Count > 0 ? own : $"nameserver {HostAddress}\n" + own;
     }
 
     private static void Lay()

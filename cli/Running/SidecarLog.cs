@@ -10,6 +10,7 @@ internal sealed class SidecarLog : IDisposable
     private readonly TextWriter _output;
     private readonly string _mark;
     private readonly Queue<string> _last = new(Kept);
+    private bool _complained;
 
     public SidecarLog(string? file)
     {
@@ -34,7 +35,7 @@ internal sealed class SidecarLog : IDisposable
             if (_last.Count == Kept)
                 _last.Dequeue();
             _last.Enqueue(line);
-            _output.WriteLine(_mark + line);
+            Write(_mark + line);
         }
     }
 
@@ -47,7 +48,36 @@ internal sealed class SidecarLog : IDisposable
 
     public void Dispose()
     {
-        if (_mark.Length == 0)
+        if (_mark.Length > 0)
+            return;
+        try
+        {
             _output.Dispose();
+        }
+        catch (IOException e)
+        {
+            Complain(e);
+        }
+    }
+
+    /// <summary>A disk that is full costs lines. It must not end the reading of them: the sidecar would wait for its reader, and with it all traffic.</summary>
+    private void Write(string line)
+    {
+        try
+        {
+            _output.WriteLine(line);
+        }
+        catch (IOException e)
+        {
+            Complain(e);
+        }
+    }
+
+    private void Complain(IOException problem)
+    {
+        if (_complained)
+            return;
+        _complained = true;
+        Console.Error.WriteLine($"meshctl: lines of the sidecar's log are lost: {problem.Message}");
     }
 }
