@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Net.NetworkInformation;
 using System.Net.Sockets;
 
 namespace Mesh.Sidecar.Listening;
@@ -11,6 +12,9 @@ namespace Mesh.Sidecar.Listening;
 internal sealed class LocalAddresses(TimeProvider time)
 {
     private const int MostKnown = 1024;
+    // Of documentation (RFC 5737, RFC 3849).
+    private static readonly IPAddress NobodysV4 = IPAddress.Parse("192.0.2.1");
+    private static readonly IPAddress NobodysV6 = IPAddress.Parse("2001:db8::1");
     private static readonly TimeSpan Validity = TimeSpan.FromSeconds(5);
     private readonly ConcurrentDictionary<IPAddress, (bool Ours, long Since)> known = new();
 
@@ -21,12 +25,33 @@ internal sealed class LocalAddresses(TimeProvider time)
         var now = time.GetTimestamp();
         if (known.TryGetValue(address, out var last) && time.GetElapsedTime(last.Since, now) < Validity) return last.Ours;
         if (known.Count >= MostKnown) known.Clear();
-        var ours = CanBind(address);
+        var ours = IsOurs(address);
         known[address] = (ours, now);
         return ours;
     }
 
-    /// <summary>Binding tells without a list of interfaces: only an address of this host can be bound.</summary>
+    /// <summary>
+    /// Binding tells without a list of interfaces: only an address of this host can be bound. Where that is true of nobody's address, too
+    /// (ip_nonlocal_bind, as machines have it whose addresses move), the list tells.
+    /// </summary>
+    private static bool IsOurs(IPAddress address)
+    {
+        if (!CanBind(address)) return false;
+        return !CanBind(address.AddressFamily == AddressFamily.InterNetwork ? NobodysV4 : NobodysV6) || IsListed(address);
+    }
+
+    private static bool IsListed(IPAddress address)
+    {
+        try
+        {
+            return NetworkInterface.GetAllNetworkInterfaces().SelectMany(card => card.GetIPProperties().UnicastAddresses).Any(unicast => unicast.Address.Equals(address));
+        }
+        catch (NetworkInformationException)
+        {
+            return false;
+        }
+    }
+
     private static bool CanBind(IPAddress address)
     {
         try
