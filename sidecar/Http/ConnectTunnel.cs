@@ -22,6 +22,13 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
     /// <summary>Serves a connection that begins with CONNECT to its end.</summary>
     public async Task ServeAsync(Socket client, ConnectionFacts connection, HttpConnectionManager manager)
     {
+        // By now nothing holds what came with the head: the tunnel may be idle for hours.
+        if (await OpenAsync(client, connection, manager) is { } opened) await tcp.CarryAsync(opened.Client, opened.Upstream, opened.Facts, Tunnel.UsualIdle);
+    }
+
+    /// <summary>Both ends of a tunnel that has begun; null when there is none: the client was told why, and closed.</summary>
+    private async ValueTask<Opened?> OpenAsync(Socket client, ConnectionFacts connection, HttpConnectionManager manager)
+    {
         var bytes = new WireBuffer(4096);
         var (authority, wrong) = await ReadHeadAsync(client, bytes);
         var chain = connection.ChainIn(snapshots.Current)?.Http ?? manager;
@@ -39,18 +46,18 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
         {
             tcp.Close(facts, result.Failure, result.Detail);
             await RefuseAsync(client, request, result);
-            return;
+            return null;
         }
 
         var own = new SocketTransport(client);
-        if (await BeginAsync(own, upstream, bytes))
+        if (!await BeginAsync(own, upstream, bytes))
         {
-            facts.ReceivedBytes = bytes.Count;
-            await tcp.CarryAsync(own, upstream, facts, Tunnel.UsualIdle);
-            return;
+            tcp.Close(facts, Failure.ClientGone, "one side was gone before the tunnel began");
+            return null;
         }
 
-        tcp.Close(facts, Failure.ClientGone, "one side was gone before the tunnel began");
+        facts.ReceivedBytes = bytes.Count;
+        return new Opened(own, upstream, facts);
     }
 
     /// <summary>Says yes, and passes on what the client sent right behind its head. False when a side is gone: both are closed then.</summary>
@@ -154,4 +161,7 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
             $"HTTP/1.1 {row.Status} Refused\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {Encoding.UTF8.GetByteCount(text)}\r\nx-mesh-failure: {row.Flag}\r\nConnection: close\r\n\r\n{text}");
         return PlainRefusal.SayAsync(client, answer, time);
     }
+
+    /// <summary>A tunnel that has begun.</summary>
+    private readonly record struct Opened(ITransport Client, ITransport Upstream, TcpFacts Facts);
 }

@@ -46,14 +46,23 @@ internal sealed class Dialer(Snapshots snapshots, Security security, OwnPorts ow
         using var turn = dial.Terms is null ? default : await endpoint.Stats.Turns.TakeAsync(both.Token);
         var (socket, failure, detail) = await TryConnectAsync(endpoint, CallsItself(dial), both.Token);
         ITransport? transport = null;
-        // A name is resolved by connecting: only then it is known where it leads.
-        if (socket is not null && endpoint.Address is null && await CheckAsync(socket, dial, cancel) is { } instead)
+        try
         {
-            socket.Dispose();
-            return instead;
+            // A name is resolved by connecting: only then it is known where it leads.
+            if (socket is not null && endpoint.Address is null && await CheckAsync(socket, dial, cancel) is { } instead)
+            {
+                socket.Dispose();
+                return instead;
+            }
+
+            if (socket is not null) (transport, failure, detail) = await SecureAsync(socket, dial, both.Token);
+        }
+        catch
+        {
+            socket?.Dispose();
+            throw;
         }
 
-        if (socket is not null) (transport, failure, detail) = await SecureAsync(socket, dial, both.Token);
         if (cancel.IsCancellationRequested) transport?.Dispose();
         cancel.ThrowIfCancellationRequested();
         if (transport is not null)
