@@ -9,7 +9,7 @@ namespace Mesh.Sidecar.Identity;
 /// What the runtime has no settings for, said to OpenSSL itself: give the two buffers of a connection back when they are empty (33 KiB that it would keep for
 /// as long as the connection is open), hand out no tickets and keep none, since nothing is ever resumed here. That nothing is kept lets connections share their
 /// contexts: the runtime makes one anew (14 KiB, 0.3 ms) for every connection that it is told not to resume, and shares them where it may resume.
-/// The runtime's handle is looked up by name; where it is not found, or OpenSSL is another one, nothing changes, and nothing is shared. Thread safe.
+/// The runtime's handle and lock are looked up by name; where they are not found, or OpenSSL is another one, nothing changes, and nothing is shared. Thread safe.
 /// </summary>
 internal static class OpenSslSettings
 {
@@ -20,6 +20,7 @@ internal static class OpenSslSettings
     private const nint CacheOff = 0; // SSL_SESS_CACHE_OFF
     private const ulong NoTicket = 0x4000; // SSL_OP_NO_TICKET
     private static readonly FieldInfo? Handle = typeof(SslStream).GetField("_securityContext", BindingFlags.Instance | BindingFlags.NonPublic);
+    private static readonly Func<SslStream, object>? Guard = typeof(SslStream).GetProperty("_handshakeLock", BindingFlags.Instance | BindingFlags.NonPublic)?.GetMethod?.CreateDelegate<Func<SslStream, object>>();
     private static readonly nint Control = Find("SSL_ctrl");
     private static readonly nint SetTickets = Find("SSL_set_num_tickets");
     private static readonly nint GetContext = Find("SSL_get_SSL_CTX");
@@ -32,13 +33,13 @@ internal static class OpenSslSettings
     /// Whether connections may share contexts, which is to say whether the runtime may be told that they may be resumed. Each must then be told otherwise by
     /// <see cref="Apply"/> in its handshake and asked by <see cref="IsNew"/> at its end.
     /// </summary>
-    public static bool CanShare { get; } = Handle is not null && Found(Control, SetTickets, GetContext, ControlContext, SetContextTickets, SetContextOptions, IsReused);
+    public static bool CanShare { get; } = Handle is not null && Guard is not null && Found(Control, SetTickets, GetContext, ControlContext, SetContextTickets, SetContextOptions, IsReused);
 
     /// <summary>
     /// Says so for a connection whose handshake has begun, while nobody else is at it; false when it has not begun, or cannot be said here. A server's
     /// has to be in the midst: at its end the tickets are sent. A client's too: tickets come after it.
     /// </summary>
-    public static bool Apply(SslStream tls) => Found(Control, SetTickets) && Ask(tls, Settle);
+    public static bool Apply(SslStream tls) => Guard is not null && Found(Control, SetTickets) && Ask(tls, Settle);
 
     /// <summary>Whether a handshake that is done was a whole one: nothing of an earlier session stood in for a certificate.</summary>
     public static bool IsNew(SslStream tls) => Found(IsReused) && Ask(tls, WasWhole);
@@ -91,6 +92,12 @@ internal static class OpenSslSettings
     private static unsafe bool WasWhole(nint ssl) => ((delegate* unmanaged<nint, int>)IsReused)(ssl) == 0;
 
     private static bool Found(params ReadOnlySpan<nint> functions) => !functions.Contains(0);
+
+    /// <summary>
+    /// The lock under which the runtime encrypts and decrypts. It says the end of a connection without it, and OpenSSL reads in that, too: whoever says it takes
+    /// the lock, else memory breaks that another thread decrypts into at that moment. Something nobody else locks where it is not found.
+    /// </summary>
+    public static object LockOf(SslStream tls) => Guard?.Invoke(tls) ?? new object();
 
     /// <summary>Looks in the library that the runtime has loaded, and in no other beside it.</summary>
     private static nint Find(string name) =>

@@ -60,7 +60,9 @@ internal sealed class TlsTransport : ITransport
     {
         try
         {
-            await tls.ShutdownAsync();
+            Task ending;
+            lock (OpenSslSettings.LockOf(tls)) ending = tls.ShutdownAsync();
+            await ending;
         }
         catch (InvalidOperationException e)
         {
