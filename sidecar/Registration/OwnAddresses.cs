@@ -76,7 +76,8 @@ internal sealed class OwnAddresses(IPAddress first, Func<IReadOnlyCollection<IPA
         }
 
         // Said once; what was proved before holds until it ends.
-        if (before is null) log.Warn("an address cannot be proved: calls to it are not of the mesh unless the join token grants it", ("address", address), ("reason", problem));
+        // No warning: the control plane says what does not count because of it.
+        if (before is null) log.Info("an address cannot be proved by a connection from it: calls to it are of the mesh only if the join token grants it", ("address", address), ("reason", problem));
         return (before ?? new OwnAddress { Address = address.ToString() }, Due(TryAgain));
     }
 

@@ -40,6 +40,7 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
     private readonly CancellationTokenSource leaving = new();
     private IReadOnlyList<OwnAddress> told = [];
     private volatile string refusal = "";
+    private string leftOut = "";
     private volatile bool registered;
 
     /// <summary>True once the control plane has taken the registration on the stream that is open.</summary>
@@ -165,6 +166,13 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
         var refused = answer.Status == WorkloadAck.Types.Status.Refused;
         if (refused) log.Error("the control plane refuses this workload", ("reason", answer.Message));
         else if (!registered) log.Info("registered", ("service", workload.Service), ("workload", workload.Id), ("by", answer.RegisteredBy), ("status", answer.Status), ("detail", answer.Message));
+        // Once: it is registered again and again.
+        if (answer.Status == WorkloadAck.Types.Status.Accepted && answer.Message.Length > 0 && answer.Message != leftOut)
+        {
+            leftOut = answer.Message;
+            log.Warn("the control plane has not taken all that this workload says of itself", ("reason", leftOut));
+        }
+
         refusal = !refused ? "" : answer.Message.Length > 0 ? answer.Message : "without a reason";
         registered = !refused;
     }

@@ -62,6 +62,13 @@ public sealed partial class NetworkNamespace : IDisposable
         File.WriteAllText(Path.Combine(Files, Name, "resolv.conf"), text);
     }
 
+    /// <summary>Gives programs in it a table of names of their own.</summary>
+    public void WriteHosts(string text)
+    {
+        Directory.CreateDirectory(Path.Combine(Files, Name));
+        File.WriteAllText(Path.Combine(Files, Name, "hosts"), text);
+    }
+
     /// <summary>Runs a program in it to its end; fails when it does.</summary>
     public string Must(string program, params string[] arguments) => Must(Run("ip", Inside(program, arguments), ""));
 

@@ -114,7 +114,7 @@ public sealed class GrpcChannel : IDisposable
         if (unixPath is not null)
             handler.ConnectCallback = (_, cancellation) => ConnectUnixAsync(unixPath, cancellation);
         else if (options.Tls is { } tls)
-            handler.ConnectCallback = (context, cancellation) => TlsConnection.ConnectAsync(context, tls, options.LocalAddress, cancellation);
+            handler.ConnectCallback = (context, cancellation) => TlsConnection.ConnectAsync(context, tls, options, cancellation);
         return handler;
     }
 

@@ -8,15 +8,17 @@ namespace Mesh.Api.Grpc;
 internal static class TlsConnection
 {
     public static async ValueTask<Stream> ConnectAsync(
-        SocketsHttpConnectionContext context, Func<SslClientAuthenticationOptions> tls, IPAddress? from, CancellationToken cancellation)
+        SocketsHttpConnectionContext context, Func<SslClientAuthenticationOptions> tls, GrpcChannelOptions options, CancellationToken cancellation)
     {
+        var from = options.LocalAddress;
         var socket = from is null ? new Socket(SocketType.Stream, ProtocolType.Tcp) : new Socket(from.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         socket.NoDelay = true;
         Stream? stream = null;
         try
         {
             if (from is not null) socket.Bind(new IPEndPoint(from, 0));
-            await socket.ConnectAsync(context.DnsEndPoint, cancellation);
+            if (from is null && options.PreferredFamily is { } family) await socket.ConnectAsync(await AddressesAsync(context.DnsEndPoint.Host, family, cancellation), context.DnsEndPoint.Port, cancellation);
+            else await socket.ConnectAsync(context.DnsEndPoint, cancellation);
             stream = new NetworkStream(socket, ownsSocket: true);
             if (context.InitialRequestMessage.RequestUri?.Scheme != Uri.UriSchemeHttps) return stream;
             var secured = new SslStream(stream);
@@ -34,4 +36,7 @@ internal static class TlsConnection
             throw;
         }
     }
+
+    private static async Task<IPAddress[]> AddressesAsync(string host, AddressFamily first, CancellationToken cancellation) =>
+        [.. (await Dns.GetHostAddressesAsync(host.Trim('[', ']'), cancellation)).OrderByDescending(address => address.AddressFamily == first)];
 }

@@ -122,18 +122,18 @@ internal sealed class WorkloadEndpoint(WorkloadRegistrations registrations, Regi
             }
 
             await SendAsync(responses, WorkloadAck.Types.Status.Pending, $"the registry does not take it yet: {failure}", stop);
-            if (owed.IsCompleted) owed = AcceptLaterAsync(lease, answer.Generation, responses, stop);
+            if (owed.IsCompleted) owed = AcceptLaterAsync(lease, answer, responses, stop);
         }
 
         // The sender has half-closed: what is still owed is not waited for.
     }
 
-    private async Task AcceptLaterAsync(WorkloadLease lease, long generation, MessageWriter<WorkloadAck> responses, CancellationToken stop)
+    private async Task AcceptLaterAsync(WorkloadLease lease, Answer answer, MessageWriter<WorkloadAck> responses, CancellationToken stop)
     {
         try
         {
-            await registrations.WaitAsync(lease, generation, orFailure: false, stop);
-            await SendAsync(responses, WorkloadAck.Types.Status.Accepted, "the registry has it now", stop);
+            await registrations.WaitAsync(lease, answer.Generation, orFailure: false, stop);
+            await SendAsync(responses, WorkloadAck.Types.Status.Accepted, answer.Words, stop);
         }
         catch (OperationCanceledException)
         {

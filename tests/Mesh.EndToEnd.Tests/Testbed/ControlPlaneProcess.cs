@@ -21,7 +21,7 @@ internal sealed class ControlPlaneProcess : IAsyncDisposable
     {
         this.shape = shape;
         Http = shape.Host?.Http() ?? new(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(15) };
-        if (shape.Host is { } host) MeshApi = $"{(shape.OnLoopback ? "127.0.0.1" : host.Address)}:15012";
+        if (shape.Host is { } host) MeshApi = $"{(shape.OnLoopback ? "127.0.0.1" : shape.IsDualStack ? "[::]" : host.Address)}:15012";
         Directory.CreateDirectory(folder["rules"]);
         if (shape.Consul is not null) Registry = shape.Consul.Authority;
     }
@@ -225,6 +225,9 @@ internal sealed record ControlPlaneShape
 
     /// <summary>True when that machine alone reaches it.</summary>
     public bool OnLoopback { get; init; }
+
+    /// <summary>True when that machine is reached by both families.</summary>
+    public bool IsDualStack { get; init; }
 
     /// <summary>A Consul to use; null: the built-in registry.</summary>
     public Uri? Consul { get; init; }

@@ -59,7 +59,7 @@ public sealed class OwnAddressesTests : IAsyncDisposable
         Assert.Equal(("2001:db8::1", 0), (own.Current[0].Address, own.Current[0].Proof.Length));
         for (var i = 0; i < 8; i++) await LookAsync();
         Assert.Equal(3, asked.Count);
-        Assert.Single(log.ToString().Split('\n'), line => line.Contains("an address cannot be proved", StringComparison.Ordinal)
+        Assert.Single(log.ToString().Split('\n'), line => line.Contains("an address cannot be proved by a connection", StringComparison.Ordinal)
             && line.Contains(translated ? "sees it as 192.0.2.9" : "Network is unreachable", StringComparison.Ordinal));
         prove = Proof;
         for (var i = 0; i < 5; i++) await LookAsync();

@@ -15,6 +15,12 @@ internal sealed record CaptureShape
     /// <summary>The account it proves; null: the service's name.</summary>
     public string? Account { get; init; }
 
+    /// <summary>False: its join token grants it no address, so that connections have to prove each.</summary>
+    public bool IsGranted { get; init; } = true;
+
+    /// <summary>Addresses of the control plane's machine by which this one knows it, as the name <c>control</c>; empty: the usual one, without a name.</summary>
+    public string[] ControlPlane { get; init; } = [];
+
     /// <summary>More flags of the sidecar.</summary>
     public string[] More { get; init; } = [];
 

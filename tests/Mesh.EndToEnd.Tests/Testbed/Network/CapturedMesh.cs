@@ -63,8 +63,15 @@ internal sealed class CapturedMesh : IAsyncDisposable
         var host = Network.Add(name, wanted.Lan);
         if (wanted.Resolver is { } resolver) host.Namespace.WriteResolvConf($"nameserver {resolver}\noptions timeout:1 attempts:2\n");
         var address = wanted.IsV6 ? host.Address6 : host.Address;
-        var token = await ControlPlane.JoinTokenAsync(new TokenRequest { Identity = $"ns/default/sa/{wanted.Account ?? service}", Serves = [service], Addresses = [host.Address, host.Address6] });
-        var made = await CapturedWorkload.StartAsync(host, service, wanted, token, ["--address", address, "--control-plane", ControlPlane.MeshApi, "--workload", name, "--access-log", "all"]);
+        var token = await ControlPlane.JoinTokenAsync(new TokenRequest { Identity = $"ns/default/sa/{wanted.Account ?? service}", Serves = [service], Addresses = wanted.IsGranted ? [host.Address, host.Address6] : [] });
+        var control = ControlPlane.MeshApi;
+        if (wanted.ControlPlane.Length > 0)
+        {
+            host.Namespace.WriteHosts(string.Concat(wanted.ControlPlane.Select(known => $"{known} control\n")));
+            control = $"control{control[control.LastIndexOf(':')..]}";
+        }
+
+        var made = await CapturedWorkload.StartAsync(host, service, wanted, token, ["--address", address, "--control-plane", control, "--workload", name, "--access-log", "all"]);
         lock (workloads) workloads.Add(made);
         return made;
     }
