@@ -17,7 +17,7 @@ internal static class RunCommand
             if (options.ReadCapture(parsed) is { Place: CapturePlace.OwnNamespace })
             {
                 Programs.FindCommand(parsed.GetRequiredValue(options.Command)[0]); // A mistyped command is told before anything is made.
-                return await new NamespaceRun(Environment.GetCommandLineArgs()[1..], options.ControlPlane(parsed)).ToEndAsync(address => options.ReadJoining(parsed, address), cancellation);
+                return await new NamespaceRun(Environment.GetCommandLineArgs()[1..], options.ControlPlane(parsed)).ToEndAsync(addresses => options.ReadJoining(parsed, addresses), cancellation);
             }
 
             using var joining = options.ReadJoining(parsed);
@@ -86,9 +86,9 @@ internal static class RunCommand
         /// <summary>Where the control plane is.</summary>
         public string ControlPlane(ParseResult parsed) => _join.ControlPlane(parsed);
 
-        /// <summary>How it joins, under the address that was made for it or the one of the command line.</summary>
-        public Joining ReadJoining(ParseResult parsed, string? address = null) =>
-            _join.Read(parsed, parsed.GetRequiredValue(_service), parsed.GetValue(_namespace) ?? "default", address, ReadCapture(parsed) is not null);
+        /// <summary>How it joins, under the addresses that were made for it or the one of the command line.</summary>
+        public Joining ReadJoining(ParseResult parsed, IReadOnlyList<string>? addresses = null) =>
+            _join.Read(parsed, parsed.GetRequiredValue(_service), parsed.GetValue(_namespace) ?? "default", addresses, ReadCapture(parsed) is not null);
 
         /// <summary>Whose traffic is captured; null: nobody's.</summary>
         public CaptureTerms? ReadCapture(ParseResult parsed) => parsed.GetResult(_capture) is null ? null : CaptureTerms.Parse(parsed.GetValue(_capture)).Terms! with

@@ -29,14 +29,14 @@ internal sealed class JoinOptions
     /// <param name="parsed">The command line.</param>
     /// <param name="service">Its service.</param>
     /// <param name="ns">Its namespace.</param>
-    /// <param name="made">The address that was made for it; null: the one of the command line.</param>
+    /// <param name="made">The addresses that were made for it, the first is the one it is called by; null: the one of the command line.</param>
     /// <param name="isCaptured">True when the sidecar is a user of its own.</param>
-    public Joining Read(ParseResult parsed, string service, string ns, string? made = null, bool isCaptured = false)
+    public Joining Read(ParseResult parsed, string service, string ns, IReadOnlyList<string>? made = null, bool isCaptured = false)
     {
         var controlPlane = ControlPlane(parsed);
-        var address = made ?? parsed.GetValue(_address);
+        var addresses = made ?? (parsed.GetValue(_address) is { } one ? [one] : []);
         List<string> flags = ["--control-plane", controlPlane];
-        if (address is not null) flags.AddRange(["--address", address]);
+        if (addresses is [{ } first, ..]) flags.AddRange(["--address", first]);
         if (!MeshApi.IsSecured(controlPlane)) return new Joining { Flags = flags };
 
         foreach (var (flag, option) in ((string, Option<string?>)[])[("--kube-token-file", _kubeTokenFile), ("--ca", _ca)])
@@ -51,14 +51,13 @@ internal sealed class JoinOptions
             Flags = flags,
             Token = given is not null ? _ => Task.FromResult(given)
                 : parsed.GetValue(_kubeTokenFile) is not null ? null
-                : cancellation => MakeAsync(parsed, identity, service, address, cancellation),
+                : cancellation => MakeAsync(parsed, identity, service, addresses, cancellation),
         };
     }
 
-    private async Task<string> MakeAsync(ParseResult parsed, string identity, string service, string? address, CancellationToken cancellation)
+    private async Task<string> MakeAsync(ParseResult parsed, string identity, string service, IReadOnlyList<string> addresses, CancellationToken cancellation)
     {
         using var client = _operators.Open(parsed);
-        string[] addresses = address is null ? [] : [address];
         return await JoinTokens.MakeAsync(client, identity, [service], addresses, cancellation);
     }
 }

@@ -16,9 +16,9 @@ internal sealed class NamespaceRun(IReadOnlyList<string> arguments, string contr
     private Process? _inside;
 
     /// <summary>Runs it all; the program's exit code.</summary>
-    /// <param name="join">How a workload with that address joins.</param>
+    /// <param name="join">How a workload with these addresses joins.</param>
     /// <param name="cancellation">Ends the wait for the join token.</param>
-    public async Task<int> ToEndAsync(Func<string, Joining> join, CancellationToken cancellation)
+    public async Task<int> ToEndAsync(Func<IReadOnlyList<string>, Joining> join, CancellationToken cancellation)
     {
         if (!Environment.IsPrivilegedProcess)
             throw new CliException("--capture needs root: it makes a network namespace and sets rules of the kernel");
@@ -34,7 +34,8 @@ internal sealed class NamespaceRun(IReadOnlyList<string> arguments, string contr
         try
         {
             using var relay = Relay.Loopback(controlPlane) is { } loopback ? new Relay(RunNetwork.HostAddress, loopback, RunNetwork.Address(number)) : null;
-            using var joining = join(RunNetwork.Address(number));
+            // Both granted: over the relay, or to a control plane with IPv4 alone, no connection could prove the second.
+            using var joining = join([RunNetwork.Address(number), RunNetwork.Address6(number)]);
             return await RunInsideAsync(number, relay is null ? controlPlane : Scheme + relay.Address, await joining.TokenAsync(again: false, stopping.Token));
         }
         finally

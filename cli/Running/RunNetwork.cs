@@ -63,6 +63,9 @@ internal static class RunNetwork
     /// <summary>IPv4 address of a number.</summary>
     public static string Address(int number) => Prefix + number.ToString(CultureInfo.InvariantCulture);
 
+    /// <summary>IPv6 address of a number, where the host has IPv6.</summary>
+    public static string Address6(int number) => $"{Prefix6}{number:x}";
+
     private static void Connect(int number)
     {
         var (name, cable) = (Name(number), $"mesh-run-{number}");
@@ -71,7 +74,7 @@ internal static class RunNetwork
         ExternalProgram.Must("ip", ["-batch", "-"], $"link set {cable} master {Bridge}\nlink set {cable} up\n");
         ExternalProgram.Must("ip", ["-n", name, "-batch", "-"], $"link set lo up\naddr add {Address(number)}/24 dev eth0\nlink set eth0 up\nroute add default via {HostAddress}\n");
         // Where there is no IPv6 the rest works.
-        ExternalProgram.Run("ip", ["-n", name, "addr", "add", $"{Prefix6}{number:x}/64", "dev", "eth0", "nodad"]);
+        ExternalProgram.Run("ip", ["-n", name, "addr", "add", $"{Address6(number)}/64", "dev", "eth0", "nodad"]);
         WriteResolvConf(name);
     }
 

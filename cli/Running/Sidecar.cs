@@ -16,6 +16,7 @@ internal sealed class Sidecar : IDisposable
     private readonly TimeProvider _time;
     private readonly string _portsFile = Path.Combine(Path.GetTempPath(), $"mesh-ports-{Environment.ProcessId}-{Guid.NewGuid():N}.json");
     private readonly HttpClient _http = new(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(2) };
+    private readonly Lock _ending = new();
     private Process? _process;
 
     public Sidecar(RunOptions options, SidecarLog log, TimeProvider time) => (_options, _log, _time) = (options, log, time);
@@ -91,17 +92,25 @@ internal sealed class Sidecar : IDisposable
         }
     }
 
-    /// <summary>Ends it at once.</summary>
+    /// <summary>Ends it at once; safe from any thread, also when it has gone.</summary>
     public void Kill()
     {
-        if (_process is { HasExited: false } process)
-            Signals.Send(process.Id, Signals.Kill);
+        lock (_ending)
+        {
+            if (_process is { HasExited: false } process)
+                Signals.Send(process.Id, Signals.Kill);
+        }
     }
 
     public void Dispose()
     {
         _http.Dispose();
-        _process?.Dispose();
+        lock (_ending)
+        {
+            _process?.Dispose();
+            _process = null;
+        }
+
         File.Delete(_portsFile);
     }
 

@@ -56,6 +56,12 @@ internal sealed class NetworkTestbed : IAsyncDisposable
                 .. host.Addresses.Select(a => $"addr add {a}/24 dev eth0"), .. host.Addresses6.Select(a => $"addr add {a}/64 dev eth0 nodad"), "link set eth0 up",
                 $"route add default via 10.8{lan}.0.1", $"route add default via fd88:{lan + 1}::1",
             ]);
+            // A new namespace forwards when the host does.
+            host.Namespace.Inside(() =>
+            {
+                File.WriteAllText("/proc/sys/net/ipv4/ip_forward", "0");
+                return 0;
+            });
             // Nobody is there: who is asked for names of the mesh is the sidecar.
             host.Namespace.WriteResolvConf($"nameserver 10.8{lan}.0.1\n");
             return host;
