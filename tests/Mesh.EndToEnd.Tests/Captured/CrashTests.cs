@@ -4,12 +4,13 @@ using System.Net;
 using System.Net.Sockets;
 using Mesh.EndToEnd.Tests.Testbed.Network;
 using Mesh.Tests;
+using Xunit.Abstractions;
 
 namespace Mesh.EndToEnd.Tests.Captured;
 
 /// <summary>What happens when a captured workload's sidecar or rules are gone for a while: failures that are seen, never a way past.</summary>
 [Collection(CapturedShop.Group)]
-public sealed class CrashTests(CapturedShop shop)
+public sealed class CrashTests(CapturedShop shop, ITestOutputHelper said)
 {
     [SkippableFact]
     public Task A_killed_sidecar_fails_what_is_open_and_lets_nothing_past() => KillAsync(4);
@@ -150,12 +151,19 @@ public sealed class CrashTests(CapturedShop shop)
             await pod.BecomeReadyAsync();
             await Secrecy.HoldsAsync(machines.Mesh.Network, caller, pod, async () =>
             {
-                await caller.KillAsync();
-                var begun = Stopwatch.StartNew();
-                caller.Restart();
-                await Eventually.PassesAsync(async () => Assert.StartsWith("pod-1 GET /", await http.GetStringAsync(url), StringComparison.Ordinal), 60);
-                // Far beyond what it takes alone: the machine that runs tests does much else. tests/benchmarks/restart.py measures it.
-                Assert.True(begun.Elapsed < TimeSpan.FromSeconds(60), $"the first captured call was answered after {begun.Elapsed.TotalMilliseconds:0} ms");
+                List<double> took = [];
+                for (var i = 0; i < 3; i++)
+                {
+                    await caller.KillAsync();
+                    var begun = Stopwatch.StartNew();
+                    caller.Restart();
+                    await Eventually.PassesAsync(async () => Assert.StartsWith("pod-1 GET /", await http.GetStringAsync(url), StringComparison.Ordinal), 60);
+                    took.Add(begun.Elapsed.TotalMilliseconds);
+                }
+
+                said.WriteLine($"from the start of the process to the first captured call's answer: {string.Join(", ", took.Select(ms => $"{ms:0} ms"))}");
+                // Less than a second where nothing else runs; the machine that runs tests does much else.
+                Assert.True(took.Min() < 10_000, $"the first captured calls were answered after {string.Join(", ", took)} ms");
             });
             Assert.Equal(names, (await caller.Host.RunAsync("getent", "ahostsv4", "legacy")).Output);
             Assert.Contains("serving a kept configuration", caller.Process.Output, StringComparison.Ordinal);

@@ -70,19 +70,20 @@ public sealed class DenyTests(ProtocolMachines machines)
     ];
 
     [SkippableTheory]
-    [InlineData(0)]
-    [InlineData(1)]
-    [InlineData(2)]
-    public Task A_denied_path_is_reached_in_no_disguise(int policy) => machines.RunAsync(async network =>
+    [InlineData(0, "nft")]
+    [InlineData(1, "nft")]
+    [InlineData(2, "nft")]
+    [InlineData(0, "iptables")]
+    public Task A_denied_path_is_reached_in_no_disguise(int policy, string backend) => machines.RunAsync(async network =>
     {
-        using var servers = await RecordAsync(network);
-        var ways = await WaysAsync(network);
+        using var servers = await RecordAsync(network, backend);
+        var ways = await WaysAsync(network, backend);
         await ObeyedAsync(network, policy, ways);
         await AttackAsync(ways, Port);
 
         // And it is still a server: what is allowed arrives.
         given.Clear();
-        Assert.Contains("200 OK", await TalkAsync(network.Client.Host, "servers", Port, "GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StringComparison.Ordinal);
+        Assert.Contains("200 OK", await TalkAsync(ways[0].From, ways[0].Address, Port, "GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StringComparison.Ordinal);
         Assert.Contains("GET /ok", string.Concat(given), StringComparison.Ordinal);
     }, RemoveRules);
 
@@ -104,12 +105,14 @@ public sealed class DenyTests(ProtocolMachines machines)
         await AttackAsync(ways, Unregistered);
     }, RemoveRules);
 
-    [SkippableFact]
-    public Task A_denied_path_is_not_reached_by_teaching_that_the_port_is_no_http() => machines.RunAsync(async network =>
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public Task A_denied_path_is_not_reached_by_teaching_that_the_port_is_no_http(string backend) => machines.RunAsync(async network =>
     {
         // The lesson: a server that speaks first, heard by everybody.
-        var ways = await WaysAsync(network);
-        using (await PlayAsync(network, async socket =>
+        var ways = await WaysAsync(network, backend);
+        using (await PlayAsync(network, backend, async socket =>
         {
             await Wire.SendAsync(socket, "220 ready\r\n");
             await Wire.ReadToEndAsync(socket);
@@ -129,7 +132,7 @@ public sealed class DenyTests(ProtocolMachines machines)
             }
         }
 
-        using var server = await RecordAsync(network);
+        using var server = await RecordAsync(network, backend);
         await ObeyedAsync(network, 0, ways);
         await AttackAsync(ways, Port);
     }, RemoveRules);
@@ -185,9 +188,17 @@ public sealed class DenyTests(ProtocolMachines machines)
     }
 
     /// <summary>From the mesh and from outside, by every address, to a machine with REDIRECT and to one with TPROXY.</summary>
-    private static async Task<IReadOnlyList<(NetworkHost From, string Address)>> WaysAsync(ProtocolNetwork network)
+    private static async Task<IReadOnlyList<(NetworkHost From, string Address)>> WaysAsync(ProtocolNetwork network, string backend = "nft")
     {
-        var (shown, _) = await network.TransparentAsync();
+        var (shown, _) = await network.TransparentAsync(backend);
+        if (backend != "nft")
+        {
+            var (tables, _) = await network.TablesAsync();
+            await CapturedMesh.KnowsAsync(shown, tables);
+            await CapturedMesh.KnowsAsync(tables, shown);
+            return [(shown.Host, "tables"), (shown.Host, tables.Host.Address), (network.Outside, tables.Host.Address), (network.Outside, tables.Host.Address6), (tables.Host, shown.Service), (network.Outside, shown.Host.Address), (network.Outside, shown.Host.Address6)];
+        }
+
         await CapturedMesh.KnowsAsync(network.Client, network.Servers, shown);
         return
         [
@@ -234,12 +245,13 @@ public sealed class DenyTests(ProtocolMachines machines)
         }
     }
 
-    private static async Task<IDisposable> RecordAsync(ProtocolNetwork network) => await PlayAsync(network, socket => ServeAsync(socket));
+    private static Task<IDisposable> RecordAsync(ProtocolNetwork network, string backend = "nft") => PlayAsync(network, backend, ServeAsync);
 
-    private static async Task<IDisposable> PlayAsync(ProtocolNetwork network, Func<Socket, Task> serve)
+    private static async Task<IDisposable> PlayAsync(ProtocolNetwork network, string backend, Func<Socket, Task> serve)
     {
-        var (_, shown) = await network.TransparentAsync();
-        return new Both(network.Played.Play(Port, serve), shown.Play(Port, serve));
+        var (_, shown) = await network.TransparentAsync(backend);
+        var redirected = backend == "nft" ? network.Played : (await network.TablesAsync()).Played;
+        return new Both(redirected.Play(Port, serve), shown.Play(Port, serve));
     }
 
     private static async Task ServeAsync(Socket socket)

@@ -84,12 +84,7 @@ internal sealed record ProtocolNetwork(CapturedMesh Mesh, CapturedWorkload Clien
 {
     private readonly ConcurrentDictionary<string, Lazy<Task<CapturedWorkload>>> more = new(StringComparer.Ordinal);
 
-    private readonly Lazy<Task<(CapturedWorkload, PlayedPorts)>> transparent = new(async () =>
-    {
-        var made = await Mesh.AddAsync("shown", "shown", new CaptureShape { Mode = "tproxy", Ports = ["8080:http:web", "7001::raw-odd"] });
-        await made.Host.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "app", "8080");
-        return (made, made.Host.Own(new PlayedPorts(made.Host)));
-    });
+    private readonly ConcurrentDictionary<string, Lazy<Task<(CapturedWorkload, PlayedPorts)>>> odd = new(StringComparer.Ordinal);
 
     /// <summary>An address as URLs have it.</summary>
     public static string InUrl(string address) => address.Contains(':', StringComparison.Ordinal) ? $"[{address}]" : address;
@@ -103,7 +98,17 @@ internal sealed record ProtocolNetwork(CapturedMesh Mesh, CapturedWorkload Clien
     })).Value;
 
     /// <summary>A machine whose inbound traffic comes by TPROXY: a web application, and a port of undeclared protocol that the tests play.</summary>
-    public Task<(CapturedWorkload Workload, PlayedPorts Played)> TransparentAsync() => transparent.Value;
+    public Task<(CapturedWorkload Workload, PlayedPorts Played)> TransparentAsync(string backend = "nft") => OddAsync(backend == "nft" ? "shown" : "shown-tables", "tproxy", backend);
+
+    /// <summary>The same with REDIRECT by rules of iptables.</summary>
+    public Task<(CapturedWorkload Workload, PlayedPorts Played)> TablesAsync() => OddAsync("tables", "redirect", "iptables");
+
+    private Task<(CapturedWorkload, PlayedPorts)> OddAsync(string name, string mode, string backend) => odd.GetOrAdd(name, _ => new Lazy<Task<(CapturedWorkload, PlayedPorts)>>(async () =>
+    {
+        var made = await Mesh.AddAsync(name, name, new CaptureShape { Mode = mode, Backend = backend, Ports = ["8080:http:web", "7001::raw-odd"] });
+        await made.Host.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "app", "8080");
+        return (made, made.Host.Own(new PlayedPorts(made.Host)));
+    })).Value;
 
     /// <summary>What leads the client to a service: its name, its virtual addresses, its instance's own.</summary>
     public async Task<IReadOnlyList<string>> WaysAsync(string service)

@@ -11,8 +11,10 @@ public sealed class RelayTests(ProtocolMachines machines)
     private static readonly int[] OwnPorts = [15000, 15001, 15006, 15020, 15021, 15053];
     private static readonly string[] Cut = ["refused", "reset", "closed"];
 
-    [SkippableFact]
-    public Task The_sidecars_ports_serve_nobody_from_outside() => OnBothAsync(async (network, target) =>
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public Task The_sidecars_ports_serve_nobody_from_outside(string backend) => OnBothAsync(backend, async (network, target) =>
     {
         var before = await RefusedAsync(target, "not_redirected");
         foreach (var (who, address) in from who in new[] { network.Outside, network.Mesh.Control, network.Client.Host } from address in new[] { target.Host.Address, target.Host.Address6 } select (who, address))
@@ -24,8 +26,10 @@ public sealed class RelayTests(ProtocolMachines machines)
         Assert.InRange(await RefusedAsync(target, "not_redirected"), before + 4, before + 100);
     });
 
-    [SkippableFact]
-    public Task The_sidecars_ports_serve_nobody_by_an_address_of_the_machine_itself() => OnBothAsync(async (_, target) =>
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public Task The_sidecars_ports_serve_nobody_by_an_address_of_the_machine_itself(string backend) => OnBothAsync(backend, async (_, target) =>
     {
         var host = target.Host;
         foreach (var (address, port) in from address in new[] { host.Address, host.Address6 } from port in OwnPorts select (address, port)) Assert.Contains(await AskAsync(host, address, port), Cut);
@@ -36,8 +40,10 @@ public sealed class RelayTests(ProtocolMachines machines)
         foreach (var address in (string[])["127.0.0.1", "0.0.0.0", "::1", "::"]) Assert.Contains(await AskAsync(host, address, 15001), (string[])["404", "400"]);
     });
 
-    [SkippableFact]
-    public Task Nobody_is_led_to_the_admin_port_by_what_a_request_says() => OnBothAsync(async (network, workload) =>
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public Task Nobody_is_led_to_the_admin_port_by_what_a_request_says(string backend) => OnBothAsync(backend, async (network, workload) =>
     {
         foreach (var (who, at) in from who in new[] { network.Outside, network.Client.Host } from at in new[] { workload.Host.Address, InUrl(workload.Host.Address6) } select (who, at))
         {
@@ -57,10 +63,13 @@ public sealed class RelayTests(ProtocolMachines machines)
         }
     });
 
-    [SkippableFact]
-    public Task The_proxy_port_leads_to_no_port_of_the_sidecar() => machines.RunAsync(async network =>
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public Task The_proxy_port_leads_to_no_port_of_the_sidecar(string backend) => machines.RunAsync(async network =>
     {
-        var host = network.Client.Host;
+        var client = await ClientAsync(network, backend);
+        var host = client.Host;
         string[] own = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "127.1", "2130706433"];
         foreach (var at in (string[])[.. own, "localhost", "0x7f000001", "[::]", "127.0.0.2", host.Address, InUrl(host.Address6)])
         {
@@ -84,7 +93,7 @@ public sealed class RelayTests(ProtocolMachines machines)
         }
 
         // Said as what it is, and counted: each own address and port, both ways of asking.
-        var before = await RefusedAsync(network.Client, "own_port");
+        var before = await RefusedAsync(client, "own_port");
         foreach (var at in own)
         {
             var plain = await host.CurlAsync("-x", "http://127.0.0.1:15001", $"http://{at}:15001/");
@@ -93,11 +102,13 @@ public sealed class RelayTests(ProtocolMachines machines)
             Assert.True(tunnel.All.Contains("508", StringComparison.Ordinal), $"{at}: {tunnel.All}");
         }
 
-        Assert.InRange(await RefusedAsync(network.Client, "own_port"), before + 2 * own.Length, before + 4 * own.Length);
+        Assert.InRange(await RefusedAsync(client, "own_port"), before + 2 * own.Length, before + 4 * own.Length);
     });
 
-    [SkippableFact]
-    public Task A_machine_is_no_way_to_others() => OnBothAsync(async (network, target) =>
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public Task A_machine_is_no_way_to_others(string backend) => OnBothAsync(backend, async (network, target) =>
     {
         var (control, servers) = (network.Mesh.Control, target.Host);
         foreach (var (foreign, via) in ((string, string)[])[("10.99.0.1", servers.Address), (network.Outside.Address, servers.Address), ("fd99::1", servers.Address6)])
@@ -114,10 +125,14 @@ public sealed class RelayTests(ProtocolMachines machines)
         }
     });
 
-    [SkippableFact]
-    public Task A_pods_address_is_that_pods_whatever_the_request_says() => machines.RunAsync(async network =>
+    [SkippableTheory]
+    [InlineData("nft")]
+    [InlineData("iptables")]
+    public Task A_pods_address_is_that_pods_whatever_the_request_says(string backend) => machines.RunAsync(async network =>
     {
-        var host = network.Client.Host;
+        var client = await ClientAsync(network, backend);
+        await CapturedMesh.KnowsAsync(client, network.Servers, network.Web);
+        var host = client.Host;
         // A port of it that nobody serves, with another service's name: nobody is asked in its place, though that name is a way there from elsewhere.
         Assert.Contains(await AskAsync(host, network.Servers.Host.Address, 9999, "web:8080"), Cut);
         Assert.StartsWith("app GET /config_dump", await AskAsync(host, network.Outside.Address, 9999, "web:8080"), StringComparison.Ordinal);
@@ -125,13 +140,17 @@ public sealed class RelayTests(ProtocolMachines machines)
     });
 
     /// <summary>With inbound traffic by REDIRECT, and by TPROXY.</summary>
-    private Task OnBothAsync(Func<ProtocolNetwork, CapturedWorkload, Task> test) => machines.RunAsync(async network =>
+    private Task OnBothAsync(string backend, Func<ProtocolNetwork, CapturedWorkload, Task> test) => machines.RunAsync(async network =>
     {
-        await test(network, network.Web);
-        var (workload, _) = await network.TransparentAsync();
-        await CapturedMesh.KnowsAsync(network.Client, workload);
-        await test(network, workload);
+        var (shown, _) = await network.TransparentAsync(backend);
+        foreach (var workload in (CapturedWorkload[])[backend == "nft" ? network.Web : (await network.TablesAsync()).Workload, shown])
+        {
+            await CapturedMesh.KnowsAsync(network.Client, workload);
+            await test(network, workload);
+        }
     });
+
+    private static async Task<CapturedWorkload> ClientAsync(ProtocolNetwork network, string backend) => backend == "nft" ? network.Client : (await network.TablesAsync()).Workload;
 
     private static Task<double> RefusedAsync(CapturedWorkload workload, string reason) => workload.MetricAsync("mesh_sidecar_capture_refused_total", $"reason=\"{reason}\"");
 
@@ -147,6 +166,7 @@ public sealed class RelayTests(ProtocolMachines machines)
             await Wire.SendAsync(socket, $"GET /config_dump HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
             var answer = await Wire.ReadToEndAsync(socket);
             if (answer.Length == 0) return "closed";
+            if (!answer.StartsWith("HTTP/1.", StringComparison.Ordinal)) return "no HTTP: " + answer;
             return answer[9] is '4' or '5' ? answer[9..12] : answer[(answer.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..];
         }
         catch (SocketException e)
