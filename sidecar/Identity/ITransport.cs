@@ -15,7 +15,7 @@ internal interface ITransport : IDisposable
     /// <summary>Who is at the other end, proven; null when nobody proved anything.</summary>
     PeerIdentity? Peer { get; }
 
-    /// <summary>Ends when there is something to receive, or the end: who waits so needs no buffer meanwhile. In the place of a receive, not beside one.</summary>
+    /// <summary>Ends when there is something to receive, or the end, and never else: who waits so needs no buffer meanwhile. In the place of a receive, not beside one.</summary>
     ValueTask WaitAsync();
 
     /// <summary>Receives: the number of bytes, 0 when the peer has ended its sending in good order.</summary>

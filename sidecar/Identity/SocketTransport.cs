@@ -6,6 +6,8 @@ namespace Mesh.Sidecar.Identity;
 /// <summary>A connection in plaintext. Owned by whoever it was handed to.</summary>
 internal sealed class SocketTransport(Socket socket) : ITransport
 {
+    private static readonly Memory<byte> Scrap = new byte[1];
+
     /// <inheritdoc/>
     public Socket Socket => socket;
 
@@ -15,7 +17,9 @@ internal sealed class SocketTransport(Socket socket) : ITransport
     /// <inheritdoc/>
     public ValueTask WaitAsync()
     {
-        var arrival = socket.ReceiveAsync(Memory<byte>.Empty, SocketFlags.None);
+        // Not a receive of nothing: the runtime ends that by any word of the kernel, also by one about bytes that were received meanwhile. Who believed
+        // it would hold what it has, and a large buffer, until the next byte comes.
+        var arrival = socket.ReceiveAsync(Scrap, SocketFlags.Peek);
         if (!arrival.IsCompletedSuccessfully) return Await(arrival);
         _ = arrival.Result;
         return default;

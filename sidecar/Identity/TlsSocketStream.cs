@@ -52,7 +52,8 @@ internal sealed class TlsSocketStream(Socket socket) : Stream
         if (SawEnd) throw Cut();
         if (InHandshake is not null && InHandshake()) InHandshake = null;
         if (!buffer.IsEmpty) return ReceiveAsync(buffer, cancellationToken);
-        if (pours) return new ValueTask<int>(0);
+        // What is there already is fetched at once by the large buffer; where nothing is, the last of a burst was it.
+        if (pours && socket.Available > 0) return new ValueTask<int>(0);
         waiting ??= GC.AllocateUninitializedArray<byte>(Small);
         // A handshake can be cancelled, and only the socket's own call knows how; later, closing is what ends it.
         return cancellationToken.CanBeCanceled ? FetchAsync(cancellationToken) : (question ??= new Question(this, socket)).Ask();
