@@ -53,13 +53,8 @@ internal sealed class AddressKeeper : IDisposable
     /// <summary>Done when what was given out before is in the world.</summary>
     public Task Loaded => loaded.Task;
 
-    /// <summary>Runs until <paramref name="stop"/>; a fault of one part ends it, and not only when the others have ended.</summary>
-    public async Task RunAsync(CancellationToken stop)
-    {
-        Task[] parts = [KeepAsync(stop), FollowAsync(stop), TickAsync(stop)];
-        await foreach (var ended in Task.WhenEach(parts)) if (ended.IsFaulted) await ended;
-        await Task.WhenAll(parts);
-    }
+    /// <summary>Runs until <paramref name="stop"/>.</summary>
+    public Task RunAsync(CancellationToken stop) => Loops.RunAsync(stop, KeepAsync, FollowAsync, TickAsync);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -129,9 +129,9 @@ internal sealed class MeshIdentity : IDisposable
     }
 
     /// <summary>Runs until <paramref name="stop"/>.</summary>
-    public Task RunAsync(CancellationToken stop) => Task.WhenAll(
-        ours?.RunAsync(stop) ?? Operators!.RunAsync(stop), Rotation?.RunAsync(stop) ?? Task.CompletedTask,
-        own.RunAsync(stop), Revocations.RunAsync(stop), Grants.RunAsync(stop), Holders.RunAsync(stop), connections.RunAsync(stop), SweepAsync(stop));
+    public Task RunAsync(CancellationToken stop) => Loops.RunAsync(
+        stop, token => ours?.RunAsync(token) ?? Operators!.RunAsync(token), token => Rotation?.RunAsync(token) ?? Task.CompletedTask,
+        own.RunAsync, Revocations.RunAsync, Grants.RunAsync, Holders.RunAsync, connections.RunAsync, SweepAsync);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -64,7 +64,7 @@ internal sealed class Discovery : IDisposable
     public WorkloadEndpoint Workloads { get; }
 
     /// <summary>Runs until <paramref name="stop"/>.</summary>
-    public Task RunAsync(CancellationToken stop) => Task.WhenAll(Source.RunAsync(stop), registry.RunAsync(stop));
+    public Task RunAsync(CancellationToken stop) => Loops.RunAsync(stop, Source.RunAsync, registry.RunAsync);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -85,11 +85,18 @@ internal static class ServiceEntryReader
             if (IPNetwork.TryParse(text, out var range) && range.PrefixLength == range.BaseAddress.GetAddressBytes().Length * 8) text = range.BaseAddress.ToString();
             if (!Formats.IsAddress(text))
                 spec.Findings.Error(items[i].Line, $"{spec.PathOf("addresses")}[{i}]", text.Contains('/', StringComparison.Ordinal) ? $"the range {text} is not supported yet: name each address" : $"must be an IP address, is {items[i].Describe()}");
+            else if (IsNobodys(IPAddress.Parse(text)))
+                spec.Findings.Error(items[i].Line, $"{spec.PathOf("addresses")}[{i}]", $"{text} is no address of a host that connections go to: it stands for this machine, for any address or for many");
             else if (!addresses.Contains(text)) addresses.Add(text);
         }
 
         return addresses.ToImmutable();
     }
+
+    // Of loopback, one is the sidecar's own: two of the same make data planes refuse all destinations.
+    private static bool IsNobodys(IPAddress address) =>
+        IPAddress.IsLoopback(address) || address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any) || address.IsIPv6Multicast
+        || (address.IsIPv4MappedToIPv6 ? IsNobodys(address.MapToIPv4()) : address.GetAddressBytes() is [>= 224 and < 240, _, _, _] or [255, 255, 255, 255]);
 
     private static (ImmutableArray<ServicePort> Ports, ImmutableArray<int> Targets) ReadPorts(Fields spec)
     {

@@ -75,7 +75,7 @@ internal sealed class ConsulSource : IDisposable
         store.SetInstances(SourceOrder.Consul, [], Unread.All);
         try
         {
-            await Task.WhenAll(FollowCatalogAsync(stop), ReviewAsync(stop), watches.PollAsync(stop));
+            await Loops.RunAsync(stop, FollowCatalogAsync, ReviewAsync, watches.PollAsync);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {

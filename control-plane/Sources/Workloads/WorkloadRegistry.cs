@@ -1,3 +1,4 @@
+using Mesh.ControlPlane.Model;
 using Mesh.ControlPlane.Sources.Consul;
 
 namespace Mesh.ControlPlane.Sources.Workloads;
@@ -17,6 +18,7 @@ internal sealed class WorkloadRegistry : IDisposable
     private readonly Lock gate = new();
     private readonly Dictionary<string, EntryKeeper> keepers = new(StringComparer.Ordinal);
     private readonly Dictionary<EntryKeeper, Task> loops = [];
+    private readonly TaskCompletionSource broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private CancellationToken stopping;
 
     public WorkloadRegistry(ConsulClient client, ConsulSource source, WorkloadRegistrations registrations, string owner, WorkloadContext context)
@@ -30,14 +32,15 @@ internal sealed class WorkloadRegistry : IDisposable
     /// <summary>Works until <paramref name="stop"/>. What is in the registry stays: the workloads live on and come back to the next control plane.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
-        lock (gate) stopping = stop;
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        lock (gate) stopping = ending.Token;
         registrations.Changed += Review;
         source.Answered += Compare;
         source.Returned += DoubtAll;
         foreach (var id in registrations.Ids()) Review(id);
         try
         {
-            await Task.WhenAll(session.RunAsync(stop), orphans.RunAsync(stop));
+            await Loops.RunAsync(stop, session.RunAsync, orphans.RunAsync, broken.Task.WaitAsync);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -48,6 +51,7 @@ internal sealed class WorkloadRegistry : IDisposable
             source.Answered -= Compare;
             source.Returned -= DoubtAll;
             registrations.Close();
+            await ending.CancelAsync();
             Task[] all;
             lock (gate) all = [.. loops.Values];
             await Task.WhenAll(all);
@@ -80,6 +84,11 @@ internal sealed class WorkloadRegistry : IDisposable
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
+        }
+        catch (Exception e)
+        {
+            // Its workload would be missing for everybody, and nobody would know why.
+            broken.TrySetException(e);
         }
         finally
         {
