@@ -73,7 +73,7 @@ internal sealed class DataPath : IAsyncDisposable
         var parts = new HttpProxyParts(attempts, new RequestAuthorizer(authorizer, sink.Own), new ForeignHosts(time), new PinnedClusters(time), new Identifiers(random), new MeshSources(), settings.Self, MeshSources.FieldOf(settings.Self), log.For("http"));
         var http = new HttpProxy(snapshots, parts, time, random, sink);
         var tcp = new TcpProxy(dialer, time, random, settings.Self, sink, authorizer) { MaxAge = settings.MaxTcpAge };
-        var connect = new ConnectTunnel(snapshots, tcp, dialer, time);
+        var connect = new ConnectTunnel(snapshots, tcp, dialer, time, random);
         var feed = new ConnectionFeed();
         handOver = new HttpHandOver(feed, time);
         server = new HttpServer(http, feed, time, new KestrelLog(sink.Own, log.For("http")));

@@ -5,6 +5,7 @@ using Mesh.Sidecar.Config;
 using Mesh.Sidecar.Http.Upstream;
 using Mesh.Sidecar.Identity;
 using Mesh.Sidecar.Listening;
+using Mesh.Sidecar.Resilience;
 using Mesh.Sidecar.Tcp;
 using Mesh.Sidecar.Telemetry;
 using Microsoft.AspNetCore.Http;
@@ -15,7 +16,7 @@ namespace Mesh.Sidecar.Http;
 /// Answers CONNECT before Kestrel sees the connection (Kestrel cannot tunnel it): reads the head strictly, connects to what the authority
 /// names, says 200, and is a TCP proxy from then on. Stateless, any thread.
 /// </summary>
-internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer dialer, TimeProvider time)
+internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer dialer, TimeProvider time, Randomness random)
 {
     private static readonly TimeSpan HeadBound = TimeSpan.FromSeconds(10);
 
@@ -128,15 +129,17 @@ internal sealed class ConnectTunnel(Snapshots snapshots, TcpProxy tcp, Dialer di
         return fields.Find("Content-Length") is not (null or "0") ? "CONNECT with a Content-Length" : null;
     }
 
-    private static CallResult Route(RequestFacts request, RouteTable table)
+    private CallResult Route(RequestFacts request, RouteTable table)
     {
         if (RouteMatching.FindHost(table, request.Authority) is not { } host)
             return new CallResult(Failure.NoRoute, $"no service answers to the host '{request.Authority}'");
         var input = new RouteInput { Authority = request.Authority, Target = "/", Method = "CONNECT", Headers = new HeaderDictionary() };
         request.Route = RouteMatching.FindRoute(host, input);
         if (request.Route is null) return new CallResult(Failure.NoRoute, $"no route of {host.Name} matches CONNECT");
-        request.Cluster = request.Route.Clusters.FirstOrDefault(c => c.Weight > 0)?.Cluster;
-        return request.Cluster is null ? new CallResult(Failure.NoCluster) : CallResult.Ok;
+        var choice = WeightedChoice.Of(request.Route.Clusters, request.Route.TotalWeight, random);
+        request.Cluster = choice?.Cluster;
+        if (choice is null) return new CallResult(Failure.InvalidBackend, "the route has no backend");
+        return request.Cluster is null ? new CallResult(Failure.NoCluster, $"the route's backend {choice.Name} does not exist") : CallResult.Ok;
     }
 
     private async ValueTask<(ITransport? Transport, CallResult Result)> ConnectAsync(TcpFacts facts, RequestFacts request)

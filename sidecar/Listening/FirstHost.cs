@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Net.Sockets;
 using System.Text;
 using Mesh.Sidecar.Config;
@@ -24,25 +23,27 @@ internal enum FirstHost
 /// </summary>
 internal static class FirstHosts
 {
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(5);
-
     /// <summary>Waits for the first bytes, for ever, and then at most <see cref="FirstBytes.HeadBound"/> for the rest of what tells.</summary>
     public static async Task<FirstHost> LookAsync(Socket client, RouteTable? table, TimeProvider time, CancellationToken cancel)
     {
         // Until somebody speaks there is nothing to look at: who says nothing, for an hour, costs no buffer.
         if (await client.ReceiveAsync(new byte[1], SocketFlags.Peek, cancel) == 0) return FirstHost.None;
-        using var bytes = MemoryPool<byte>.Shared.Rent(Detection.MostBytes);
-        long begun = 0;
-        while (true)
+        using var bound = new CancellationTokenSource(FirstBytes.HeadBound, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancel);
+        using var peeking = new Peeking(client, time);
+        try
         {
-            var count = await client.ReceiveAsync(bytes.Memory, SocketFlags.Peek, cancel);
-            if (count == 0) return FirstHost.None;
-            if (Look(bytes.Memory.Span[..count], table, count == bytes.Memory.Length) is { } found) return found;
-            if (begun == 0) begun = time.GetTimestamp();
-            else if (time.GetElapsedTime(begun) > FirstBytes.HeadBound) return FirstHost.None;
-            // Peeking returns the same bytes at once.
-            await Task.Delay(Pause, time, cancel);
+            while (await peeking.MoreAsync(Detection.MostBytes, both.Token))
+            {
+                if (Look(peeking.Bytes, table, peeking.Bytes.Length >= Detection.MostBytes) is { } found) return found;
+            }
         }
+        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        {
+            // It has said half of something, and nothing more.
+        }
+
+        return FirstHost.None;
     }
 
     /// <summary>What all bytes so far say; null when more are needed.</summary>

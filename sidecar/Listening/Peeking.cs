@@ -83,7 +83,8 @@ internal sealed class Peeking(Socket socket, TimeProvider time) : IDisposable
     {
         if (isMissing || IsOldKernel) return false;
         if (TrySet(PeekOffset, count)) return true;
-        isMissing = true;
+        // A socket that is gone takes nothing at all, and says nothing about the kernel.
+        if (TrySet(LowWater, 1)) isMissing = true;
         return false;
     }
 

@@ -43,11 +43,11 @@ internal sealed class HostAddresses(ResolveHost resolve, TimeProvider time)
         }
         catch (TimeoutException) when (known.Answer is { } last)
         {
-            return known.InTurn(last);
+            return known.InTurn(known.Keep(last, After(RefreshAfter)));
         }
         catch (SocketException e) when (e.SocketErrorCode != SocketError.HostNotFound && known.Answer is { } last)
         {
-            return known.InTurn(last);
+            return known.InTurn(known.Keep(last, After(RefreshAfter)));
         }
     }
 
@@ -105,6 +105,14 @@ internal sealed class HostAddresses(ResolveHost resolve, TimeProvider time)
         }
 
         public long Asked { get; set; }
+
+        /// <summary>Uses an old answer for a while longer, unless there is another by now: who comes next does not wait for a resolver that is known to be silent.</summary>
+        public Answer Keep(Answer last, long until)
+        {
+            var longer = last with { Until = until };
+            Interlocked.CompareExchange(ref answer, longer, last);
+            return longer;
+        }
 
         public Task<Answer> Begin(Func<Task<Answer>> ask)
         {

@@ -26,6 +26,28 @@ public sealed class ConnectTests
     }
 
     [Fact]
+    public async Task TunnelsAreSharedOutByWeightAsRequestsAre()
+    {
+        await using var small = Echo();
+        await using var large = Echo();
+        await using var none = Echo();
+        WeightedCluster[] clusters = [new("none", Bed.Cluster(none.Address), 0), new("small", Bed.Cluster(small.Address), 1), new("large", Bed.Cluster(large.Address), 3)];
+        await using var bed = await Bed.HttpAsync(Bed.Table(Bed.Route(clusters[0].Cluster!) with { Clusters = [.. clusters], TotalWeight = 4 }));
+        const int Tunnels = 200;
+        for (var i = 0; i < Tunnels; i++)
+        {
+            using var client = await bed.ConnectAsync();
+            await client.SendAsync("CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\nx");
+            Assert.Equal(200, (await client.ReadAnswerAsync(head: true))!.Status);
+            Assert.Equal("x", await client.ReadAsync(1));
+        }
+
+        Assert.Equal("", none.AllBytes);
+        Assert.InRange(small.AllBytes.Length, Tunnels / 8, Tunnels * 3 / 8);
+        Assert.Equal(Tunnels, small.AllBytes.Length + large.AllBytes.Length);
+    }
+
+    [Fact]
     public async Task ATunnelPastTheMesh()
     {
         await using var origin = Echo();

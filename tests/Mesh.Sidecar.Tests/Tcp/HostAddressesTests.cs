@@ -83,6 +83,8 @@ public sealed class HostAddressesTests
             return Task.CompletedTask;
         });
         Assert.Equal("127.0.0.1", await known);
+        // Who comes next waits no second time.
+        Assert.True(hosts.OfAsync("payments.example.com", CancellationToken.None).IsCompletedSuccessfully);
         var unknown = hosts.OfAsync("other.example.com", CancellationToken.None).AsTask();
         await Eventually.PassesAsync(() =>
         {
