@@ -23,7 +23,7 @@ internal sealed record CapturePlan(CaptureOptions Options, ImmutableArray<Captur
     public static readonly IPAddress SelfCallSource = IPAddress.Parse("127.15.0.6");
 
     /// <summary>Names of all chains that any plan has, and of the one that keeps the options: only what bears these is ours.</summary>
-    public static readonly ImmutableArray<string> ChainNames = ["options", "outbound", "outbound_guard", "inbound", "inbound_guard", "inbound_tproxy", "answers"];
+    public static readonly ImmutableArray<string> ChainNames = ["options", "outbound", "outbound_guard", "inbound", "inbound_guard", "inbound_tproxy", "answers", "loopback_guard"];
 
     /// <summary>Makes the plan of options whose resolvers are known.</summary>
     public static CapturePlan From(CaptureOptions options)
@@ -44,6 +44,8 @@ internal sealed record CapturePlan(CaptureOptions Options, ImmutableArray<Captur
             chains.Add(new CaptureChain("answers", CaptureTable.Mangle, CaptureHook.Output, InboundRules.Answers(options)));
         }
 
+        // Last, and so first where both are: iptables puts each jump before those that are there.
+        chains.Add(new CaptureChain("loopback_guard", CaptureTable.Mangle, CaptureHook.Prerouting, GuardRules.Loopback));
         return new CapturePlan(options, chains.ToImmutable(), RoutesOf(options));
     }
 

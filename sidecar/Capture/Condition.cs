@@ -40,6 +40,9 @@ internal abstract record Condition
     /// <summary>Comes (inbound chains) or goes (outbound chains) by one of these interfaces.</summary>
     public sealed record By(ImmutableArray<string> Interfaces) : Condition;
 
+    /// <summary>Came from a machine elsewhere, by whatever interface; not by lo.</summary>
+    public sealed record NotByLoopback : Condition;
+
     /// <summary>To an address of this machine, or of another.</summary>
     public sealed record ToOwn(bool Yes) : Condition;
 

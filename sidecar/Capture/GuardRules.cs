@@ -1,10 +1,11 @@
 using System.Collections.Immutable;
+using System.Net;
 using static Mesh.Sidecar.Capture.Condition;
 
 namespace Mesh.Sidecar.Capture;
 
 /// <summary>
-/// What NAT lets slip. It decides by the first packet of a connection, and connection tracking remembers ended ones for a while: a new connection
+/// What NAT lets slip, and what the kernel does. NAT decides by the first packet of a connection, and connection tracking remembers ended ones for a while: a new connection
 /// with the ports of one that ended by a reset is taken for the old one and goes where that went. Behind NAT these rules look at every opening
 /// segment: what should have been captured and was not is refused, never let past. Pure.
 /// </summary>
@@ -13,6 +14,15 @@ internal static class GuardRules
     private const string OnlyOpening = "only segments that open a connection";
     private const string Captured = "captured, as it should be";
     private static readonly Condition[] Opening = [new IsTcp(), new Opens(true)];
+
+    /// <summary>
+    /// The rules before all NAT: what listens on loopback alone is for this machine, also where <c>route_localnet</c> is set (kube-proxy does). IPv6 needs
+    /// none: no kernel takes ::1 from a cable.
+    /// </summary>
+    public static readonly ImmutableArray<CaptureRule> Loopback =
+    [
+        new CaptureRule([new NotByLoopback(), new To([IPNetwork.Parse("127.0.0.0/8")])], Verdict.Drop, 0, "nobody elsewhere has business on loopback, and with net.ipv4 route_localnet=1 the kernel would let them in"),
+    ];
 
     /// <summary>The rules behind the outbound chain.</summary>
     public static ImmutableArray<CaptureRule> Outbound(CaptureOptions o, ImmutableArray<CaptureRule> outbound)

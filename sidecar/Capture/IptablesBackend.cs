@@ -48,7 +48,8 @@ internal sealed partial class IptablesBackend(string variant = "") : ICaptureBac
                 Restore(family, TwinRemoval(plan, family));
             }
 
-            lines.AddRange(plan.Chains.Select(c => (family, new SavedLine(c.Table.ToString().ToLowerInvariant(), $"-A {IptablesScript.Jump(c)}"))));
+            // The last one is put before the others.
+            lines.AddRange(plan.Chains.Reverse().Select(c => (family, new SavedLine(c.Table.ToString().ToLowerInvariant(), $"-A {IptablesScript.Jump(c)}"))));
         }
 
         return Text(lines);

@@ -104,6 +104,7 @@ internal static class IptablesScript
         Gid c => [$"-m owner --gid-owner {c.Id}"],
         InCgroup c => [$"-m cgroup --path {c.Path}"],
         By c => c.Interfaces.Select(i => $"{(hook == CaptureHook.Output ? "-o" : "-i")} {i}"),
+        NotByLoopback => ["! -i lo"],
         ToOwn c => [$"-m addrtype {(c.Yes ? "" : "! ")}--dst-type LOCAL"],
         FromForeign => ["-m addrtype ! --src-type LOCAL"],
         Opens c => [$"{(c.Yes ? "" : "! ")}--tcp-flags FIN,SYN,RST,ACK SYN"],

@@ -95,6 +95,7 @@ internal static class NftScript
         Gid c => $"meta skgid {c.Id}",
         InCgroup c => $"socket cgroupv2 level {c.Path.Split('/', StringSplitOptions.RemoveEmptyEntries).Length} \"{c.Path.Trim('/')}\"",
         By c => $"{(hook == CaptureHook.Output ? "oifname" : "iifname")} {Set(c.Interfaces.Select(i => $"\"{i}\""))}",
+        NotByLoopback => "iifname != \"lo\"",
         ToOwn c => $"fib daddr type {(c.Yes ? "" : "!= ")}local",
         FromForeign => "fib saddr type != local",
         Opens c => $"tcp flags & (fin | syn | rst | ack) {(c.Yes ? "==" : "!=")} syn",

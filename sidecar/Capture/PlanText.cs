@@ -64,6 +64,7 @@ internal static class PlanText
         Gid c => $"sent by gid {c.Id}",
         InCgroup c => $"sent by cgroup {c.Path}",
         By c => $"by interface {string.Join(' ', c.Interfaces)}",
+        NotByLoopback => "not by lo",
         ToOwn c => c.Yes ? "to this machine's address" : "to another machine's address",
         FromForeign => "from another machine's address",
         Opens c => c.Yes ? "opens a connection" : "does not open a connection",

@@ -42,6 +42,8 @@ public class CheckTests
     [InlineData("iptables", "iptables -t nat -F", "rules were changed by somebody (iptables): missing: ip nat")]
     [InlineData("iptables", "iptables -t nat -D OUTPUT -j MESH_OUTBOUND", "outbound IPv4: a connection to 255.255.255.254:80 does not get to the sidecar: refused")]
     [InlineData("iptables", "ip6tables -t nat -F MESH_INBOUND", "inbound IPv6: a connection from elsewhere to port 47000 does not get to the sidecar: refused")]
+    [InlineData("nft", "nft flush chain inet mesh loopback_guard", "rules were changed by somebody (nft): missing: iifname != \"lo\" ip daddr 127.0.0.0/8")]
+    [InlineData("iptables", "iptables -t mangle -D PREROUTING -j MESH_LOOPBACK_GUARD", "rules were changed by somebody (iptables): missing: ip mangle PREROUTING: -A PREROUTING -j MESH_LOOPBACK_GUARD")]
     [InlineData("nft", "ip addr add 10.200.0.1/24 dev e0", null)]
     public async Task What_somebody_changed_is_said(string backend, string change, string? finding)
     {
