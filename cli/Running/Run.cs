@@ -19,7 +19,12 @@ internal sealed class Run(RunOptions options, TimeProvider time)
         Programs.FindCommand(options.Command[0]); // A mistyped command is told before anything starts.
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         // Before there is a child a signal ends the run. From here to the end none ends this process where it stands: something would be left.
-        _onSignal = _ => stopping.CancelAsync();
+        var early = Signals.Terminate;
+        _onSignal = signal =>
+        {
+            early = signal;
+            return stopping.CancelAsync();
+        };
         using var forwarding = Forward(signal =>
         {
             _signals++;
@@ -40,7 +45,7 @@ internal sealed class Run(RunOptions options, TimeProvider time)
             rules?.Keep(child.Id);
             _onSignal = signal => SignalChildAsync(signal, sidecar, child);
             if (stopping.IsCancellationRequested)
-                child.Signal(Signals.Terminate); // A signal came in this moment.
+                child.Signal(early); // It came in this moment, and as what it was: one who is typed Ctrl-C at is not told to end besides.
             var guarding = GuardAsync(sidecar, child, log, stopping.Token);
             var exitCode = await child.WaitForExitAsync();
             await stopping.CancelAsync();
