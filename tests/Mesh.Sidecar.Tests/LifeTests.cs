@@ -72,7 +72,7 @@ public sealed class LifeTests : IDisposable
 
     [Theory]
     [InlineData(true)]
-    [InlineData(false)]
+    [LongInlineData(false)]
     public async Task A_file_of_a_hundred_thousand_routes_is_read_or_refused_in_bounded_time(bool sound)
     {
         var port = FreePorts.One();

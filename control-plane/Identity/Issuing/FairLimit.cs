@@ -16,6 +16,7 @@ internal sealed class FairLimit(double perSecond, int burst, double ofOne, TimeP
     private readonly RateLimit all = new(perSecond, burst, time);
     private readonly Lock gate = new();
     private readonly Dictionary<string, RateLimit> callers = new(StringComparer.Ordinal);
+    private long? lookedThrough;
 
     /// <summary>How many callers are remembered.</summary>
     public int Callers
@@ -34,15 +35,19 @@ internal sealed class FairLimit(double perSecond, int burst, double ofOne, TimeP
         lock (gate)
         {
             if (callers.TryGetValue(caller, out var known)) return known;
-            if (callers.Count >= MostCallers)
-            {
-                foreach (var (name, limit) in callers)
-                {
-                    if (limit.IsFull) callers.Remove(name);
-                }
-            }
-
+            if (callers.Count >= MostCallers) Forget();
             return callers.Count < MostCallers ? callers[caller] = new RateLimit(ofOne, burst, time) : null;
+        }
+    }
+
+    /// <summary>Forgets who has not asked for a while. Once a second at most: else each of very many new callers would cost a look at all.</summary>
+    private void Forget()
+    {
+        if (lookedThrough is { } last && time.GetElapsedTime(last) < TimeSpan.FromSeconds(1)) return;
+        lookedThrough = time.GetTimestamp();
+        foreach (var (name, limit) in callers)
+        {
+            if (limit.IsFull) callers.Remove(name);
         }
     }
 }

@@ -11,10 +11,10 @@ public class CheckTests
     [SkippableTheory]
     [InlineData("nft", "redirect", true)]
     [InlineData("nft", "tproxy", true)]
-    [InlineData("iptables", "redirect", true)]
+    [LongInlineData("iptables", "redirect", true)]
     [InlineData("iptables", "tproxy", true)]
     [InlineData("nft", "redirect", false)]
-    [InlineData("iptables", "tproxy", false)]
+    [LongInlineData("iptables", "tproxy", false)]
     public async Task All_works_with_the_sidecar_and_before_it_is_there(string backend, string mode, bool sidecar)
     {
         await using var network = await StartAsync(backend);
@@ -39,9 +39,9 @@ public class CheckTests
     [InlineData("nft", "nft insert rule inet mesh outbound accept", "outbound IPv6: a connection to [fd6d:6573:6800:ffff:ffff:ffff:ffff:fffe]:80 does not get to the sidecar: refused")]
     [InlineData("nft", "ip route del 240.0.0.0/4", "the route for virtual addresses 240.0.0.0/4 is missing")]
     [InlineData("nft", "ip -6 route del fd6d:6573:6800::/48", "outbound IPv6: a connection to [fd6d:6573:6800:ffff:ffff:ffff:ffff:fffe]:80 does not get to the sidecar: there is no route")]
-    [InlineData("iptables", "iptables -t nat -F", "rules were changed by somebody (iptables): missing: ip nat")]
+    [LongInlineData("iptables", "iptables -t nat -F", "rules were changed by somebody (iptables): missing: ip nat")]
     [InlineData("iptables", "iptables -t nat -D OUTPUT -j MESH_OUTBOUND", "outbound IPv4: a connection to 255.255.255.254:80 does not get to the sidecar: refused")]
-    [InlineData("iptables", "ip6tables -t nat -F MESH_INBOUND", "inbound IPv6: a connection from elsewhere to port 47000 does not get to the sidecar: refused")]
+    [LongInlineData("iptables", "ip6tables -t nat -F MESH_INBOUND", "inbound IPv6: a connection from elsewhere to port 47000 does not get to the sidecar: refused")]
     [InlineData("nft", "nft flush chain inet mesh loopback_guard", "rules were changed by somebody (nft): missing: iifname != \"lo\" ip daddr 127.0.0.0/8")]
     [InlineData("iptables", "iptables -t mangle -D PREROUTING -j MESH_LOOPBACK_GUARD", "rules were changed by somebody (iptables): missing: ip mangle PREROUTING: -A PREROUTING -j MESH_LOOPBACK_GUARD")]
     [InlineData("nft", "ip addr add 10.200.0.1/24 dev e0", null)]

@@ -1,3 +1,4 @@
+using Mesh.Tests;
 using static Mesh.Sidecar.Tests.Capture.CaptureNetwork;
 
 namespace Mesh.Sidecar.Tests.Capture;
@@ -22,7 +23,7 @@ public class GuardTests
     [InlineData("nft", There, Here)]
     [InlineData("nft", There6, Here6)]
     [InlineData("iptables", There, Here)]
-    [InlineData("iptables", There6, Here6)]
+    [LongInlineData("iptables", There6, Here6)]
     public async Task The_ports_of_a_reset_connection_are_no_way_past_the_sidecar(string backend, string there, string here)
     {
         await using var network = await StartAsync(backend);
@@ -59,7 +60,7 @@ public class GuardTests
     [InlineData("nft", "redirect")]
     [InlineData("nft", "tproxy")]
     [InlineData("iptables", "redirect")]
-    [InlineData("iptables", "tproxy")]
+    [LongInlineData("iptables", "tproxy")]
     public async Task What_listens_on_loopback_alone_is_nobodys_elsewhere(string backend, string mode)
     {
         await using var network = await StartAsync(backend, "sysctl");

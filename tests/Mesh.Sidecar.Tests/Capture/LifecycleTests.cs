@@ -45,7 +45,7 @@ public class LifecycleTests
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public async Task Whatever_the_options_are_they_are_recognized(string backend)
     {
         await using var network = await StartAsync(backend);
@@ -215,7 +215,7 @@ public class LifecycleTests
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public async Task One_that_was_killed_leaves_nothing_that_the_next_does_not_clear(string backend)
     {
         await using var network = await StartAsync(backend, "nft", "iptables");
@@ -295,7 +295,7 @@ public class LifecycleTests
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public async Task IPv6_that_is_switched_on_later_is_no_way_past_the_sidecar(string backend)
     {
         await using var network = await StartAsync(backend, "sysctl");

@@ -32,7 +32,7 @@ public class RedirectTests
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public async Task What_comes_from_elsewhere_goes_to_the_sidecar_with_the_address_it_was_sent_to(string backend)
     {
         await using var network = await StartAsync(backend);
@@ -76,7 +76,7 @@ public class RedirectTests
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public async Task Queries_to_the_configured_servers_go_to_the_sidecar_and_others_do_not(string backend)
     {
         await using var network = await StartAsync(backend);
@@ -93,7 +93,7 @@ public class RedirectTests
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public async Task Resolvers_on_an_address_of_this_machine_are_captured_too(string backend)
     {
         await using var network = await StartAsync(backend);
@@ -112,9 +112,9 @@ public class RedirectTests
 
     [SkippableTheory]
     [InlineData("nft", "redirect")]
-    [InlineData("iptables", "redirect")]
+    [LongInlineData("iptables", "redirect")]
     [InlineData("nft", "tproxy")]
-    [InlineData("iptables", "tproxy")]
+    [LongInlineData("iptables", "tproxy")]
     public async Task Addresses_of_one_link_work_as_before_and_are_captured_where_they_can_be(string backend, string mode)
     {
         await using var network = await StartAsync(backend);
@@ -133,7 +133,7 @@ public class RedirectTests
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public async Task A_port_like_the_sidecars_elsewhere_is_no_way_past_it(string backend)
     {
         await using var network = await StartAsync(backend);
@@ -157,7 +157,7 @@ public class RedirectTests
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public async Task Without_a_sidecar_nothing_gets_by(string backend)
     {
         await using var network = await StartAsync(backend);
@@ -172,7 +172,7 @@ public class RedirectTests
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public async Task Options_say_whose_and_where(string backend)
     {
         await using var network = await StartAsync(backend);
@@ -207,7 +207,7 @@ public class RedirectTests
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public async Task Only_a_cgroups_programs(string backend)
     {
         await using var network = await StartAsync(backend, "unshare");

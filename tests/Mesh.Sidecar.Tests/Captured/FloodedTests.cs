@@ -75,6 +75,7 @@ public sealed class FloodedTests
 
     /// <summary>Ten thousand connections that end in all ways, both directions: no descriptor stays.</summary>
     [SkippableFact]
+    [Trait("Category", "Long")]
     public async Task NoDescriptorStaysOfConnectionsThatEndInAllWays()
     {
         const int Rounds = 600;

@@ -13,7 +13,7 @@ public sealed class FloodTests(ITestOutputHelper output)
 {
     [Theory]
     [InlineData(10_000, true)]
-    [InlineData(10_000, false)]
+    [LongInlineData(10_000, false)]
     [InlineData(800, false)]
     public async Task ManyQueriesAtOnceAreAnsweredOrRefusedAndLeaveNothing(int queries, bool silent)
     {

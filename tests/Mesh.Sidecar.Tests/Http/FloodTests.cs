@@ -54,7 +54,7 @@ public sealed class FloodTests
     }
 
     [Theory]
-    [InlineData(Settings, 0)]
+    [LongInlineData(Settings, 0)]
     [InlineData(Ping, 8)]
     public async Task QuestionsWhoseAnswersNobodyReadsAreHeldBack(byte type, int size)
     {
@@ -67,7 +67,7 @@ public sealed class FloodTests
     [Theory]
     [InlineData(16_000)]
     [InlineData(1)]
-    [InlineData(0)]
+    [LongInlineData(0)]
     public async Task AHeadWithoutEndEndsTheConnection(int size)
     {
         await using var origin = RecordingOrigin.Friendly();

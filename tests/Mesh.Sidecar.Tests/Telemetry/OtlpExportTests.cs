@@ -13,7 +13,7 @@ public class OtlpExportTests
 
     [SkippableTheory]
     [InlineData("http")]
-    [InlineData("grpc")]
+    [LongInlineData("grpc")]
     public async Task A_real_collector_receives_metrics_and_sampled_spans(string protocol)
     {
         await using var collector = await OtelCollector.StartAsync();

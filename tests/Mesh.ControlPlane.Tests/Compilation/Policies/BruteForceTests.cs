@@ -6,6 +6,7 @@ using Mesh.ControlPlane.Compilation.Policies;
 using Mesh.ControlPlane.Model.Policies;
 using Mesh.ControlPlane.Tests.Model;
 using Mesh.ControlPlane.Tests.Model.Policies;
+using Mesh.Tests;
 
 namespace Mesh.ControlPlane.Tests.Compilation.Policies;
 
@@ -21,8 +22,8 @@ public sealed class BruteForceTests
 
     [Theory]
     [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
+    [LongInlineData(2)]
+    [LongInlineData(3)]
     public void The_engine_decides_as_the_documentation_says(int seed)
     {
         var random = new RandomPolicies(new Random(seed));
@@ -50,7 +51,7 @@ public sealed class BruteForceTests
     /// <summary>What <c>authz check</c> answers is what the engine of the sidecar decides, and what has no way through at all.</summary>
     [Theory]
     [InlineData(4)]
-    [InlineData(5)]
+    [LongInlineData(5)]
     public void The_check_answers_as_the_engine_decides(int seed)
     {
         var random = new RandomPolicies(new Random(seed));
