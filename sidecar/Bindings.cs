@@ -83,7 +83,7 @@ internal static class Bindings
     {
         var outbound = sockets.BindBoth("--outbound", IPAddress.Loopback, IPAddress.IPv6Loopback, flags.Outbound!.Port);
         var inbound = sockets.BindBoth("--inbound-capture", IPAddress.Any, IPAddress.IPv6Any, flags.InboundCapture, mode == CaptureMode.Tproxy);
-        return new WorkloadCapture(mode, outbound, inbound, BindDns(flags.Dns ?? [DefaultDns], sockets));
+        return new WorkloadCapture(mode, outbound, inbound, BindDns(flags.Dns ?? [DefaultDns], sockets)) { DeclaredOnly = flags.DeclaredOnly };
     }
 
     private static ImmutableArray<IPEndPoint> BindDns(ImmutableArray<IPEndPoint> wanted, BoundSockets sockets)

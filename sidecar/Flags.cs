@@ -81,6 +81,9 @@ internal sealed record Flags
     /// <summary>Port that takes captured inbound traffic, on every address.</summary>
     public int InboundCapture { get; init; } = 15006;
 
+    /// <summary>True when only inbound traffic to <see cref="Ports"/> is captured.</summary>
+    public bool DeclaredOnly { get; init; }
+
     /// <summary>DNS server; null is the default (with capture on loopback, else none), empty is none.</summary>
     public ImmutableArray<IPEndPoint>? Dns { get; init; }
 

@@ -83,7 +83,7 @@ internal sealed class Membership : IAsyncDisposable
         List<Task> loops = [identity.RunAsync(stop), OnceCertifiedAsync(() => client.RunAsync(stop), stop)];
         var sources = new KeptSources(NodeDescription.Of(workload, Program.Version), () => identity.Id, parts.Publisher, parts.Snapshots, client.Status, verdicts);
         if (parts.LastGood is { } kept) loops.Add(kept.RunAsync(sources, stop));
-        var addresses = workload.Capture is null ? null : new OwnAddresses(IPAddress.Parse(workload.Address), MachineAddress.All, ProveAsync, time, log.For("registration"));
+        var addresses = workload.Capture is null or { DeclaredOnly: true } ? null : new OwnAddresses(IPAddress.Parse(workload.Address), MachineAddress.All, ProveAsync, time, log.For("registration"));
         if (addresses is not null) loops.Add(OnceCertifiedAsync(() => addresses.RunAsync(stop), stop));
         var settings = new RegistrationSettings(flags.HealthPath, time, random) { MoreAddresses = () => addresses?.Current ?? [] };
         var registering = registration = new RegistrationClient(channel, workload, settings, log.For("registration"));

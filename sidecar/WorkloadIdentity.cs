@@ -23,7 +23,7 @@ internal sealed class WorkloadIdentity : IAsyncDisposable
     private readonly IdentityAgent agent;
     private readonly string? socket;
     private readonly TimeProvider time;
-    private readonly AddressFamily? family;
+    private readonly IPAddress? own;
     private readonly Log log;
     private SdsServer? shared;
     private long certificates;
@@ -34,7 +34,7 @@ internal sealed class WorkloadIdentity : IAsyncDisposable
     {
         (this.security, this.time, this.log, socket) = (security, time, log, flags.Sds);
         // Where this workload registers as what it is: a control plane of both families has to see that very address.
-        family = (flags.Address is { } given ? IPAddress.TryParse(given, out var address) ? address : null : flags.Capture is null ? null : MachineAddress.Find())?.AddressFamily;
+        own = flags.Address is { } given ? IPAddress.TryParse(given, out var address) ? address : null : flags.Capture is null ? null : MachineAddress.Find();
         try
         {
             agent = new IdentityAgent(Options(flags), log, time, random);
@@ -51,7 +51,7 @@ internal sealed class WorkloadIdentity : IAsyncDisposable
     public string WaitingFor => agent.Current is null ? "no certificate yet: the log says what was tried" : "";
 
     /// <summary>How to speak to the control plane: with the certificate of the moment.</summary>
-    public GrpcChannelOptions ChannelOptions => new() { Time = time, Tls = agent.ControlPlaneTls, PreferredFamily = family };
+    public GrpcChannelOptions ChannelOptions => new() { Time = time, Tls = agent.ControlPlaneTls, OwnAddress = own };
 
     /// <summary>The SPIFFE ID of the certificate held; null without one.</summary>
     public string? Id => agent.Current?.Svid.Id.ToString();

@@ -17,6 +17,7 @@ internal static class SidecarArguments
         // Where the network is the run's alone everything has its usual place, which the rules know.
         if (options.Capture is null or { IsShared: true })
             arguments.AddRange(["--admin", OrAny(before.Admin), "--metrics", OrAny(before.Metrics), "--readiness", OrAny(before.Readiness)]);
+        if (options.Capture is { IsShared: true }) arguments.AddRange(["--captured-ports", "declared"]);
         arguments.AddRange(options.Capture is { } capture ? ["--capture", capture.Mode] : ["--outbound", OrAny(before.Outbound)]);
         foreach (var port in options.Ports)
             arguments.AddRange(options.Capture is null ? ["--port", port, "--inbound", before.Inbound.GetValueOrDefault(port.Split(':')[0]) ?? AnyPort] : ["--port", port]);

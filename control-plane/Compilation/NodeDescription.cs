@@ -67,8 +67,8 @@ internal sealed record NodeDescription
     /// <summary>True for this mesh's own sidecar.</summary>
     public bool IsMeshSidecar => UserAgent.StartsWith("mesh-sidecar", StringComparison.Ordinal);
 
-    /// <summary>The address at which its inbound traffic is captured, by its id; null when it is not captured.</summary>
-    public IPAddress? Captured => Capture is { Inbound.IsEmpty: false } && Id.Split('~') is [_, var text, _, _] && IPAddress.TryParse(text, out var address)
+    /// <summary>The address at which all its inbound traffic is captured, by its id; null when it is not, or not on all ports.</summary>
+    public IPAddress? Captured => Capture is { Inbound.IsEmpty: false, DeclaredOnly: false } && Id.Split('~') is [_, var text, _, _] && IPAddress.TryParse(text, out var address)
         ? address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address
         : null;
 
@@ -112,7 +112,11 @@ internal sealed record NodePort(int Port, string Name, AppProtocol Protocol, Hos
 /// <param name="Outbound">For the application's calls, on loopback; empty when those are not captured.</param>
 /// <param name="Inbound">For calls to the application; empty when those are not captured.</param>
 /// <param name="Dns">True when it answers the application's DNS queries.</param>
-internal sealed record NodeCapture(bool Transparent, ImmutableArray<HostPort> Outbound, ImmutableArray<HostPort> Inbound, bool Dns);
+internal sealed record NodeCapture(bool Transparent, ImmutableArray<HostPort> Outbound, ImmutableArray<HostPort> Inbound, bool Dns)
+{
+    /// <summary>True when only calls to its declared ports are taken: the rest of its address is others' on the same machine.</summary>
+    public bool DeclaredOnly { get; init; }
+}
 
 /// <summary>An explicit upstream of a node.</summary>
 /// <param name="Service">The service as written.</param>

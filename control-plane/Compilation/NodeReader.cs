@@ -122,7 +122,9 @@ internal sealed class NodeReader
         // Whatever arrives there goes wherever it was meant to: that is for the application beside it alone.
         if (outbound.FirstOrDefault(address => !IPAddress.IsLoopback(IPAddress.Parse(address.Address))) is { } open) Fail(".capture.outbound", $"must be on loopback, is {open}");
         if (capture.Fields.TryGetValue("dns", out var dns) && dns.KindCase != Value.KindOneofCase.BoolValue) Fail(".capture.dns", "must be true or false");
-        return new NodeCapture(mode == "tproxy", outbound, inbound, dns?.BoolValue ?? false);
+        var ports = capture.Fields.GetValueOrDefault("ports")?.StringValue ?? "all";
+        if (ports is not ("all" or "declared")) Fail(".capture.ports", $"must be \"all\" or \"declared\", is \"{ports}\"");
+        return new NodeCapture(mode == "tproxy", outbound, inbound, dns?.BoolValue ?? false) { DeclaredOnly = ports == "declared" };
     }
 
     private ImmutableArray<HostPort> Families(Struct capture, string key)

@@ -78,7 +78,12 @@ internal sealed record WorkloadUpstream(string Service, int? Port, string Protoc
 /// <param name="Outbound">The application's calls.</param>
 /// <param name="Inbound">Calls to the application.</param>
 /// <param name="Dns">Its DNS queries, over UDP and TCP; empty when they are left alone.</param>
-internal sealed record WorkloadCapture(CaptureMode Mode, ImmutableArray<IPEndPoint> Outbound, ImmutableArray<IPEndPoint> Inbound, ImmutableArray<IPEndPoint> Dns);
+internal sealed record WorkloadCapture(CaptureMode Mode, ImmutableArray<IPEndPoint> Outbound, ImmutableArray<IPEndPoint> Inbound, ImmutableArray<IPEndPoint> Dns)
+{
+    /// <summary>True when only calls to the workload's declared ports are taken: the rest of its address is others' on the same machine.</summary>
+    public bool DeclaredOnly { get; init; }
+}
+
 
 /// <summary>How inbound traffic is captured.</summary>
 internal enum CaptureMode

@@ -190,7 +190,7 @@ internal sealed class RegistrationClient(GrpcChannel channel, Workload workload,
             Version = workload.Version,
             Zone = workload.Zone,
             Workload = workload.Group,
-            Captured = workload.Capture is not null,
+            Captured = workload.Capture is { DeclaredOnly: false },
             Health = StateOf(state),
             HealthDetail = state.Detail,
         };

@@ -43,6 +43,7 @@ internal static class NodeDescription
         ("outbound", Addresses(capture.Outbound)),
         ("inbound", Addresses(capture.Inbound)),
         ("dns", Value.ForBool(!capture.Dns.IsEmpty)),
+        ("ports", Value.ForString(capture.DeclaredOnly ? "declared" : "all")),
     ]);
 
     private static Value Addresses(IEnumerable<IPEndPoint> bound) => Value.ForList([.. bound.Select(address => Value.ForString(address.ToString()))]);

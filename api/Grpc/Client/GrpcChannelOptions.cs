@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Security;
-using System.Net.Sockets;
 
 namespace Mesh.Api.Grpc;
 
@@ -28,8 +27,11 @@ public sealed record GrpcChannelOptions
     /// <summary>The address of this machine that connections come from; null leaves it to the routes. Only for TLS.</summary>
     public IPAddress? LocalAddress { get; init; }
 
-    /// <summary>The family of the server's addresses that is tried first, where its name has some of both; null: the resolver's order. Only for TLS.</summary>
-    public AddressFamily? PreferredFamily { get; init; }
+    /// <summary>
+    /// The address of this machine that the server should see, where it can: of the server's addresses those of its family are tried first, and one on
+    /// loopback is dialled from it. Null leaves both to the resolver and the routes. Only for TLS.
+    /// </summary>
+    public IPAddress? OwnAddress { get; init; }
 
     /// <summary>The clock deadlines run on.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;

@@ -42,6 +42,25 @@ public sealed class CapturedRunTests
         await NothingIsLeftAsync(machine);
     }
 
+    /// <summary>The control plane is on loopback, so it has to see another address than that of a connection there; and the machine's other ports are nobody's.</summary>
+    [SkippableTheory]
+    [InlineData("uid:1000")]
+    [InlineData("cgroup")]
+    public async Task A_part_of_a_machine_serves_its_ports_and_leaves_the_others_as_they_were(string place)
+    {
+        ExternalProgram.Require("curl");
+        await using var network = NetworkTestbed.Create();
+        var machine = network.Add("machine");
+        await using var plane = await ControlPlaneProcess.StartAsync(new ControlPlaneShape { Host = machine, OnLoopback = true });
+        await machine.ServeAsync("serving", CapturedShop.Python, CapturedMesh.Script("app.py"), "plain", "9090");
+        var serving = await ServeAsync(machine, plane, "part", place);
+        await Eventually.PassesAsync(async () => await AskAsync(machine, plane, "caller", "netns", "http://part:8080/?headers", "URI=spiffe://cluster.local/ns/default/sa/caller"), 60);
+        await AskAsync(machine, plane, "caller", "netns", $"http://{machine.Address}:9090/", "plain GET /");
+        Assert.DoesNotContain("refuse", serving.Output, StringComparison.OrdinalIgnoreCase);
+        await serving.StopAsync();
+        await NothingIsLeftAsync(machine);
+    }
+
     [SkippableTheory]
     [InlineData("netns")]
     [InlineData("uid:1000")]
