@@ -124,9 +124,9 @@ public sealed class CapturedRunTests
 
     [SkippableTheory]
     [InlineData("netns")]
-    [InlineData("uid:1000")]
+    [LongInlineData("uid:1000")]
     [InlineData("cgroup")]
-    [InlineData("here")]
+    [LongInlineData("here")]
     public async Task Ctrl_C_at_the_terminal_ends_the_program_and_all_that_was_made_for_it(string place)
     {
         await using var network = NetworkTestbed.Create();

@@ -73,7 +73,7 @@ public sealed class DenyTests(ProtocolMachines machines)
     [InlineData(0, "nft")]
     [InlineData(1, "nft")]
     [InlineData(2, "nft")]
-    [InlineData(0, "iptables")]
+    [LongInlineData(0, "iptables")]
     public Task A_denied_path_is_reached_in_no_disguise(int policy, string backend) => machines.RunAsync(async network =>
     {
         using var servers = await RecordAsync(network, backend);
@@ -107,7 +107,7 @@ public sealed class DenyTests(ProtocolMachines machines)
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public Task A_denied_path_is_not_reached_by_teaching_that_the_port_is_no_http(string backend) => machines.RunAsync(async network =>
     {
         // The lesson: a server that speaks first, heard by everybody.

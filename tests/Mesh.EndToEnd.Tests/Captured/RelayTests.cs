@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Mesh.EndToEnd.Tests.Testbed.Network;
+using Mesh.Tests;
 using static Mesh.EndToEnd.Tests.Captured.ProtocolNetwork;
 
 namespace Mesh.EndToEnd.Tests.Captured;
@@ -28,7 +29,7 @@ public sealed class RelayTests(ProtocolMachines machines)
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public Task The_sidecars_ports_serve_nobody_by_an_address_of_the_machine_itself(string backend) => OnBothAsync(backend, async (_, target) =>
     {
         var host = target.Host;
@@ -42,7 +43,7 @@ public sealed class RelayTests(ProtocolMachines machines)
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public Task Nobody_is_led_to_the_admin_port_by_what_a_request_says(string backend) => OnBothAsync(backend, async (network, workload) =>
     {
         foreach (var (who, at) in from who in new[] { network.Outside, network.Client.Host } from at in new[] { workload.Host.Address, InUrl(workload.Host.Address6) } select (who, at))
@@ -65,7 +66,7 @@ public sealed class RelayTests(ProtocolMachines machines)
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public Task The_proxy_port_leads_to_no_port_of_the_sidecar(string backend) => machines.RunAsync(async network =>
     {
         var client = await ClientAsync(network, backend);
@@ -107,7 +108,7 @@ public sealed class RelayTests(ProtocolMachines machines)
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public Task A_machine_is_no_way_to_others(string backend) => OnBothAsync(backend, async (network, target) =>
     {
         var (control, servers) = (network.Mesh.Control, target.Host);
@@ -127,7 +128,7 @@ public sealed class RelayTests(ProtocolMachines machines)
 
     [SkippableTheory]
     [InlineData("nft")]
-    [InlineData("iptables")]
+    [LongInlineData("iptables")]
     public Task A_pods_address_is_that_pods_whatever_the_request_says(string backend) => machines.RunAsync(async network =>
     {
         var client = await ClientAsync(network, backend);
